@@ -11,7 +11,7 @@ use crate::{
     channel_type::ChannelType,
     id, json,
     network::Network,
-    resource,
+    resource::{self, more_members, required_text, text, url},
     schema::{self, Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
@@ -19,32 +19,66 @@ use crate::{
 /// The longest run of a receiving script without a setting, in seconds.
 const DEFAULT_TIMEOUT: u64 = 10;
 /// The longest run of a receiving script, in seconds.
-pub(crate) const MAX_TIMEOUT: i64 = 60;
+const MAX_TIMEOUT: i64 = 60;
 
-const FIELDS: &[Field] = &[
-    Field::new("code", Type::Text).required(),
-    Field::new("type", Type::Text).required(),
-    text("url"),
-    text("recv_svcscriptcode"),
-    text("recv_svcscriptcode_ws"),
-    text("send_svcscriptcode"),
-    text("send_svcscriptcode_ws"),
-    Field::new("opts", Type::Object(OPTS)).or(Preset::Object),
-    Field::new("ext", Type::Free).or(Preset::Object),
+/// The members that clients send and read, but for the tokens.
+pub const FIELDS: &[Field] = &[
+    required_text("code", "The name of the channel, unique in the workspace.").example("site_chat"),
+    required_text("type", "The name of the type, which need not exist.").example("public"),
+    url("The address of the outside system, to which messages are posted if no script sends them.")
+        .example("https://trapper.example/in"),
+    text(
+        "recv_svcscriptcode",
+        "The code of the script that is run for an incoming HTTP request.",
+    )
+    .example("ws_hook"),
+    text(
+        "recv_svcscriptcode_ws",
+        "The code of the script that takes messages of a websocket.",
+    ),
+    text(
+        "send_svcscriptcode",
+        "The code of the script that sends a message to the outside system.",
+    ),
+    text(
+        "send_svcscriptcode_ws",
+        "The code of the script that sends a message over a websocket.",
+    ),
+    Field::new("opts", Type::Object(OPTS))
+        .or(Preset::Object)
+        .doc("Options."),
+    more_members(),
 ];
 
 /// Four options that are always present, and options that are present once set.
 const OPTS: &[Field] = &[
-    text("title"),
-    text("comment"),
-    Field::new("allow_files_api", Type::Bool).or(Preset::False),
-    Field::new("issync", Type::Bool).or(Preset::False),
-    Field::new("recv_timeout", Type::Int),
-    Field::new("roles", Type::Texts),
-    Field::new("userid", Type::Guid),
-    Field::new("ip_mask", Type::Texts),
-    Field::new("filter_capabilities", Type::Texts),
+    free_text("title", "A name for people.").example("Chat of the site"),
+    free_text("comment", "A note for people. Lists do not show it."),
+    Field::new("allow_files_api", Type::Bool)
+        .or(Preset::False)
+        .doc("Stored for the vendor's clients; without effect."),
+    Field::new("issync", Type::Bool)
+        .or(Preset::False)
+        .doc("True if the sender of a hook waits for the script's answer."),
+    timeout("recv_timeout"),
+    Field::new("roles", Type::Texts)
+        .doc("The names of the roles that open paths and capabilities to its websockets."),
+    Field::new("userid", Type::Guid).doc("The user of the workspace for whom the channel acts."),
+    Field::new("ip_mask", Type::Texts)
+        .doc("The addresses and networks from which requests are taken; all if empty.")
+        .example(r#"["10.0.0.0/8"]"#),
+    Field::new("filter_capabilities", Type::Texts)
+        .doc("The capabilities of its websockets, among those that its roles open."),
 ];
+
+/// The longest run of a receiving script.
+pub(crate) const fn timeout(name: &'static str) -> Field {
+    Field::new(name, Type::Int)
+        .within(0, MAX_TIMEOUT)
+        .worded(|path, _| format!("The {path} must be 0 to {MAX_TIMEOUT} seconds."))
+        .doc("The longest run of a receiving script in seconds. 0 means 10.")
+        .example("10")
+}
 
 /// Members that set the destination of messages, and the scripts that see messages and tokens.
 const DESTINATIONS: [&str; 5] = [
@@ -59,10 +93,17 @@ const DESTINATIONS: [&str; 5] = [
 const RIGHTS: [&str; 4] = ["roles", "userid", "ip_mask", "filter_capabilities"];
 
 /// The tokens of the outside system.
-const REMOTE: &[Field] = &[text("token_remote"), text("token_remote2")];
+pub const REMOTE: &[Field] = &[
+    free_text(
+        "token_remote",
+        "A token of the outside system, for scripts.",
+    ),
+    free_text("token_remote2", "Another token of the outside system."),
+];
 
-const fn text(name: &'static str) -> Field {
-    Field::new(name, Type::Text).or(Preset::Text(""))
+/// A text of any length, by default empty.
+pub(crate) const fn free_text(name: &'static str, doc: &'static str) -> Field {
+    Field::new(name, Type::Text).or(Preset::Text("")).doc(doc)
 }
 
 /// The tokens of a channel: our own, and those of the outside system.
@@ -395,14 +436,7 @@ fn hide_values(faults: Vec<Fault>) -> Vec<Fault> {
 
 fn check(members: &Object) -> Result<(), Vec<Fault>> {
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
-    resource::check_lengths(members)?;
-    let opts = &members["opts"];
-    if let Some(timeout) = opts["recv_timeout"].as_i64()
-        && !(0..=MAX_TIMEOUT).contains(&timeout)
-    {
-        return fault("opts.recv_timeout", "must be 0 to 60 seconds");
-    }
-    let masks = opts["ip_mask"].as_array();
+    let masks = members["opts"]["ip_mask"].as_array();
     if masks
         .into_iter()
         .flatten()

@@ -5,28 +5,37 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    channel::MAX_TIMEOUT,
-    resource,
-    schema::{self, Fault, Field, Object, Preset, Type},
+    channel::timeout,
+    resource::{self, more_members, required_text, text, url},
+    schema::{self, Fault, Field, Object, Type},
     time::Timestamp,
 };
 
-const FIELDS: &[Field] = &[
-    Field::new("type", Type::Text).required(),
-    text("recv_svcscriptcode"),
-    text("recv_svcscriptcode_ws"),
-    Field::new("recv_timeout", Type::Int),
-    text("send_svcscriptcode"),
-    text("send_svcscriptcode_ws"),
-    text("url"),
-    Field::new("issync", Type::Bool),
-    Field::new("quota", Type::Int),
-    Field::new("ext", Type::Free).or(Preset::Object),
+/// The members that clients send and read.
+pub const FIELDS: &[Field] = &[
+    required_text(
+        "type",
+        "The name that channels give as their `type`. It cannot be changed.",
+    )
+    .fixed()
+    .example("chat"),
+    text("recv_svcscriptcode", FIXES).example("ws_hook"),
+    text("recv_svcscriptcode_ws", FIXES),
+    timeout("recv_timeout"),
+    text("send_svcscriptcode", FIXES),
+    text("send_svcscriptcode_ws", FIXES),
+    url(FIXES),
+    Field::new("issync", Type::Bool).doc("If set, the `opts.issync` of its channels."),
+    Field::new("quota", Type::Int)
+        .at_least(0)
+        .worded(|path, _| format!("The {path} must not be negative."))
+        .doc("The maximum number of channels of this type.")
+        .example("10"),
+    more_members(),
 ];
 
-const fn text(name: &'static str) -> Field {
-    Field::new(name, Type::Text).or(Preset::Text(""))
-}
+/// The meaning of a text of a type.
+const FIXES: &str = "If not empty, the member of this name of its channels.";
 
 /// A type of channels. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,15 +118,6 @@ fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     let members = schema::read_strictly(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
-    resource::check_lengths(&members)?;
-    let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
-    let number = |name: &str| members.get(name).and_then(Value::as_i64);
-    if number("recv_timeout").is_some_and(|timeout| !(0..=MAX_TIMEOUT).contains(&timeout)) {
-        return fault("recv_timeout", "must be 0 to 60 seconds");
-    }
-    if number("quota").is_some_and(|quota| quota < 0) {
-        return fault("quota", "must not be negative");
-    }
     Ok(members)
 }
 

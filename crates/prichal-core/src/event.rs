@@ -72,6 +72,11 @@ kinds! {
 }
 
 impl EntityKind {
+    /// The names of the collections.
+    pub fn collections() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().filter_map(|kind| kind.collection())
+    }
+
     pub fn from_collection(collection: &str) -> Option<Self> {
         Self::ALL
             .iter()

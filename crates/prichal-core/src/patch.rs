@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use crate::{
     json,
-    schema::{self, Fault, FaultKind, Field, MAX_DEPTH, NewId, Object, Type, complete, member},
+    schema::{
+        self, Fault, FaultKind, Field, MAX_DEPTH, NewId, Object, Type, Words, complete, member,
+    },
     words::words,
 };
 
@@ -25,6 +27,12 @@ words! {
     /// The verb of an operation. The last three are of RFC 6902 and always refused.
     Op { Add "add", Remove "remove", Replace "replace", Move "move", Copy "copy", Test "test" }
 }
+
+/// The verbs that an operation may have.
+static OPERATIONS: Words = Words {
+    name: "operation",
+    words: &["add", "remove", "replace"],
+};
 
 /// One operation of the envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +174,7 @@ fn operation(n: usize, sent: &Value) -> Result<Operation, Vec<Fault>> {
     };
     let (word, op_path) = text("op", at(".op"))?;
     let Some(op) = Op::from_name(&word) else {
-        return Err(vec![Fault::unknown_word(&op_path, &word, "operation")]);
+        return Err(vec![Fault::unknown_word(&op_path, &word, &OPERATIONS)]);
     };
     let (path, _) = text("path", at(".path"))?;
     Ok(Operation {

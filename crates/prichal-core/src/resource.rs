@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     id,
-    schema::{Fault, Field, Object, Type, member},
+    schema::{Fault, Field, Object, Preset, Type, member},
     time::Timestamp,
 };
 
@@ -14,6 +14,30 @@ use crate::{
 const MAX_TEXT: usize = 128;
 /// The longest `url`, in characters.
 const MAX_URL: usize = 2048;
+
+/// A text of a name or a code, by default empty.
+pub(crate) const fn text(name: &'static str, doc: &'static str) -> Field {
+    let field = Field::new(name, Type::Text).or(Preset::Text(""));
+    field.chars(MAX_TEXT).doc(doc)
+}
+
+/// A text of a name or a code that the client must send.
+pub(crate) const fn required_text(name: &'static str, doc: &'static str) -> Field {
+    let field = Field::new(name, Type::Text).required();
+    field.chars(MAX_TEXT).doc(doc)
+}
+
+/// The member `url`.
+pub(crate) const fn url(doc: &'static str) -> Field {
+    let field = Field::new("url", Type::Text).or(Preset::Text(""));
+    field.chars(MAX_URL).doc(doc)
+}
+
+/// The member `ext`, as clients send it.
+pub(crate) const fn more_members() -> Field {
+    let field = Field::new("ext", Type::Free).or(Preset::Object);
+    field.doc("Members that clients add. `ct` and `lwt` are the server's.")
+}
 
 /// The id in a body, or else `made`.
 pub(crate) fn read_id(body: &Object, made: Uuid) -> Result<Uuid, Vec<Fault>> {
@@ -74,18 +98,19 @@ pub(crate) fn refuse_unknown(
         .collect();
     let inner: Vec<&str> = opts.iter().map(|field| field.name).collect();
     let outer = body.keys().filter(|name| !known.contains(&name.as_str()));
-    let outer = outer.map(|name| (String::new(), name));
+    let outer = outer.map(|name| (String::new(), name, &known));
     let given = member(body, "opts").and_then(Value::as_object);
     let given = given.into_iter().flat_map(Map::keys);
     let given = given.filter(|name| !inner.contains(&name.as_str()));
-    let given = given.map(|name| ("opts.".to_owned(), name));
+    let given = given.map(|name| ("opts.".to_owned(), name, &inner));
     let faults: Vec<Fault> = outer
         .chain(given)
         .take(20)
-        .map(|(prefix, name)| {
+        .map(|(prefix, name, known)| {
             let shown: String = name.chars().take(64).collect();
             let path = format!("{prefix}{shown}");
-            Fault::rule(path.as_str(), format!("There is no field {path}."))
+            let why = format!("There is no field `{path}`: {}.", known.join(", "));
+            Fault::rule(path.as_str(), why)
         })
         .collect();
     if faults.is_empty() {
@@ -93,19 +118,6 @@ pub(crate) fn refuse_unknown(
     } else {
         Err(faults)
     }
-}
-
-/// Refuses overlong texts at the top.
-pub(crate) fn check_lengths(members: &Object) -> Result<(), Vec<Fault>> {
-    for (name, value) in members {
-        let max = if name == "url" { MAX_URL } else { MAX_TEXT };
-        let length = value.as_str().map_or(0, |text| text.chars().count());
-        if length > max {
-            let why = format!("The {name} is longer than {max} characters.");
-            return Err(vec![Fault::rule(name.as_str(), why)]);
-        }
-    }
-    Ok(())
 }
 
 /// Drops the times, which belong to the server.

@@ -251,7 +251,7 @@ impl Type {
             Self::Guid | Self::GuidOrNone => TypeName::Guid,
             Self::Moment => TypeName::Moment,
             Self::TimeSpan => TypeName::TimeSpan,
-            Self::Enum(words) => TypeName::Enum(words.name),
+            Self::Enum(words) => TypeName::Enum(words),
             Self::Object(_) | Self::Free | Self::Any => TypeName::Object,
             Self::Values
             | Self::Texts
@@ -271,7 +271,7 @@ impl Type {
 }
 
 /// The values of an enumeration, and its name in errors.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Words {
     pub name: &'static str,
     pub words: &'static [&'static str],
@@ -371,8 +371,7 @@ pub enum TypeName {
     Guid,
     Moment,
     TimeSpan,
-    /// An enumeration, by its name.
-    Enum(&'static str),
+    Enum(&'static Words),
     Object,
     List,
 }
@@ -414,8 +413,8 @@ impl Fault {
     }
 
     /// A text that is not among an enumeration's words.
-    pub fn unknown_word(path: &str, word: &str, enumeration: &'static str) -> Self {
-        let expected = TypeName::Enum(enumeration);
+    pub fn unknown_word(path: &str, word: &str, words: &'static Words) -> Self {
+        let expected = TypeName::Enum(words);
         Self::mismatch(path, &Value::from(word), expected, MismatchKind::Format)
     }
 

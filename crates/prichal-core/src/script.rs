@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
+    channel::free_text,
     entity::rights::Authority,
-    resource,
+    resource::{self, more_members, required_text, text},
     schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
@@ -13,29 +14,41 @@ use crate::{
 /// The longest source, in bytes.
 pub const MAX_SOURCE: usize = 256 << 10;
 /// The only language.
-const LANGUAGE: &str = "javascript";
+pub const LANGUAGE: &str = "javascript";
 
-const FIELDS: &[Field] = &[
-    Field::new("code", Type::Text).required(),
-    Field::new("name", Type::Text).required(),
-    Field::new("scriptdata", Type::Free).required(),
-    text("projectid"),
-    Field::new("opts", Type::Object(OPTS)).or(Preset::Object),
-    Field::new("ext", Type::Free).or(Preset::Object),
+/// The members that clients send and read.
+pub const FIELDS: &[Field] = &[
+    required_text(
+        "code",
+        "The name by which channels refer to it, unique in the workspace.",
+    )
+    .example("ws_hook"),
+    required_text("name", "A name for people.").example("Hook"),
+    Field::new("scriptdata", Type::Free)
+        .required()
+        .doc("The source. Lists show it only if it is asked for.")
+        .example(r#"{"language": "javascript", "source": "respond(200)"}"#),
+    text(
+        "projectid",
+        "Stored for the vendor's clients; without effect.",
+    ),
+    Field::new("opts", Type::Object(OPTS))
+        .or(Preset::Object)
+        .doc("Options."),
+    more_members(),
 ];
 
 const OPTS: &[Field] = &[
-    text("title"),
-    text("comment"),
-    Field::new("loglevel", Type::Int).or(Preset::Zero),
-    Field::new("variables", Type::Free).or(Preset::Object),
-    // Gives each run an administrator's rights.
-    Field::new("as_admin", Type::Bool),
+    free_text("title", "A name for people."),
+    free_text("comment", "A note for people. Lists do not show it."),
+    Field::new("loglevel", Type::Int)
+        .or(Preset::Zero)
+        .doc("Stored for the vendor's clients; without effect."),
+    Field::new("variables", Type::Free)
+        .or(Preset::Object)
+        .doc("The initial members of the global object `variables`."),
+    Field::new("as_admin", Type::Bool).doc("True if its runs have an administrator's rights."),
 ];
-
-const fn text(name: &'static str) -> Field {
-    Field::new(name, Type::Text).or(Preset::Text(""))
-}
 
 /// A script. Stored as its members: the entity without its id and its times.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +145,6 @@ fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     let members = schema::read_strictly(FIELDS, body, &mut Uuid::nil)?;
     let mut members = schema::complete(FIELDS, members);
     resource::drop_times(&mut members);
-    resource::check_lengths(&members)?;
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
     let data = &members["scriptdata"];
     if data["language"] != LANGUAGE {

@@ -61,6 +61,7 @@ fn is_kazakh(text: &str) -> bool {
 
 /// A role of the holder, from the extended key usage of Kazakh certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CertificateRole))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     Individual,
@@ -108,6 +109,7 @@ impl Role {
 
 /// The facts of a certificate that reports show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CertificateFacts))]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     pub subject: String,
@@ -115,13 +117,19 @@ pub struct Facts {
     /// Hexadecimal.
     pub serial: String,
     /// The common name, else surname and given name, else the organisation.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub name: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub iin: Option<Iin>,
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub bin: Option<Bin>,
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>))]
     pub inn: Option<Inn>,
     pub roles: Vec<Role>,
     pub key_algorithm: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub not_before: Time,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub not_after: Time,
 }
 

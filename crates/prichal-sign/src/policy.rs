@@ -114,6 +114,9 @@ const KZ_ANCHORS: [&str; 9] = [
 ];
 
 impl Policy {
+    /// The names of the presets.
+    pub const PRESETS: [&str; 4] = ["kz", "ru", "eu-baseline", "test"];
+
     /// The preset with this name.
     pub fn preset(name: &str) -> Option<Self> {
         match name {
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn presets_survive_json() {
-        for name in ["kz", "ru", "eu-baseline", "test"] {
+        for name in Policy::PRESETS {
             let policy = Policy::preset(name).unwrap();
             assert_eq!(policy.id, name);
             let text = serde_json::to_string(&policy).unwrap();

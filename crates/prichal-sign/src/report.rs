@@ -6,6 +6,7 @@ use crate::time::Time;
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureVerdict))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
     TotalPassed,
@@ -15,6 +16,7 @@ pub enum Verdict {
 
 /// The reason for a verdict other than `TOTAL_PASSED` (EN 319 102-1 §5.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureSubIndication))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SubIndication {
     FormatFailure,
@@ -64,6 +66,7 @@ impl SubIndication {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureStepStatus))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Skipped,
@@ -74,6 +77,7 @@ pub enum Status {
 
 /// One of the 21 steps of the checklist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureStep))]
 pub struct Step {
     pub step: u8,
     pub name: &'static str,
@@ -108,22 +112,29 @@ pub const STEPS: [&str; 21] = [
 
 /// The report on one signer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignerReport))]
 #[serde(rename_all = "camelCase")]
 pub struct SignerReport {
     pub verdict: Verdict,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
     /// `None` if the signer's certificate was not found.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub certificate: Option<Facts>,
     /// All 21 steps, in order.
     pub steps: Vec<Step>,
     /// The time at which the signature is judged: that of its earliest valid time-stamp, else that of the check.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub best_time: Time,
     /// The signature algorithm, such as `GOST 34.10 (KZ) with Streebog-512`.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub algorithm: Option<String>,
     /// The time claimed by the signer.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Option<String>, format = DateTime))]
     pub signing_time: Option<Time>,
     /// The earliest time proven by a valid time-stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, nullable = false))]
     pub time_stamped_at: Option<Time>,
     /// The subjects of the path, from the signer to the anchor. Empty without a path to an anchor.
     pub path: Vec<String>,
@@ -136,6 +147,7 @@ pub struct SignerReport {
 
 /// An aspect that a verdict does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureUnchecked))]
 #[serde(rename_all = "lowercase")]
 pub enum Unchecked {
     /// The identity of the holder: none was expected, or another one is tolerated.
@@ -146,15 +158,19 @@ pub enum Unchecked {
 
 /// A counter-signature. It never changes the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CounterSignature))]
 #[serde(rename_all = "camelCase")]
 pub struct CounterSignature {
     pub verdict: Verdict,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub certificate: Option<Facts>,
     pub reason: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureNeedKind))]
 #[serde(rename_all = "lowercase")]
 pub enum NeedKind {
     /// A revocation list.
@@ -181,18 +197,21 @@ pub enum Cause {
 
 /// Missing evidence. Fetch it and validate again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureNeed))]
 #[serde(rename_all = "camelCase")]
 pub struct Need {
     pub kind: NeedKind,
     #[serde(skip)]
     pub cause: Cause,
     /// `None` if no address is known.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub url: Option<String>,
     /// True if the policy allows fetching from this host.
     pub allowed: bool,
     /// The name whose certificate or status is missing.
     pub subject: String,
     /// An OCSP request in base64.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub request: Option<String>,
     /// The certificate whose issuer is missing.
     #[serde(skip)]
@@ -201,11 +220,14 @@ pub struct Need {
 
 /// The report on a document. The same input at the same time gives the same report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureReport))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub verdict: Verdict,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub sub_indication: Option<SubIndication>,
     pub policy: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
     pub signers: Vec<SignerReport>,
     pub needs: Vec<Need>,
@@ -218,6 +240,7 @@ pub struct Report {
     pub has_more_needs: bool,
     /// The reason for a verdict without signers: unreadable bytes, no signer, or no required signer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub reason: Option<String>,
     /// Set if the bytes are not a readable `SignedData`.
     #[serde(skip)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use prichal_dialect::kontur;
+use prichal_dialect::{fault, kontur};
 use prichal_store::OnCommit;
 
 use crate::{
@@ -26,7 +26,7 @@ pub use crate::delivery::Delivery as App;
 pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let telephony = Arc::new(Telephony::default());
     let channels = Arc::new(Channels::new(Wording {
-        faults: kontur::fault::texts,
+        faults: fault::texts,
         refused_operations: kontur::patch::summary,
     }));
     let mut dispatch = None;

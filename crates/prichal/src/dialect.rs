@@ -8,15 +8,20 @@
 mod admin;
 pub mod asyncapi;
 pub mod era;
+pub mod error_table;
 pub mod idocs;
 pub mod kontur;
 pub mod openapi;
+mod path_tree;
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, StatusCode, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -28,6 +33,7 @@ use tower::util::MapRequest;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::{error_table::Errors, path_tree::PathTree};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -148,6 +154,8 @@ pub struct Dialect {
     pub render_errors: fn(Router<App>, &'static str, &App) -> Router<App>,
     /// Renders an error outside of its routes, for a request with these headers.
     pub render: fn(&Platform, &HeaderMap, &Error) -> Response,
+    /// Its part of `docs/errors.md`.
+    pub errors: Errors,
     /// Authorizes a request for a path or a method that does not exist, so that strangers cannot explore.
     pub guard: Guard,
     /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
@@ -221,8 +229,22 @@ pub fn guard_methods(router: Router<App>, guard: Guard) -> Router<App> {
     router.method_not_allowed_fallback(async move |State(app): State<App>, request: Request| {
         let (mut parts, _) = request.into_parts();
         let refused = guard(&mut parts, &app).await.err();
-        refused.unwrap_or(Error::WrongMethod)
+        refused.unwrap_or_else(|| {
+            let route = parts.extensions.get::<MatchedPath>();
+            let allowed = route.map(|route| paths().methods(route.as_str()));
+            Error::WrongMethod {
+                allowed: allowed.unwrap_or_default(),
+            }
+        })
     })
+}
+
+static PATHS: OnceLock<PathTree> = OnceLock::new();
+
+/// The paths of the server, for refusals. Empty before the first [`router`].
+fn paths() -> &'static PathTree {
+    static EMPTY: PathTree = PathTree::empty();
+    PATHS.get().unwrap_or(&EMPTY)
 }
 
 /// Every path of the server.
@@ -261,6 +283,7 @@ pub fn router(app: App) -> Router {
             messages: dialect.messages,
         });
     }
+    PATHS.get_or_init(|| PathTree::new(apis.iter().map(|part| &part.api)));
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router
@@ -286,6 +309,8 @@ async fn no_route(State(app): State<App>, request: Request) -> Response {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),
         None => None,
     };
-    let refused = guess::count_refusal(Arc::new(refused.unwrap_or(Error::NoRoute)));
+    let refused = guess::count_refusal(Arc::new(
+        refused.unwrap_or_else(|| Error::NoRoute(paths().missing(parts.uri.path()))),
+    ));
     (dialect.unwrap_or(FALLBACK).render)(&app, &parts.headers, &refused)
 }

@@ -1,7 +1,7 @@
 //! The one error of the server, with variants for the possible reactions of a caller. It contains no status code:
 //! each dialect words it in its own way ([`crate::dialect`]).
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use prichal_core::{patch::PatchErrors, schema::Fault};
 use serde_json::{Map, Value};
@@ -11,10 +11,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Credentials are missing or not valid.
-    #[error("Unauthorized")]
+    #[error("A valid credential is required")]
     Unauthenticated,
     /// Too many wrong credentials came from the same address.
-    #[error("Too many failed attempts, try again later")]
+    #[error("Too many failed attempts from this address, try again in {after} seconds")]
     Throttled {
         /// The time to wait in seconds.
         after: u64,
@@ -41,13 +41,14 @@ pub enum Error {
     /// A body in an unknown content coding.
     #[error("The Content-Encoding {0} is not known here: gzip, deflate and br are")]
     UnknownCoding(String),
-    #[error("No such route")]
-    NoRoute,
-    #[error("The method is not allowed here")]
-    WrongMethod,
-    /// The workspace has reached its write rate.
-    #[error("The workspace has written too much, try again in {seconds} seconds")]
-    TooMany { seconds: i64 },
+    #[error("{0}")]
+    NoRoute(NoRoute),
+    /// A method that a path does not have, and those that it has.
+    #[error("The method is not allowed here{}", listed(allowed))]
+    WrongMethod { allowed: Vec<&'static str> },
+    /// The caller has reached a rate.
+    #[error("{limit} are allowed, try again in {seconds} seconds")]
+    TooMany { seconds: i64, limit: RateLimit },
     /// Too much work is waiting already.
     #[error("The server is busy, try again")]
     Busy,
@@ -56,6 +57,83 @@ pub enum Error {
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
     #[error("Internal error")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// A path that does not exist, and those beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoRoute {
+    /// The existing path above, as its template.
+    pub above: String,
+    /// The first part that does not exist below it. Empty if the path ends above.
+    pub part: String,
+    /// The parts that exist there.
+    pub known: Vec<String>,
+}
+
+impl NoRoute {
+    /// The maximum number of characters of a part that an error repeats. A longer one may be a token.
+    const MAX_PART: usize = 40;
+
+    pub fn new(above: impl Into<String>, part: &str, known: Vec<String>) -> Self {
+        let part = if part.len() > Self::MAX_PART {
+            "…"
+        } else {
+            part
+        };
+        Self {
+            above: above.into(),
+            part: part.to_owned(),
+            known,
+        }
+    }
+}
+
+impl fmt::Display for NoRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { above, part, known } = self;
+        if part.is_empty() {
+            write!(f, "`{above}` alone is not a path of the API")?;
+        } else {
+            write!(f, "There is no `{part}` in `{above}`")?;
+        }
+        f.write_str(&listed(known))
+    }
+}
+
+/// A colon and what there is; nothing if that is not known.
+pub fn listed<T: AsRef<str>>(known: &[T]) -> String {
+    let mut text = String::new();
+    for (n, one) in known.iter().enumerate() {
+        text.push_str(if n == 0 { ": " } else { ", " });
+        text.push_str(one.as_ref());
+    }
+    text
+}
+
+/// The rate that a caller has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimit {
+    /// Requests of a token.
+    Requests { most: u32, period: Duration },
+    /// Bytes that a workspace writes in a minute.
+    WrittenBytes(u64),
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests { most, period } => {
+                write!(
+                    f,
+                    "{most} requests of a token in {} seconds",
+                    period.as_secs()
+                )
+            }
+            Self::WrittenBytes(most) => {
+                write!(f, "{most} written bytes of a workspace in a minute")
+            }
+        }
+    }
 }
 
 /// The kind of a refusal. Each dialect words it in its own way.
@@ -103,6 +181,152 @@ pub enum Code {
     LeaseLost,
 }
 
+/// The meaning of an error in one line, and what the client can do. `docs/errors.md` is made of these.
+#[derive(Clone, Copy, Debug)]
+pub struct Meaning {
+    pub when: &'static str,
+    pub remedy: &'static str,
+}
+
+const fn meaning(when: &'static str, remedy: &'static str) -> Meaning {
+    Meaning { when, remedy }
+}
+
+impl Code {
+    pub const ALL: &[Self] = &[
+        Self::Conflict,
+        Self::AlreadyExists,
+        Self::LimitReached,
+        Self::QuotaExceeded,
+        Self::KeyReused,
+        Self::InvalidValue,
+        Self::NotPermitted,
+        Self::NotPaid,
+        Self::IntegrationNotFound,
+        Self::NotInstalled,
+        Self::NotConfigured,
+        Self::IntegrationFailed,
+        Self::NotAnswered,
+        Self::NotSupported,
+        Self::CommunicationNotFound,
+        Self::FileTooLarge,
+        Self::FileExtension,
+        Self::FileUnreadable,
+        Self::LinkExpired,
+        Self::IssuerUnreachable,
+        Self::LookupFailed,
+        Self::TokenNotFound,
+        Self::MediaType,
+        Self::ScriptTimedOut,
+        Self::ScriptFailed,
+        Self::Overtaken,
+        Self::LeaseLost,
+    ];
+
+    pub const fn meaning(self) -> Meaning {
+        match self {
+            Self::Conflict => meaning(
+                "The request does not fit the present state, or a value that must be unique exists already.",
+                "Read the present state; the message says what is in the way.",
+            ),
+            Self::AlreadyExists => meaning(
+                "A thing with this id or code exists already.",
+                "Choose another one, or change the thing that exists.",
+            ),
+            Self::LimitReached => meaning(
+                "A number has reached the limit that the message names.",
+                "Delete what is not needed any more.",
+            ),
+            Self::QuotaExceeded => meaning(
+                "The quota of the workspace that the message names is used up.",
+                "Delete things, or ask the administrator for a larger quota.",
+            ),
+            Self::KeyReused => meaning(
+                "The `Idempotency-Key` came with another body in the last 24 hours.",
+                "Send a new key with each new body.",
+            ),
+            Self::InvalidValue => meaning(
+                "A value breaks a rule of the workspace or of the document's state.",
+                "Correct what the message names.",
+            ),
+            Self::NotPermitted => meaning(
+                "The employee lacks the permission that the message names.",
+                "Let an administrator grant it, or act as another employee.",
+            ),
+            Self::NotPaid => meaning(
+                "Nobody pays for the document.",
+                "Set `isSenderPayer`, or `isPayer` of a recipient.",
+            ),
+            Self::IntegrationNotFound => meaning(
+                "The integration does not exist, or is private to another workspace.",
+                "Take the id from `GET /api/v1/{ws}/integrations`.",
+            ),
+            Self::NotInstalled => meaning(
+                "The integration is not installed in the workspace.",
+                "Install it: `POST /api/v1/{ws}/integrations/{id}/install`.",
+            ),
+            Self::NotConfigured => meaning(
+                "The integration has not been set up.",
+                "Set it up: `POST /api/v1/{ws}/integrations/{id}/setup`.",
+            ),
+            Self::IntegrationFailed => meaning(
+                "The integration's own server has refused, failed or not answered as expected.",
+                "The message has its answer; correct it there.",
+            ),
+            Self::NotAnswered => meaning(
+                "The integration's own server has not answered yet.",
+                "Read the communication that the message names.",
+            ),
+            Self::NotSupported => meaning(
+                "No installed integration has the feature that the message names.",
+                "Install and set up an integration with that feature.",
+            ),
+            Self::CommunicationNotFound => meaning(
+                "No call has this id in the workspace.",
+                "Send the id of a call-started, or report the call with register-call.",
+            ),
+            Self::FileTooLarge => {
+                meaning("The file is larger than the limit.", "Send a smaller file.")
+            }
+            Self::FileExtension => meaning(
+                "The file's extension is not among those that the message lists.",
+                "Send a file of one of these kinds.",
+            ),
+            Self::FileUnreadable => meaning(
+                "The content is not what the file's extension says.",
+                "Send the file with its right extension, and undamaged.",
+            ),
+            Self::LinkExpired => meaning("The time of the link is over.", "Ask for a new link."),
+            Self::IssuerUnreachable => meaning(
+                "The server of the certificate's issuer cannot be reached.",
+                "Repeat the request after `Retry-After`.",
+            ),
+            Self::LookupFailed => meaning(
+                "No entity has the key as its id, code or token.",
+                "Check the key; entities of other workspaces are not found.",
+            ),
+            Self::TokenNotFound => meaning(
+                "No channel has this token.",
+                "Read the channel's `token_local`.",
+            ),
+            Self::MediaType => meaning(
+                "The `Content-Type` is neither JSON, text nor a form.",
+                "Send `application/json`.",
+            ),
+            Self::ScriptTimedOut => meaning(
+                "The script of a synchronous call did not end in time.",
+                "The run's record says where it stopped; raise `recv_timeout`, or make the script faster.",
+            ),
+            Self::ScriptFailed => meaning(
+                "The script of a synchronous call has failed.",
+                "The run's record has the exception.",
+            ),
+            Self::Overtaken => meaning("Another write came first.", "The server repeats the work."),
+            Self::LeaseLost => meaning("Another node has the work.", "The other node does it."),
+        }
+    }
+}
+
 /// A refusal by a business rule.
 #[derive(Debug)]
 pub struct Refusal {
@@ -110,6 +334,8 @@ pub struct Refusal {
     pub message: String,
     /// Details by the name of the violated constraint.
     pub constraints: Map<String, Value>,
+    /// The used and the allowed bytes of an exceeded quota.
+    pub quota: Option<(i64, i64)>,
     /// True if the answer has the lists of faults even when they are empty, as the vendor's has for some refusals.
     pub with_lists: bool,
 }
@@ -120,12 +346,13 @@ impl Error {
             code,
             message: message.into(),
             constraints: Map::new(),
+            quota: None,
             with_lists: false,
         })
     }
 
-    /// The refusal of a duplicate value that must be unique.
-    pub fn taken(
+    /// A refusal that names the violated constraint, with a detail.
+    pub fn violated(
         code: Code,
         message: impl Into<String>,
         constraint: &str,
@@ -136,6 +363,7 @@ impl Error {
             code,
             message: message.into(),
             constraints,
+            quota: None,
             with_lists: true,
         })
     }
@@ -148,6 +376,98 @@ impl Error {
     /// A single fault of the request.
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Fault::rule(path, message)])
+    }
+
+    /// One error of each kind but [`Self::Refused`], with values that do not matter.
+    pub fn samples() -> Vec<Self> {
+        vec![
+            Self::Unauthenticated,
+            Self::Throttled { after: 1 },
+            Self::Forbidden(""),
+            Self::NotFound(String::new()),
+            Self::PatchRefused(PatchErrors::default()),
+            Self::Invalid(Vec::new()),
+            Self::TooLarge { limit: 1 },
+            Self::Late,
+            Self::UnknownCoding(String::new()),
+            Self::NoRoute(NoRoute::default()),
+            Self::WrongMethod {
+                allowed: Vec::new(),
+            },
+            Self::TooMany {
+                seconds: 1,
+                limit: RateLimit::WrittenBytes(1),
+            },
+            Self::Busy,
+            Self::Unavailable("".into()),
+            Self::Internal("".into()),
+        ]
+    }
+
+    pub const fn meaning(&self) -> Meaning {
+        match self {
+            Self::Unauthenticated => meaning(
+                "The credentials are missing, unknown, expired or revoked.",
+                "Send a valid token or key; `WWW-Authenticate` names the scheme.",
+            ),
+            Self::Throttled { .. } => meaning(
+                "Too many wrong credentials came from the address.",
+                "Wait for `Retry-After`. A valid token is accepted meanwhile.",
+            ),
+            Self::Forbidden(_) => meaning(
+                "The caller is known and lacks the right.",
+                "Use the credentials that the message asks for.",
+            ),
+            Self::NotFound(_) => meaning(
+                "The thing that the message names does not exist, or was deleted.",
+                "Check its id, and the workspace.",
+            ),
+            Self::Refused(refusal) => refusal.code.meaning(),
+            Self::PatchRefused(_) => meaning(
+                "Operations of the patch cannot be applied. Nothing was changed.",
+                "Correct each listed operation by its `reason`.",
+            ),
+            Self::Invalid(_) => meaning(
+                "The request is malformed, or a value has a wrong type or exceeds a bound.",
+                "Correct the fields and parameters that the error names.",
+            ),
+            Self::TooLarge { .. } => meaning(
+                "The body is larger than the limit that the message names.",
+                "Send less, or in several requests.",
+            ),
+            Self::Late => meaning(
+                "The body stopped coming, or comes too slowly.",
+                "Repeat the request.",
+            ),
+            Self::UnknownCoding(_) => meaning(
+                "The `Content-Encoding` is unknown.",
+                "Send the body in `gzip`, `deflate` or `br`, or as it is.",
+            ),
+            Self::NoRoute(_) => meaning(
+                "The path does not exist. The message names the part that is wrong, and those there are.",
+                "Correct the path.",
+            ),
+            Self::WrongMethod { .. } => meaning(
+                "The path does not have the method.",
+                "Use one of those in `Allow`.",
+            ),
+            Self::TooMany { .. } => meaning(
+                "A rate is reached: requests of a token, or bytes that the workspace writes.",
+                "Wait for `Retry-After`.",
+            ),
+            Self::Busy => meaning(
+                "The server is busy, or the workspace holds its share of it.",
+                "Repeat the request after `Retry-After`.",
+            ),
+            Self::Unavailable(_) => meaning(
+                "The server cannot reach its storage.",
+                "Repeat the request after `Retry-After`, with an `Idempotency-Key` if it creates.",
+            ),
+            Self::Internal(_) => meaning(
+                "A fault of the server.",
+                "Report it with the `X-Request-Id` of the answer; the log has the reason under this id.",
+            ),
+        }
     }
 
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -88,7 +88,8 @@ pub async fn with_request_id(
         request.id = id,
         http.method = method_name(request.method()),
         http.route = route,
-        workspace = tracing::field::Empty
+        workspace = tracing::field::Empty,
+        trace.id = tracing::field::Empty
     );
     // A request whose proxy names no client counts for the proxy.
     let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));

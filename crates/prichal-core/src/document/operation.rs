@@ -46,13 +46,27 @@ pub enum Refusal {
     /// The operation does not exist for this kind of document.
     WrongKind,
     /// The operation is not possible in this status.
-    WrongStatus(Status),
+    WrongStatus {
+        status: Status,
+        /// The statuses in which it is. Empty if the status alone does not decide.
+        allowed: &'static [Status],
+    },
     /// No node of the internal route waits for this employee.
     NotYourTurn,
     /// The node requires this action.
     WrongAction(Action),
     /// Internal nodes must act first.
     InternalFirst,
+}
+
+impl Refusal {
+    /// The status, with other facts, does not allow the operation.
+    pub(super) const fn wrong_status(status: Status) -> Self {
+        Self::WrongStatus {
+            status,
+            allowed: &[],
+        }
+    }
 }
 
 /// A change of the status that a company sees.
@@ -177,11 +191,11 @@ impl Document {
                 Err(Refusal::WrongKind)
             }
         };
-        let in_status = |allowed: &[Status]| {
+        let in_status = |allowed: &'static [Status]| {
             if allowed.contains(&status) {
                 Ok(())
             } else {
-                Err(Refusal::WrongStatus(status))
+                Err(Refusal::WrongStatus { status, allowed })
             }
         };
         match operation {
@@ -212,7 +226,7 @@ impl Document {
                 if unsigned {
                     Ok(())
                 } else {
-                    Err(Refusal::WrongStatus(status))
+                    Err(Refusal::wrong_status(status))
                 }
             }
             Operation::Reject { .. } => {
@@ -251,13 +265,13 @@ impl Document {
                     None => Err(Refusal::NotYourTurn),
                 }
             }
-            _ => Err(Refusal::WrongStatus(status)),
+            _ => Err(Refusal::wrong_status(status)),
         }
     }
 
     fn allow_act(&self, actor: Actor, action: Action, status: Status) -> Result<(), Refusal> {
         if !self.may_act_internally(actor.company) {
-            return Err(Refusal::WrongStatus(status));
+            return Err(Refusal::wrong_status(status));
         }
         let internal = self.internal(actor.company);
         let node = internal.and_then(|all| all.active(actor.employee));

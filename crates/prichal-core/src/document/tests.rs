@@ -97,7 +97,7 @@ fn the_happy_path_of_the_guide() {
     let one = route(&[recipient(2, 0, true)]);
     assert_eq!(
         document.apply(by(SENDER), Operation::Sign(Direction::Outbox), 1),
-        Err(Refusal::WrongStatus(Status::Draft)),
+        Err(Refusal::wrong_status(Status::Draft)),
         "the route comes first"
     );
     assert_eq!(
@@ -121,13 +121,18 @@ fn the_happy_path_of_the_guide() {
         ),
         [(1, "FINISHED"), (2, "FINISHED")]
     );
-    for operation in [
-        Operation::Recall { reason: None },
-        Operation::Sign(Direction::Outbox),
-        Operation::Decline { reason: None },
-    ] {
+    let cases: [(Operation, &'static [Status]); 3] = [
+        (Operation::Recall { reason: None }, &[Status::SentBySender]),
+        (Operation::Sign(Direction::Outbox), &[]),
+        (
+            Operation::Decline { reason: None },
+            &[Status::WaitingForSender],
+        ),
+    ];
+    for (operation, allowed) in cases {
         let refused = document.apply(by(SENDER), operation, 9);
-        assert_eq!(refused, Err(Refusal::WrongStatus(Status::Finished)));
+        let status = Status::Finished;
+        assert_eq!(refused, Err(Refusal::WrongStatus { status, allowed }));
     }
 }
 
@@ -366,7 +371,7 @@ fn a_recipients_employees_look_first() {
     let refused = document.apply(them, Operation::Sign(Direction::Inbox), 1);
     assert_eq!(
         refused,
-        Err(Refusal::WrongStatus(Status::RejectedByRecipientEmployee))
+        Err(Refusal::wrong_status(Status::RejectedByRecipientEmployee))
     );
     then(&mut document, them, Operation::Reject { reason: None });
 
@@ -386,7 +391,7 @@ fn a_recipients_employees_look_first() {
     let recalled = document.apply(by(SENDER), Operation::Recall { reason: None }, 1);
     assert_eq!(
         recalled,
-        Err(Refusal::WrongStatus(Status::SentBySender)),
+        Err(Refusal::wrong_status(Status::SentBySender)),
         "somebody has signed"
     );
     assert_eq!(

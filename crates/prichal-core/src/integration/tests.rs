@@ -152,7 +152,7 @@ fn only_the_finished_webhook_is_judged() {
         json!({"op": "replace", "path": format!("{hook}/schedule/period"), "value": "00:00:01"});
     let errors = try_patch(&before, &json!([to_schedule])).unwrap_err();
     assert_eq!(errors.invalid_datas[0].sent["path"], to_schedule["path"]);
-    let why = "schedule.period must be at least one second";
+    let why = "schedule.period must be at least one second, such as 00:00:01";
     assert_eq!(
         errors.invalid_datas[0].reason,
         Fault::invalid("webHooks", why).into()

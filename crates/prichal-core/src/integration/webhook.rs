@@ -123,7 +123,8 @@ fn trigger(
             let period = period
                 .and_then(parse_time_span)
                 .filter(|period| *period >= MIN_PERIOD);
-            let period = period.ok_or("schedule.period must be at least one second")?;
+            let period =
+                period.ok_or("schedule.period must be at least one second, such as 00:00:01")?;
             Ok(Trigger::Schedule(period))
         }
         _ => Err("triggerType is required".to_owned()),

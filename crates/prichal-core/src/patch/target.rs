@@ -32,9 +32,10 @@ impl Change<'_> {
         path: &[String],
     ) -> Result<(), Refusal> {
         let (name, rest) = path.split_first().ok_or_else(|| no_such(""))?;
+        let known = fields;
         let mut fields = fields.iter();
         let field = fields.find(|field| field.name.eq_ignore_ascii_case(name));
-        let field = field.ok_or_else(|| no_such(name))?;
+        let field = field.ok_or_else(|| no_field(name, known))?;
         if field.access != Access::Open {
             let why = format!("The {} field cannot be changed.", field.name);
             return Err(Refusal::Path(why.into()));
@@ -283,6 +284,14 @@ fn check_size(field: &Field, list: &[Value]) -> Result<(), Refusal> {
 pub(super) fn no_such(part: &str) -> Refusal {
     let shown: String = part.chars().take(MAX_SHOWN_NAME).collect();
     Refusal::Path(format!("There is no {shown} here that could be changed.").into())
+}
+
+/// The refusal of a misspelt field lists those that can be changed.
+fn no_field(name: &str, fields: &[Field]) -> Refusal {
+    let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
+    let open = fields.iter().filter(|field| field.access == Access::Open);
+    let known = open.map(|field| field.name).collect::<Vec<_>>().join(", ");
+    Refusal::Path(format!("There is no field `{shown}` that could be changed: {known}.").into())
 }
 
 /// The maximum number of characters of a name that a reason repeats.

@@ -259,7 +259,7 @@ fn faults_carry_an_excerpt_of_the_value_and_the_expected_type() {
     };
     assert_eq!(
         mismatch(json!({"colour": "x"})),
-        ("\"x\"".to_owned(), TypeName::Enum("colour"))
+        ("\"x\"".to_owned(), TypeName::Enum(&COLOUR))
     );
     assert_eq!(
         mismatch(json!({"name": {}})),

@@ -79,7 +79,10 @@ impl FieldNames {
             let shown: String = name.chars().take(64).collect();
             vec![Fault::rule(
                 parameter,
-                format!("{parameter}: there is no field {shown}."),
+                format!(
+                    "{parameter}: there is no field `{shown}`: {}.",
+                    self.known.join(", ")
+                ),
             )]
         })
     }
@@ -197,7 +200,8 @@ impl Selection {
                 let field = names.find("filter", &name)?;
                 let kind = names.kind(field);
                 if !kind.holds(&value) {
-                    let why = format!("filter: the {field} must be {}.", kind.name());
+                    let given: String = value.to_string().chars().take(64).collect();
+                    let why = format!("filter: the {field} must be {}, not {given}.", kind.name());
                     return Err(vec![Fault::rule("filter", why)]);
                 }
                 selection.filter.push((field, value, kind.unset()));

@@ -1,28 +1,31 @@
-//! The texts of faults, in the form of .NET's readers and validators (`docs/contracts/kontur.md §2`).
-//!
-//! The dialects without texts of their own for faults use these, too.
+//! The texts of faults, in the form of .NET's readers and validators (`docs/contracts/kontur.md §2`), and ours
+//! beside them.
 
 use std::fmt::Write;
 
 use prichal_core::schema::{Fault, Mismatch, Problem, TypeName};
+
+use crate::fault;
 
 /// The maximum number of faults that one text repeats.
 pub(super) const MAX_REPEATED: usize = 5;
 
 /// The text of a fault.
 pub fn text(fault: &Fault) -> String {
-    let path = &fault.path;
     match &fault.problem {
-        Problem::Required => format!("The {path} field is required."),
-        Problem::Invalid(why) => format!("The {path} field is invalid: {why}."),
-        Problem::Exceeds(_, message) | Problem::Rule(message) => message.clone(),
-        Problem::Mismatch(mismatch) => conversion(path, mismatch),
+        Problem::Mismatch(mismatch) => conversion(&fault.path, mismatch),
+        _ => fault::text(fault),
     }
 }
 
-/// The texts of all faults, with blanks between.
-pub fn texts(faults: &[Fault]) -> String {
-    faults.iter().map(text).collect::<Vec<_>>().join(" ")
+/// Our own texts of the values that cannot be read: the vendor's name a type, and not its values.
+pub fn detail(faults: &[Fault]) -> Option<String> {
+    let wrong = faults.iter().filter_map(|fault| match &fault.problem {
+        Problem::Mismatch(mismatch) => Some(fault::wrong_value(&fault.path, mismatch)),
+        _ => None,
+    });
+    let texts: Vec<String> = wrong.take(MAX_REPEATED).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
 }
 
 fn conversion(path: &str, mismatch: &Mismatch) -> String {
@@ -50,7 +53,9 @@ fn type_name(expected: TypeName) -> String {
         TypeName::Guid => "System.Guid",
         TypeName::Moment => "System.DateTimeOffset",
         TypeName::TimeSpan => "System.TimeSpan",
-        TypeName::Enum(name) => return format!("Xcom.Api.Models.{}", enumeration(name)),
+        TypeName::Enum(words) => {
+            return format!("Xcom.Api.Models.{}", enumeration(words.name));
+        }
         TypeName::Object => "System.Object",
         TypeName::List => "System.Array",
     };

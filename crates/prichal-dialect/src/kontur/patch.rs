@@ -1,9 +1,13 @@
 //! The refusals of a PATCH: the collections of `ErrorInfo` (`docs/contracts/kontur.md §3`).
 
-use prichal_core::patch::{PatchErrors, Reason, Refused};
+use prichal_core::{
+    patch::{PatchErrors, Reason, Refused},
+    schema::Fault,
+};
 use serde_json::{Map, Value};
 
-use super::fault::{self, MAX_REPEATED};
+use super::fault::MAX_REPEATED;
+use crate::fault;
 
 /// The maximum number of characters of a path in [`summary`].
 const MAX_PATH: usize = 64;
@@ -13,7 +17,8 @@ pub fn operations(refused: &[Refused]) -> Value {
     let shown = refused.iter().map(|refused| {
         let mut sent = refused.sent.clone();
         if let Some(members) = sent.as_object_mut() {
-            members.insert("reason".to_owned(), reason(&refused.reason).into());
+            let reason = reason(path(refused), &refused.reason);
+            members.insert("reason".to_owned(), reason.into());
         }
         sent
     });
@@ -24,7 +29,7 @@ pub fn operations(refused: &[Refused]) -> Value {
 pub fn constraints(broken: &[(String, Reason)]) -> Map<String, Value> {
     let shown = broken.iter();
     shown
-        .map(|(name, why)| (name.clone(), reason(why).into()))
+        .map(|(name, why)| (name.clone(), reason("", why).into()))
         .collect()
 }
 
@@ -35,24 +40,39 @@ pub fn summary(errors: &PatchErrors) -> String {
         &errors.invalid_value_types,
         &errors.invalid_datas,
     ];
-    let operations = lists.into_iter().flatten().map(|refused| {
-        let path = refused.sent["path"].as_str().unwrap_or_default();
-        (path, &refused.reason)
-    });
+    let operations = lists.into_iter().flatten();
+    let operations = operations.map(|refused| (path(refused), &refused.reason));
     let constraints = errors.invalid_constraints.iter();
     let all = operations.chain(constraints.map(|(name, why)| (name.as_str(), why)));
     let told = all.take(MAX_REPEATED).map(|(path, why)| {
         let shown: String = path.chars().take(MAX_PATH).collect();
-        format!("{shown}: {}", reason(why))
+        format!("{shown}: {}", reason(path, why))
     });
     told.collect::<Vec<_>>().join(" ")
 }
 
-/// The text of a reason.
-pub fn reason(reason: &Reason) -> String {
+fn path(refused: &Refused) -> &str {
+    refused.sent["path"].as_str().unwrap_or_default()
+}
+
+/// The text of a reason. Members of the operation's value are named from there on: `/webHooks` has a `triggerType`.
+fn reason(path: &str, reason: &Reason) -> String {
+    let below = |fault: &Fault| {
+        let (first, rest) = fault.path.split_once('.')?;
+        let is_there = path.split('/').any(|part| part.eq_ignore_ascii_case(first));
+        is_there.then(|| Fault {
+            path: rest.to_owned(),
+            problem: fault.problem.clone(),
+        })
+    };
     match reason {
         Reason::Text(text) => text.clone().into_owned(),
-        Reason::Faults(faults) => fault::texts(&faults[..faults.len().min(MAX_REPEATED)]),
+        Reason::Faults(faults) => {
+            let shown = faults.iter().take(MAX_REPEATED);
+            let texts =
+                shown.map(|fault| fault::text(&below(fault).unwrap_or_else(|| fault.clone())));
+            texts.collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
@@ -104,6 +124,11 @@ mod tests {
             (url, json!("https://u:p@a/x"), "password"),
             (url, json!(""), "relativeUrl field is required"),
             (url, json!("a b"), "spaces"),
+            (
+                "/webHooks",
+                json!({"relativeUrl": "x", "triggerType": "entityEvents"}),
+                "`triggerType` `entityEvents` is unknown: entityEvent, schedule.",
+            ),
         ] {
             let op = if path == url { "replace" } else { "add" };
             let operations = json!([{"op": op, "path": path, "value": value}]);

@@ -11,7 +11,7 @@ mod tokens;
 mod usage;
 mod workspaces;
 
-use super::Dialect;
+use super::{Dialect, error_table::Errors};
 
 pub(super) use openapi::add_problems;
 
@@ -27,6 +27,15 @@ pub(super) const DIALECT: Dialect = Dialect {
     router: |_| routes::router(),
     render_errors: |router, name, _| super::render_errors(router, name, error_response::render),
     render: |_, _, error| error_response::render(error),
+    errors: Errors {
+        title: "Administration: `/admin/v1/…`",
+        about: "RFC 9457 problems, `application/problem+json`; the code is the `title`. `detail` says what is wrong, and \
+                `errors` has an entry for each `field`. Paths outside of all APIs are refused in this form, too.",
+        status: error_response::status,
+        code: |error| error_response::title(error).to_owned(),
+        refusals: error_response::REFUSALS,
+        has_patches: false,
+    },
     guard: super::guard::<caller::Administrator>,
     describe: openapi::describe,
     messages: &[],

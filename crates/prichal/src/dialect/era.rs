@@ -10,12 +10,13 @@ mod integration_points;
 mod integration_tokens;
 mod openapi;
 pub mod routes;
+mod schemas;
 mod service;
 mod svcscript_runtimes;
 mod svcscripts;
 pub mod websocket;
 
-use super::Dialect;
+use super::{Dialect, error_table::Errors};
 
 pub const DIALECT: Dialect = Dialect {
     name: "era",
@@ -29,6 +30,16 @@ pub const DIALECT: Dialect = Dialect {
     router: |_| routes::router(),
     render_errors: |router, name, _| super::render_errors(router, name, routes::words),
     render: |_, _, error| routes::words(error),
+    errors: Errors {
+        title: "Era: `/rest/v1/…`, `/exec`, `/hook/…`, `/ws/…`",
+        about: "`{\"error_code\":<code>,\"error_message\":\"…\"}`. Over the websocket the same codes come as `errorcode`, \
+                the texts as `errormsg`; there 1403 is also a request that no route of the channel's roles opens, \
+                1404 a method without a script.",
+        status: error_response::status,
+        code: |error| error_response::code(error_response::status(error)).to_string(),
+        refusals: error_response::REFUSALS,
+        has_patches: false,
+    },
     guard: routes::guard,
     describe: openapi::describe,
     messages: &[&websocket::WEBSOCKET, &asyncapi::MESSAGES],

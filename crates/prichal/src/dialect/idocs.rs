@@ -14,6 +14,7 @@ mod events;
 mod hooks;
 mod language;
 mod limit;
+mod member;
 mod openapi;
 mod operation;
 mod prepared;
@@ -25,7 +26,7 @@ mod signatures;
 mod signing;
 mod sync_calls;
 
-use super::Dialect;
+use super::{Dialect, error_table::Errors};
 
 pub const DIALECT: Dialect = Dialect {
     name: "edo",
@@ -39,6 +40,19 @@ pub const DIALECT: Dialect = Dialect {
     router: routes::router,
     render_errors: routes::render_errors,
     render: |platform, headers, error| routes::words(platform, error, headers),
+    errors: Errors {
+        title: "iDocs: `/api/v3/…`, `/api/1/webhooks/document-events/…`",
+        about: "`{\"response\":null,\"errors\":[{\"errorCode\":\"<code>\",\"errorDescription\":\"…\",\"errorDocumentationLink\":null}]}`, \
+                the text in Russian, or in Kazakh or English by `Accept-Language`. Five calls of the vendor's answer 404 with \
+                `{}`. With `--edo-strict-codes`, `PERMISSION_ERROR` of a known caller is 403 and `BILLING_ERROR` 402.",
+        status: |error| error_response::status(error, false),
+        code: |error| {
+            let code = serde_json::json!(error_response::code(error));
+            code.as_str().unwrap_or_default().to_owned()
+        },
+        refusals: error_response::REFUSALS,
+        has_patches: false,
+    },
     guard: super::guard::<routes::Guard>,
     describe: openapi::describe,
     messages: &[&asyncapi::MESSAGES],

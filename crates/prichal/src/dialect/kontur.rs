@@ -21,7 +21,7 @@ mod settings;
 mod system_calls;
 mod ui_settings;
 
-use super::Dialect;
+use super::{Dialect, error_table::Errors};
 
 pub const DIALECT: Dialect = Dialect {
     name: "crm",
@@ -35,6 +35,17 @@ pub const DIALECT: Dialect = Dialect {
     router: |_| routes::router(),
     render_errors: |router, name, _| super::render_errors(router, name, error_response::render),
     render: |_, _, error| error_response::render(error),
+    errors: Errors {
+        title: "Kontur: `/api/v1/…`",
+        about: "`ErrorInfo`: `{\"status\":\"<code>\",\"message\":\"…\"}`. Three have another form: 401 is the JSON string \
+                `\"Unauthorized\"`; 400 is a problem with `errors` by field, in the vendor's texts, and a `detail` with the \
+                allowed values; a refused patch has the `ErrorInfo` in `errorInfo`, and each operation a `reason`. \
+                A `Range` that a file does not have is 416.",
+        status: error_response::status,
+        code: |error| error_response::word(error).to_owned(),
+        refusals: error_response::REFUSALS,
+        has_patches: true,
+    },
     guard: super::guard::<caller::Member>,
     describe: openapi::describe,
     messages: &[&asyncapi::MESSAGES],

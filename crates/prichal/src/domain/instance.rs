@@ -371,7 +371,7 @@ pub fn rehash(vault: &Vault, tx: &mut Tx<'_>, row: &Row) -> Result<()> {
 }
 
 fn secret_taken(name: &str) -> Error {
-    Error::taken(
+    Error::violated(
         Code::Conflict,
         "A secret must differ from those of other workspaces",
         "secrets",

@@ -89,7 +89,7 @@ pub fn retry_after(error: &Error, mut response: Response) -> Response {
     let after = match error {
         Error::Busy | Error::Unavailable(_) => header::HeaderValue::from(1),
         Error::Throttled { after } => (*after).into(),
-        Error::TooMany { seconds } => (*seconds).into(),
+        Error::TooMany { seconds, .. } => (*seconds).into(),
         _ => return response,
     };
     let headers = response.headers_mut();

@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use prichal_core::schema::{Field, Type};
 use serde_json::Value;
 
 use crate::{
@@ -196,6 +197,14 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
 /// The maximum time in seconds for which a replaced token stays valid.
 const MAX_OVERLAP_SECONDS: u64 = 30 * 24 * 3600;
+
+/// The member that [`overlap`] reads.
+pub const fn overlap_field(name: &'static str) -> Field {
+    Field::new(name, Type::Int)
+        .within(0, MAX_OVERLAP_SECONDS.cast_signed())
+        .doc("The seconds for which the previous token stays valid, by default those of `--token-overlap`.")
+        .example("3600")
+}
 
 /// The duration of a member in seconds, if the body has it.
 pub fn overlap(body: &[u8], member: &'static str) -> Result<Option<Duration>> {

@@ -30,8 +30,9 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Answers are personal, and many carry tokens.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="prichal""#);
-const REFUSED: HeaderValue =
-    HeaderValue::from_static(r#"Bearer realm="prichal", error="invalid_token""#);
+const REFUSED: HeaderValue = HeaderValue::from_static(
+    r#"Bearer realm="prichal", error_description="The token or key is unknown, expired or revoked", error="invalid_token""#,
+);
 /// The pages of the API's description load only their own scripts and styles.
 const PAGE: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -124,7 +125,9 @@ fn host(app: &Platform, request: &Request) -> Result<(), Error> {
     if is_allowed {
         Ok(())
     } else {
-        bad("The Host header names a host that this server does not answer for.")
+        bad(
+            "The Host header names a host that this server does not answer for: `allowed-hosts` has no such name.",
+        )
     }
 }
 

@@ -20,6 +20,14 @@ use prichal_store::{
     usage,
 };
 use std::time::Duration;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Object, Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::Type,
+    },
+};
 
 use crate::{
     error::{Code, Error, Result},
@@ -48,6 +56,20 @@ pub trait Asking {
 pub struct IdempotencyKey {
     operation: String,
     key: Option<String>,
+}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "Any text. The same key with the same body within 24 hours gets the first answer again, with another body a 409.",
+            ))
+            .schema(Some(Object::with_type(Type::String)));
+        vec![key.build()]
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {

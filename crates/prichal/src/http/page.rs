@@ -1,8 +1,16 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use prichal_core::schema::{Field, Preset, Type};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
-use crate::error::{Error, Result};
+use crate::{
+    dialect::openapi::schema::query,
+    error::{Error, Result},
+};
 
 /// A page of a list: at most 1000 rows, 50 by default.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +29,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
         let query = Query::of(parts);
         let offset = query.number("offset")?.unwrap_or(0);
         if offset < 0 {
-            return Err(Error::invalid(
-                "offset",
-                "The value of 'offset' must not be negative.",
-            ));
+            let why = format!("The value of 'offset' must be at least 0, not {offset}.");
+            return Err(Error::invalid("offset", why));
         }
         Ok(Self {
             offset,
             limit: query.limit()?,
         })
+    }
+}
+
+/// The parameters of a page.
+const PAGE: &[Field] = &[
+    Field::new("offset", Type::Int)
+        .at_least(0)
+        .or(Preset::Zero)
+        .doc("The number of rows to leave out."),
+    LIMIT,
+];
+
+/// The parameter that [`Query::limit`] reads.
+pub const LIMIT: Field = Field::new("limit", Type::Int)
+    .at_least(1)
+    .doc("The maximum number of rows: 50 by default, cut to 1000.");
+
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        query(PAGE)
     }
 }
 
@@ -63,10 +89,10 @@ impl Query {
     pub fn limit(&self) -> Result<i64> {
         match self.number("limit")? {
             None => Ok(DEFAULT_LIMIT),
-            Some(limit) if limit < 1 => Err(Error::invalid(
-                "limit",
-                "The value of 'limit' must be at least 1.",
-            )),
+            Some(limit) if limit < 1 => {
+                let why = format!("The value of 'limit' must be at least 1, not {limit}.");
+                Err(Error::invalid("limit", why))
+            }
             Some(limit) => Ok(limit.min(MAX_LIMIT)),
         }
     }

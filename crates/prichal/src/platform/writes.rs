@@ -10,7 +10,7 @@ use std::{
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, RateLimit, Result},
     platform::Platform,
 };
 
@@ -166,7 +166,8 @@ pub fn admit(app: &Platform, workspace: WorkspaceId) -> Result<()> {
     };
     let rest = until.since(app.clock.now());
     let seconds = i64::try_from(rest.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
-    Err(Error::TooMany { seconds })
+    let limit = RateLimit::WrittenBytes(app.config.write_bytes_per_minute);
+    Err(Error::TooMany { seconds, limit })
 }
 
 #[cfg(test)]

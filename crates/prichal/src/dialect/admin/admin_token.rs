@@ -1,59 +1,62 @@
 //! `/admin/v1/admin-token`.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::extract::State;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::caller::Administrator;
 use crate::{
     app::App,
+    dialect::openapi::schema::{body, described},
     error::{Error, Result},
     http::{
-        answer::json_text,
-        body::{Raw, overlap},
+        body::{Raw, overlap, overlap_field},
+        idempotency::JsonAnswer,
     },
     platform::security::{self, Event},
 };
 
-/// A rotation of the admin token.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body that `overlap` reads")]
-struct Rotation {
-    /// The seconds for which the previous token stays valid: 0 to 2592000, `--token-overlap` unless given.
-    #[schema(rename = "overlapSeconds")]
-    overlap_seconds: Option<u64>,
+/// The member of a rotation.
+const OVERLAP: &str = "overlapSeconds";
+
+described! {
+    /// A rotation of the admin token.
+    AdminTokenRotation = body(&[overlap_field(OVERLAP)]);
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
+/// The new admin token.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RotatedAdminToken)]
 struct Rotated {
     /// The new token, shown only in this answer. The data directory has it as well.
     token: String,
     /// The end of the previous token.
-    #[schema(rename = "previousUntil")]
+    #[schema(format = DateTime)]
     previous_until: String,
 }
 
 /// Exchange the admin token for a new one. The previous one stays valid for a while, but not beyond a restart. Each node
 /// has an admin token of its own.
-#[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body = Rotation,
+#[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body = Option<AdminTokenRotation>,
     responses((status = 200, body = Rotated)))]
 pub(super) async fn rotate_admin_token(
     State(app): State<App>,
     _: Administrator,
     Raw(body): Raw,
-) -> Result<Response> {
-    let overlap = overlap(&body, "overlapSeconds")?.unwrap_or(app.config.token_overlap);
+) -> Result<JsonAnswer> {
+    let overlap = overlap(&body, OVERLAP)?.unwrap_or(app.config.token_overlap);
     let now = app.clock.now();
     let at = app.clone();
     // Blocking, since it writes a file.
     let made = tokio::task::spawn_blocking(move || at.admin_token.rotate(overlap, now));
     let token = made.await.map_err(Error::internal)??;
     security::record(Event::AdminTokenRotated, None, "api");
-    let body = json!({
-        "token": token.expose_secret(),
-        "previousUntil": (now + overlap).to_string(),
-    });
-    Ok(json_text(StatusCode::OK, body.to_string()))
+    let rotated = Rotated {
+        token: token.expose_secret().to_owned(),
+        previous_until: (now + overlap).to_string(),
+    };
+    let text = serde_json::to_string(&rotated).map_err(Error::internal)?;
+    Ok(JsonAnswer::ok(text))
 }

@@ -4,12 +4,13 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use prichal_dialect::kontur::fault;
+use prichal_core::schema::Fault;
+use prichal_dialect::fault;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    error::Error,
+    error::{Code, Error},
     http::answer::{json_text, retry_after},
 };
 
@@ -24,7 +25,7 @@ pub(super) struct Problem {
     /// The status of the answer.
     #[schema(example = 400)]
     status: u16,
-    /// What is wrong, in a sentence.
+    /// The fault in a sentence.
     #[schema(example = "The name field is required.")]
     detail: String,
     /// The members of the body that are wrong.
@@ -43,36 +44,61 @@ pub(super) struct FieldProblem {
     detail: String,
 }
 
-pub(super) fn render(error: &Error) -> Response {
-    let status = match error {
+impl From<&Fault> for FieldProblem {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            field: fault.path.clone(),
+            detail: fault::text(fault),
+        }
+    }
+}
+
+/// The refusals under `/admin/v1`.
+pub(super) const REFUSALS: &[Code] = &[Code::Conflict, Code::KeyReused];
+
+pub(super) const fn status(error: &Error) -> StatusCode {
+    match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
-        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
+        Error::NotFound(_) | Error::NoRoute(_) => StatusCode::NOT_FOUND,
         Error::Refused(_) | Error::PatchRefused(_) => StatusCode::CONFLICT,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Late => StatusCode::REQUEST_TIMEOUT,
         Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let (detail, errors) = match error {
-        Error::Invalid(faults) => {
-            let errors = faults.iter().map(|fault| FieldProblem {
-                field: fault.path.clone(),
-                detail: fault::text(fault),
-            });
-            (fault::texts(faults), errors.collect())
+    }
+}
+
+/// The `title` of a problem.
+pub(super) fn title(error: &Error) -> &'static str {
+    status(error).canonical_reason().unwrap_or_default()
+}
+
+fn detail(error: &Error) -> String {
+    match error {
+        Error::Unauthenticated => {
+            "The admin token is required in the header `Authorization: Bearer`".to_owned()
         }
-        other => (other.to_string(), Vec::new()),
+        Error::Invalid(faults) => fault::texts(faults),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn render(error: &Error) -> Response {
+    let status = status(error);
+    let errors = match error {
+        Error::Invalid(faults) => faults.iter().map(FieldProblem::from).collect(),
+        _ => Vec::new(),
     };
     let problem = Problem {
         r#type: "about:blank",
-        title: status.canonical_reason().unwrap_or_default(),
+        title: title(error),
         status: status.as_u16(),
-        detail,
+        detail: detail(error),
         errors,
     };
     let text = serde_json::to_string(&problem).unwrap_or_default();

@@ -1,7 +1,10 @@
 //! `/admin/v1/quarantine`: durable work that is held back because the server died each time while it ran.
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use prichal_core::id::{IntegrationId, WebhookId, WorkspaceId};
+use prichal_core::{
+    id::{IntegrationId, WebhookId, WorkspaceId},
+    schema::{Field, Type},
+};
 use prichal_store::{
     Conn, Tx,
     quarantine::{self, Filter, Item, Kind, Suspect},
@@ -14,9 +17,13 @@ use uuid::Uuid;
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
+    dialect::openapi::schema::parameters,
     domain::{document::bulk::FAILED, journal::held},
     error::{Code, Error, Result},
-    http::{extract::Path, page::Query},
+    http::{
+        extract::Path,
+        page::{LIMIT, Query},
+    },
     platform::security::{self, Event},
 };
 
@@ -24,21 +31,30 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Quarantined {
+    #[schema(format = "uuid")]
     id: String,
     /// `run`, `delivery`, `tick`, `bulk`, `recheck`, `call` or `retention`.
     kind: &'static str,
     /// Null for work that belongs to no workspace.
+    #[schema(required = true, format = "uuid")]
     workspace_id: Option<String>,
     /// The id of the run, webhook, element, signature or call.
+    #[schema(format = "uuid")]
     item_id: String,
-    /// The integration of a webhook.
+    /// The integration of a webhook; null for other kinds.
+    #[schema(required = true, format = "uuid")]
     integration_id: Option<String>,
     /// The number of a delivery's event in its log; the step of retention; null for other kinds.
+    #[schema(required = true)]
     number: Option<i64>,
     /// The number of times that the server died while the work ran.
     deaths: i64,
+    #[schema(format = DateTime)]
     first_died_at: String,
+    #[schema(format = DateTime)]
     last_died_at: String,
+    /// The time since which it is held.
+    #[schema(required = true, format = DateTime)]
     held_at: Option<String>,
 }
 
@@ -61,15 +77,25 @@ impl From<&Suspect> for Quarantined {
     }
 }
 
+/// A page of quarantined work.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Quarantine {
     items: Vec<Quarantined>,
 }
 
+parameters! {
+    /// A page of quarantined work.
+    QuarantineQuery = &[
+        Field::new("workspace", Type::Text).doc("The name or the id of a workspace, to list only its work."),
+        Field::new("kind", Type::Text).doc("The kind of work to list.").example("run"),
+        Field::new("before", Type::Guid).doc("The id of the last item of the page before."),
+        LIMIT,
+    ];
+}
+
 /// List quarantined work, newest first.
 #[utoipa::path(get, path = "/admin/v1/quarantine", tag = "administration",
-    params(("workspace" = Option<String>, Query), ("kind" = Option<String>, Query), ("before" = Option<String>, Query),
-        ("limit" = Option<i64>, Query)),
+    params(QuarantineQuery),
     responses((status = 200, body = Quarantine)))]
 pub(super) async fn list_quarantine(
     State(app): State<App>,
@@ -82,7 +108,11 @@ pub(super) async fn list_quarantine(
     };
     let filter = Filter {
         workspace,
-        kind: query.read("kind", "a kind of work", Kind::from_name)?,
+        kind: query.read(
+            "kind",
+            &Kind::ALL.map(Kind::name).join(", "),
+            Kind::from_name,
+        )?,
         before: query.read("before", "an id", |text| Uuid::try_parse(text).ok())?,
     };
     let limit = query.limit()?;
@@ -93,7 +123,7 @@ pub(super) async fn list_quarantine(
 }
 
 /// Release a piece of work: it runs again as if it had never been in quarantine.
-#[utoipa::path(post, path = "/admin/v1/quarantine/{id}/release", tag = "administration", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/admin/v1/quarantine/{id}/release", tag = "administration", params(("id" = String, Path, description = "The id of the piece of work")),
     responses((status = 204)))]
 pub(super) async fn release_quarantined(
     State(app): State<App>,
@@ -118,7 +148,7 @@ pub(super) async fn release_quarantined(
 
 /// Give a piece of work up: it never runs again. A step of retention cannot be given up, nor an event that its webhook has
 /// not come to.
-#[utoipa::path(delete, path = "/admin/v1/quarantine/{id}", tag = "administration", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/admin/v1/quarantine/{id}", tag = "administration", params(("id" = String, Path, description = "The id of the piece of work")),
     responses((status = 204)))]
 pub(super) async fn drop_quarantined(
     State(app): State<App>,

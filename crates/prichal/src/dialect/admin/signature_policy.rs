@@ -2,14 +2,17 @@
 //! (`docs/contracts/prichal.md §14`).
 
 use axum::{Json as Answer, extract::State};
-use prichal_core::schema::{self, Field, Type};
-use prichal_sign::{Certificate, Policy};
+use prichal_core::schema::{self, Field, Preset, Type, Words};
+use prichal_sign::Certificate;
 use prichal_store::signature;
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
+    dialect::openapi::schema::{body, described},
     domain::document::{
         check::{Indeterminate, Rules},
         recheck,
@@ -26,40 +29,97 @@ use crate::{
 const MAX_TRUST_ANCHORS: usize = 100;
 
 const FIELDS: &[Field] = &[
-    Field::new("policy", Type::Text),
-    Field::new("trustAnchors", Type::Texts),
-    Field::new("checkBin", Type::Bool),
-    Field::new("checkIin", Type::Bool),
-    Field::new("indeterminate", Type::Text),
+    Field::new("policy", Type::Enum(&POLICIES))
+        .or(Preset::Text("kz"))
+        .doc("The name of a set of rules."),
+    Field::new("trustAnchors", Type::Texts)
+        .or(Preset::List)
+        .items(MAX_TRUST_ANCHORS)
+        .worded(|path, _| format!("There may be at most {MAX_TRUST_ANCHORS} {path}."))
+        .doc("Trusted certificates of authorities in PEM, besides the policy's own."),
+    Field::new("checkBin", Type::Bool)
+        .doc("True if the certificate's BIN must be the company's. By default the policy decides."),
+    Field::new("checkIin", Type::Bool).doc(
+        "True if the certificate's IIN must be the employee's. By default the policy decides.",
+    ),
+    Field::new("indeterminate", Type::Enum(&INDETERMINATE))
+        .or(Preset::Text("accept"))
+        .doc("The treatment of a signature that cannot be decided yet."),
 ];
+
+static POLICIES: Words = Words {
+    name: "policy",
+    words: &["kz", "ru", "eu-baseline", "test"],
+};
+
+static INDETERMINATE: Words = Words {
+    name: "treatment",
+    words: &["accept", "refuse"],
+};
+
+described! {
+    /// The rules for signatures of a workspace. Members that are left out have their defaults.
+    NewSignaturePolicy = body(FIELDS);
+}
+
+/// The rules for signatures of a workspace.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SignaturePolicy {
+    /// The name of a set of rules.
+    policy: String,
+    /// Trusted certificates in PEM, besides the policy's own.
+    trust_anchors: Vec<String>,
+    /// True if the certificate's BIN must be the company's; null if the policy decides.
+    #[schema(required = true)]
+    check_bin: Option<bool>,
+    /// True if the certificate's IIN must be the employee's; null if the policy decides.
+    #[schema(required = true)]
+    check_iin: Option<bool>,
+    /// The treatment of a signature that cannot be decided yet: `accept` or `refuse`.
+    #[schema(value_type = String)]
+    indeterminate: Indeterminate,
+}
+
+impl From<Rules> for SignaturePolicy {
+    fn from(rules: Rules) -> Self {
+        Self {
+            policy: rules.policy,
+            trust_anchors: rules.trust_anchors,
+            check_bin: rules.check_bin,
+            check_iin: rules.check_iin,
+            indeterminate: rules.indeterminate,
+        }
+    }
+}
 
 /// Read how a workspace's signatures are checked.
 #[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/signature-policy", tag = "administration",
-    params(("ws" = String, Path)), responses((status = 200, body = Value)))]
+    params(("ws" = String, Path, description = "The name or the id of the workspace")), responses((status = 200, body = SignaturePolicy)))]
 pub(super) async fn get_signature_policy(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
-) -> Result<Answer<Value>> {
+) -> Result<Answer<SignaturePolicy>> {
     let workspace = find(&app, &ws).await?.id;
     let rules = app
         .db
         .read(move |conn| Rules::find(conn, workspace))
         .await?;
-    Ok(Answer(rules.shown()))
+    Ok(Answer(rules.into()))
 }
 
 /// Set how a workspace's signatures are checked. Members that are left out have their defaults.
 ///
 /// Undecided signatures are checked again, even if their checks were given up.
 #[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/signature-policy", tag = "administration",
-    params(("ws" = String, Path)), request_body = Value, responses((status = 200, body = Value)))]
+    params(("ws" = String, Path, description = "The name or the id of the workspace")), request_body = NewSignaturePolicy, responses((status = 200, body = SignaturePolicy)))]
 pub(super) async fn put_signature_policy(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
     Raw(body): Raw,
-) -> Result<Answer<Value>> {
+) -> Result<Answer<SignaturePolicy>> {
     let workspace = find(&app, &ws).await?.id;
     let rules = read(&app, &parse_json_strictly(&body)?)?;
     let text = serde_json::to_string(&rules).map_err(Error::internal)?;
@@ -71,7 +131,7 @@ pub(super) async fn put_signature_policy(
         .await?;
     security::record(Event::SignaturePolicyChanged, Some(workspace), "");
     recheck::rearm(&app, workspace).await?;
-    Ok(Answer(rules.shown()))
+    Ok(Answer(rules.into()))
 }
 
 fn read(app: &App, body: &Value) -> Result<Rules> {
@@ -82,21 +142,9 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
     let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let mut rules = Rules::default();
     if let Some(policy) = body.get("policy").and_then(Value::as_str) {
-        if Policy::preset(policy).is_none() {
-            return Err(Error::invalid(
-                "policy",
-                "The policy must be kz, ru, eu-baseline or test.",
-            ));
-        }
         policy.clone_into(&mut rules.policy);
     }
     if let Some(anchors) = body.get("trustAnchors").and_then(Value::as_array) {
-        if anchors.len() > MAX_TRUST_ANCHORS {
-            return Err(Error::invalid(
-                "trustAnchors",
-                format!("There may be at most {MAX_TRUST_ANCHORS} trustAnchors."),
-            ));
-        }
         for (n, anchor) in anchors.iter().enumerate() {
             let pem = anchor.as_str().unwrap_or_default();
             let certificates = Certificate::read_all(pem.as_bytes());
@@ -112,15 +160,21 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
     rules.check_bin = flag("checkBin");
     rules.check_iin = flag("checkIin");
-    rules.indeterminate = match body.get("indeterminate").and_then(Value::as_str) {
-        None | Some("accept") => Indeterminate::Accept,
-        Some("refuse") => Indeterminate::Refuse,
-        Some(_) => {
-            return Err(Error::invalid(
-                "indeterminate",
-                "The indeterminate must be accept or refuse.",
-            ));
-        }
-    };
+    if body.get("indeterminate").and_then(Value::as_str) == Some("refuse") {
+        rules.indeterminate = Indeterminate::Refuse;
+    }
     Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_sign::Policy;
+
+    use super::POLICIES;
+
+    #[test]
+    fn every_policy_is_known() {
+        let is_known = |name: &&str| Policy::preset(name).is_some();
+        assert!(POLICIES.words.iter().all(is_known));
+    }
 }

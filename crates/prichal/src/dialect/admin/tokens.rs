@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{body, described},
     error::{Error, Result},
     http::{
         body::Raw,
@@ -34,22 +35,9 @@ use crate::{
     },
 };
 
-/// A new workspace token.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read through the fields below"
-)]
-struct NewToken {
-    name: String,
-    /// `admin` or `member`.
-    role: String,
-    /// The user of the workspace for whom the token acts.
-    #[schema(rename = "userId")]
-    user_id: Option<String>,
-    /// ISO 8601.
-    #[schema(rename = "expiresAt")]
-    expires_at: Option<String>,
+described! {
+    /// A new token of a workspace.
+    NewToken = body(FIELDS);
 }
 
 static ROLES: Words = Words {
@@ -58,22 +46,39 @@ static ROLES: Words = Words {
 };
 
 const FIELDS: &[Field] = &[
-    Field::new("name", Type::Text).required(),
-    Field::new("role", Type::Enum(&ROLES)).required(),
-    Field::new("userId", Type::Guid),
-    Field::new("expiresAt", Type::Moment),
+    Field::new("name", Type::Text)
+        .required()
+        .chars(256)
+        .worded(|path, _| format!("The {path} must be 1 to 256 characters."))
+        .doc("A name for people.")
+        .example("integrator"),
+    Field::new("role", Type::Enum(&ROLES))
+        .required()
+        .doc("The rights of the holder.")
+        .example("admin"),
+    Field::new("userId", Type::Guid).doc("The user of the workspace for whom the token acts."),
+    Field::new("expiresAt", Type::Moment)
+        .doc("The end of the token, in the future. By default it has none.")
+        .example("2099-01-01T00:00:00Z"),
 ];
 
+/// A token of a workspace.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Token)]
 pub(super) struct TokenModel {
+    #[schema(format = "uuid")]
     id: String,
     name: String,
+    /// `admin` or `member`.
     role: &'static str,
+    #[schema(required = true, format = "uuid")]
     user_id: Option<String>,
+    #[schema(required = true, format = DateTime)]
     expires_at: Option<String>,
-    /// The token itself, shown only in this answer.
+    /// The token itself, shown only when it is created.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     token: Option<String>,
 }
 
@@ -90,14 +95,16 @@ impl TokenModel {
     }
 }
 
+/// A page of tokens.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TokenList {
+    /// The number of all tokens of the workspace.
     count: i64,
     items: Vec<TokenModel>,
 }
 
 /// Create a workspace token. Only this answer shows it.
-#[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path)),
+#[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace"), IdempotencyKey),
     request_body = NewToken, responses((status = 201, body = TokenModel)))]
 pub(super) async fn create_token(
     State(app): State<App>,
@@ -148,12 +155,6 @@ fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) ->
     let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str());
     let name = text("name").unwrap_or_default().to_owned();
-    if name.is_empty() || name.chars().count() > 256 {
-        return Err(Error::invalid(
-            "name",
-            "The name must be 1 to 256 characters.",
-        ));
-    }
     let role = text("role")
         .and_then(Role::parse)
         .ok_or_else(|| Error::invalid("role", "The role must be admin or member."))?;
@@ -178,7 +179,7 @@ fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) ->
 
 /// List the tokens of a workspace, without the tokens themselves.
 #[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration",
-    params(("ws" = String, Path), ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    params(("ws" = String, Path, description = "The name or the id of the workspace"), Page),
     responses((status = 200, body = TokenList)))]
 pub(super) async fn list_tokens(
     State(app): State<App>,
@@ -202,7 +203,7 @@ pub(super) async fn list_tokens(
 
 /// Revoke a token.
 #[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}/tokens/{id}", tag = "administration",
-    params(("ws" = String, Path), ("id" = String, Path)), responses((status = 204)))]
+    params(("ws" = String, Path, description = "The name or the id of the workspace"), ("id" = String, Path, description = "The id of the token")), responses((status = 204)))]
 pub(super) async fn delete_token(
     State(app): State<App>,
     _: Administrator,

@@ -1,37 +1,46 @@
 //! `/admin/v1/workspaces/{ws}/usage` and `…/quota`: the bytes that a workspace uses, and its quotas.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::extract::State;
 use prichal_core::id::WorkspaceId;
 use prichal_store::{
     Conn, Tx,
     usage::{self, KINDS, Kind},
 };
-use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ObjectBuilder,
+        schema::{AdditionalProperties, SchemaType, Type},
+    },
+};
 
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
+    dialect::openapi::schema::described,
     error::{Error, Result},
-    http::{answer::json_text, body::Json, extract::Path},
+    http::{body::Json, extract::Path, idempotency::JsonAnswer},
     platform::{
         quota,
         security::{self, Event},
     },
 };
 
-/// Bytes of one kind.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the text that is put together below")]
+/// The bytes of one kind.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsedBytes)]
 struct Used {
     used: i64,
-    /// Null if there is no limit.
+    /// The quota; null if there is none.
+    #[schema(required = true)]
     allowed: Option<i64>,
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
+/// The bytes that a workspace uses.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WorkspaceUsage)]
 struct UsageModel {
     entities: Used,
     files: Used,
@@ -41,50 +50,62 @@ struct UsageModel {
     records: Used,
 }
 
-/// Quotas of a workspace in bytes. 0 means no limit. The server's setting holds for a quota that is null or left out.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body that `read` takes")]
-struct Quota {
-    entities: Option<i64>,
-    files: Option<i64>,
-    events: Option<i64>,
-    runs: Option<i64>,
-    records: Option<i64>,
+described! {
+    /// Quotas of a workspace in bytes. 0 means no limit. The server's setting holds for a quota that is null or left out.
+    WorkspaceQuotas = quotas();
+}
+
+fn quotas() -> ObjectBuilder {
+    let mut quotas =
+        ObjectBuilder::new().additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    for kind in Kind::ALL {
+        let bytes = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+            .minimum(Some(0));
+        quotas = quotas.property(kind.name(), bytes);
+    }
+    quotas.examples([json!({ "files": 1 << 30 })])
 }
 
 /// Read the usage and the quotas of a workspace.
-#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/usage", tag = "administration", params(("ws" = String, Path)),
+#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}/usage", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace")),
     responses((status = 200, body = UsageModel)))]
 pub(super) async fn get_usage(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
-) -> Result<Response> {
+) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
     answer(&app, workspace).await
 }
 
-async fn answer(app: &App, workspace: WorkspaceId) -> Result<Response> {
+async fn answer(app: &App, workspace: WorkspaceId) -> Result<JsonAnswer> {
     let read = move |conn: &mut Conn| usage::find(conn, workspace);
     let found = app.db.read::<_, Error>(move |conn| Ok(read(conn)?)).await?;
-    let shown = Kind::ALL.map(|kind| {
-        let allowed = quota::allowed(&app.config.quotas, &found, kind);
-        let used = json!({ "used": found.used.get(kind), "allowed": allowed });
-        (kind.name().to_owned(), used)
-    });
-    let text = Value::Object(Map::from_iter(shown)).to_string();
-    Ok(json_text(StatusCode::OK, text))
+    let used = |kind| Used {
+        used: found.used.get(kind),
+        allowed: quota::allowed(&app.config.quotas, &found, kind),
+    };
+    let usage = UsageModel {
+        entities: used(Kind::Entities),
+        files: used(Kind::Files),
+        events: used(Kind::Events),
+        runs: used(Kind::Runs),
+        records: used(Kind::Records),
+    };
+    let text = serde_json::to_string(&usage).map_err(Error::internal)?;
+    Ok(JsonAnswer::ok(text))
 }
 
 /// Set quotas of a workspace.
-#[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/quota", tag = "administration", params(("ws" = String, Path)),
-    request_body = Quota, responses((status = 200, body = UsageModel)))]
+#[utoipa::path(put, path = "/admin/v1/workspaces/{ws}/quota", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace")),
+    request_body = WorkspaceQuotas, responses((status = 200, body = UsageModel)))]
 pub(super) async fn put_quota(
     State(app): State<App>,
     _: Administrator,
     Path(ws): Path<String>,
     Json(body): Json,
-) -> Result<Response> {
+) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
     let quotas = read(&body)?;
     let write = move |tx: &mut Tx<'_>| usage::set_quotas(tx, workspace, quotas);
@@ -103,7 +124,7 @@ fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
         let shown: String = name.chars().take(64).collect();
         return Err(Error::invalid(
             &shown,
-            format!("There is no quota {shown}."),
+            format!("There is no quota `{shown}`: {}.", names.join(", ")),
         ));
     }
     let mut quotas = [None; KINDS];
@@ -111,10 +132,11 @@ fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
         *quota = match body.get(name) {
             None | Some(Value::Null) => None,
             Some(value) => Some(value.as_i64().filter(|bytes| *bytes >= 0).ok_or_else(|| {
-                Error::invalid(
-                    name,
-                    format!("The {name} must be a whole number of bytes, or null."),
-                )
+                let given = value.to_string().chars().take(64).collect::<String>();
+                let why = format!(
+                    "The {name} must be a whole number of bytes, at least 0, or null, not {given}."
+                );
+                Error::invalid(name, why)
             })?),
         };
     }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::caller::{Administrator, Requester};
 use crate::{
     app::App,
+    dialect::openapi::schema::{body, described},
     domain::job,
     error::{Code, Error, Result},
     http::{
@@ -34,46 +35,58 @@ use crate::{
     },
 };
 
-/// A new workspace.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; it is read through the fields below"
-)]
-struct NewWorkspace {
-    /// `^[a-z][a-z0-9-]{1,62}$`, unique.
-    name: String,
-    title: Option<String>,
-    /// The company's business identification number: 12 digits with a valid check digit, unique.
-    bin: Option<String>,
-    #[schema(rename = "companyName")]
-    company_name: Option<String>,
+described! {
+    /// A new workspace.
+    NewWorkspace = body(FIELDS);
 }
 
 const FIELDS: &[Field] = &[
-    Field::new("name", Type::Text).required(),
-    Field::new("title", Type::Text),
-    Field::new("bin", Type::Text),
-    Field::new("companyName", Type::Text),
+    Field::new("name", Type::Text)
+        .required()
+        .doc("`^[a-z][a-z0-9-]{1,62}$`, unique.")
+        .example("acme"),
+    title("title", "A name for people.").example("Acme"),
+    Field::new("bin", Type::Text)
+        .doc("The company's business identification number: 12 digits with a valid check digit, unique.")
+        .example("971240001315"),
+    title("companyName", "The company's name in documents.").example("ТОО «Acme»"),
 ];
 
+const fn title(name: &'static str, doc: &'static str) -> Field {
+    Field::new(name, Type::Text)
+        .chars(256)
+        .worded(|path, _| format!("The {path} must be at most 256 characters."))
+        .doc(doc)
+}
+
+/// A workspace.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Workspace)]
 pub(super) struct WorkspaceModel {
+    #[schema(format = "uuid")]
     id: String,
     name: String,
+    #[schema(required = true)]
     title: Option<String>,
+    /// The company's business identification number.
+    #[schema(required = true)]
     bin: Option<String>,
+    #[schema(required = true)]
     company_name: Option<String>,
     update_info: Updated,
 }
 
+/// The creation and the last change.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = WorkspaceUpdateInfo)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Updated {
+    #[schema(format = DateTime)]
     updated_at: String,
     updated_with: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
     created_with: &'static str,
 }
@@ -110,6 +123,7 @@ impl From<&Workspace> for WorkspaceModel {
     }
 }
 
+/// A page of workspaces.
 #[derive(Serialize, ToSchema)]
 pub(super) struct WorkspaceList {
     /// The number of all workspaces.
@@ -118,7 +132,7 @@ pub(super) struct WorkspaceList {
 }
 
 /// Create a workspace.
-#[utoipa::path(post, path = "/admin/v1/workspaces", tag = "administration", request_body = NewWorkspace,
+#[utoipa::path(post, path = "/admin/v1/workspaces", tag = "administration", params(IdempotencyKey), request_body = NewWorkspace,
     responses((status = 201, body = WorkspaceModel)))]
 pub(super) async fn create_workspace(
     State(app): State<App>,
@@ -140,10 +154,12 @@ pub(super) async fn create_workspace(
             new.id = workspace::awaited_id(tx.conn()?, bin)?;
         }
         if !workspace::insert(tx, &new)? {
-            return Err(Error::refused(
-                Code::Conflict,
-                "A workspace with this name or this bin exists already",
-            ));
+            let has_name = workspace::find(tx.conn()?, &new.name)?.is_some();
+            let what = match &new.bin {
+                Some(bin) if !has_name => format!("A workspace with the bin {bin} exists already"),
+                _ => format!("A workspace named `{}` exists already", new.name),
+            };
+            return Err(Error::refused(Code::Conflict, what));
         }
         let model = WorkspaceModel::from(&new);
         let text = serde_json::to_string(&model).map_err(Error::internal)?;
@@ -186,17 +202,6 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
         ));
     }
     let (title, company_name) = (text("title"), text("companyName"));
-    for (member, value) in [("title", &title), ("companyName", &company_name)] {
-        if value
-            .as_deref()
-            .is_some_and(|value| value.chars().count() > 256)
-        {
-            return Err(Error::invalid(
-                member,
-                format!("The {member} must be at most 256 characters."),
-            ));
-        }
-    }
     Ok(Workspace {
         id: WorkspaceId::generate(now),
         name,
@@ -210,7 +215,7 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
 
 /// List the workspaces.
 #[utoipa::path(get, path = "/admin/v1/workspaces", tag = "administration",
-    params(("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
+    params(Page),
     responses((status = 200, body = WorkspaceList)))]
 pub(super) async fn list_workspaces(
     State(app): State<App>,
@@ -228,7 +233,7 @@ pub(super) async fn list_workspaces(
 }
 
 /// Read a workspace, by its name or id.
-#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path)),
+#[utoipa::path(get, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace")),
     responses((status = 200, body = WorkspaceModel)))]
 pub(super) async fn get_workspace(
     State(app): State<App>,
@@ -240,7 +245,7 @@ pub(super) async fn get_workspace(
 }
 
 /// Delete a workspace: its tokens and keys end, its webhooks stop.
-#[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path)),
+#[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace")),
     responses((status = 204)))]
 pub(super) async fn delete_workspace(
     State(app): State<App>,

@@ -8,7 +8,7 @@ use axum::{
 use prichal_core::{
     event::{EntityKind, NewEvent, Origin},
     id::{EntityId, EventId, WorkspaceId},
-    schema::{self, Fault, Object},
+    schema::{self, Fault, Field, Object, Preset, Type},
     time::Timestamp,
 };
 use prichal_dialect::era::query::{FieldNames, Projection, Selection};
@@ -18,6 +18,14 @@ use prichal_store::{
     usage,
 };
 use serde_json::Value;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::Type as SchemaType,
+    },
+};
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use uuid::Uuid;
 
@@ -25,6 +33,7 @@ use super::caller::{Admin, Tenant};
 use crate::{
     app::App,
     delivery::job,
+    dialect::openapi::schema::parameters,
     error::{Code, Error, Result},
     http::{
         answer::json_text,
@@ -336,7 +345,9 @@ async fn other_verb<R: Resource>(
     let mut response = if tenant.is_lookup {
         look_up::<R>(&tenant, &headers, &body).await
     } else {
-        Err(Error::WrongMethod)
+        Err(Error::WrongMethod {
+            allowed: vec!["GET", "HEAD", "POST", "LOOKUP"],
+        })
     }
     .into_response();
     // The router would leave LOOKUP out.
@@ -435,10 +446,67 @@ pub(super) fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value> {
         }
         None | Some("" | "application/json" | "text/json" | "text/plain") => parse_json(body),
         Some(kind) if kind.ends_with("+json") => parse_json(body),
-        Some(_) => Err(Error::refused(
-            Code::MediaType,
-            "The Content-Type must be application/json, or a form whose field data holds the JSON",
-        )),
+        Some(kind) => {
+            let shown: String = kind.chars().take(64).collect();
+            let what = format!(
+                "The Content-Type must be application/json, or a form whose field `data` holds the JSON, not {shown}"
+            );
+            Err(Error::refused(Code::MediaType, what))
+        }
+    }
+}
+
+/// The parameters that [`shape`] reads.
+pub(super) const SHAPE: &[Field] = &[MASK, FLAT];
+
+const MASK: Field = Field::new("mask", Type::Text)
+    .doc("The fields to show, with commas between; members of objects by dotted names. All by default.")
+    .example("id,code,opts.title");
+const FLAT: Field = Field::new("flat", Type::Bool)
+    .doc("True to show members of objects beside them, under dotted names.");
+
+/// The parameters that [`page`] reads.
+pub(super) const OFFSET: Field = Field::new("offset", Type::Int)
+    .within(0, i32::MAX as i64)
+    .or(Preset::Zero)
+    .doc("The number of entities to leave out.");
+pub(super) const LIMIT: Field = Field::new("limit", Type::Int)
+    .within(0, MAX_LIMIT)
+    .doc("The maximum number of entities, by default 100.");
+
+/// The parameters of a list.
+pub(super) const LISTING: &[Field] = &[
+    Field::new("filter", Type::Text)
+        .doc("A JSON object of fields and the values that they must have; members of objects by dotted names.")
+        .example(r#"{"code": "ws_hook"}"#),
+    Field::new("order", Type::Text)
+        .doc("A JSON array of fields, or of objects such as `{\"code\": \"desc\"}`. By default the order of creation.")
+        .example(r#"["code"]"#),
+    MASK,
+    FLAT,
+    OFFSET,
+    LIMIT,
+];
+
+parameters! {
+    /// The shape of an entity.
+    pub(super) Shape = SHAPE;
+    /// A page of a list, and the shape of its entities.
+    pub(super) Listing = LISTING;
+}
+
+/// The header that makes a POST to a collection a look-up.
+pub(super) enum Override {}
+
+impl IntoParams for Override {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let verb = ParameterBuilder::new()
+            .name("X-HTTP-Method-Override")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("`LOOKUP` to look ids up: the body is a key then."))
+            .schema(Some(utoipa::openapi::Object::with_type(SchemaType::String)));
+        vec![verb.build()]
     }
 }
 
@@ -460,7 +528,7 @@ pub(super) fn page(query: &Query) -> Result<(i64, i64)> {
         if (0..=max).contains(&given) {
             Ok(given)
         } else {
-            let why = format!("The value of '{name}' must be 0 to {max}.");
+            let why = format!("The value of '{name}' must be 0 to {max}, not {given}.");
             Err(Error::invalid(name, why))
         }
     };

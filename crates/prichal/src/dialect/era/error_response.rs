@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::Response,
 };
-use prichal_dialect::kontur::fault;
+use prichal_dialect::fault;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,6 +17,8 @@ use crate::{
 /// The texts of a synchronous call whose script was too slow or has failed. The run's record holds the reason.
 pub(super) const TIMED_OUT: &str = "The script did not end in time";
 pub(super) const SCRIPT_FAILED: &str = "The script failed";
+
+const NO_TOKEN: &str = "A workspace's token is required in the header `Authorization: Bearer`; hooks and websockets require a channel's token";
 
 /// A refusal or a failure.
 #[derive(Serialize, ToSchema)]
@@ -31,7 +33,7 @@ pub(super) struct ChannelError {
 pub fn words(error: &Error) -> Response {
     let status = status(error);
     let body = ChannelError {
-        error_code: 1000 + status.as_u16(),
+        error_code: code(status),
         error_message: message(error),
     };
     let text = serde_json::to_string(&body).unwrap_or_default();
@@ -44,13 +46,32 @@ pub fn words(error: &Error) -> Response {
     response
 }
 
+/// The vendor's code for a status.
+pub(super) fn code(status: StatusCode) -> u16 {
+    1000 + status.as_u16()
+}
+
+/// The refusals under `/rest/v1`, and of hooks.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::AlreadyExists,
+    Code::Conflict,
+    Code::KeyReused,
+    Code::LimitReached,
+    Code::LookupFailed,
+    Code::MediaType,
+    Code::QuotaExceeded,
+    Code::ScriptFailed,
+    Code::ScriptTimedOut,
+    Code::TokenNotFound,
+];
+
 /// The status of an error.
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
-        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
+        Error::NotFound(_) | Error::NoRoute(_) => StatusCode::NOT_FOUND,
         Error::Refused(refusal) => match refusal.code {
             Code::LookupFailed | Code::TokenNotFound => StatusCode::NOT_FOUND,
             Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -63,7 +84,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Late => StatusCode::REQUEST_TIMEOUT,
         Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -72,6 +93,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
 /// The text of an error.
 pub(super) fn message(error: &Error) -> String {
     match error {
+        Error::Unauthenticated => NO_TOKEN.to_owned(),
         Error::Invalid(faults) => fault::texts(faults),
         other => other.to_string(),
     }

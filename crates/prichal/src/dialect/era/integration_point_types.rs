@@ -3,52 +3,49 @@
 
 use axum::{http::HeaderMap, response::Response};
 use prichal_core::{
-    channel_type::ChannelType,
+    channel_type::{self, ChannelType},
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
-    schema::{Fault, Object},
+    schema::{Fault, Field, Object},
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, channel, job::Kind as JobKind, resource::Kind};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     caller::Admin,
-    collection::{self, MAX_TOTAL_BYTES, Resource, plainly_stored},
+    collection::{self, Listing, MAX_TOTAL_BYTES, Override, Resource, Shape, plainly_stored},
+    schemas::{self, LookupAnswer, LookupKey, changes, entity_or_ids, entity_or_key, view},
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::described,
     domain::channel::{retype, type_of},
     error::{Code, Error, Result},
     http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
     platform::vault::Vault,
 };
 
-/// A type of channels. A field that it sets is fixed for its channels.
-#[derive(ToSchema)]
-#[schema(as = IntegrationPointType)]
-#[expect(
-    dead_code,
-    reason = "describes the entity that `prichal_core::channel_type` puts together"
-)]
-pub(super) struct TypeModel {
-    id: String,
-    /// The name that channels give as their `type`. It cannot be changed.
-    r#type: String,
-    recv_svcscriptcode: String,
-    recv_svcscriptcode_ws: String,
-    /// In seconds, 0 to 60.
-    recv_timeout: Option<i64>,
-    send_svcscriptcode: String,
-    send_svcscriptcode_ws: String,
-    url: String,
-    issync: Option<bool>,
-    /// The maximum number of channels of this type.
-    quota: Option<i64>,
-    ext: Object,
+described! {
+    /// A new type of channels. A field that it sets is fixed for its channels.
+    pub(super) NewIntegrationPointType = schemas::new(TABLES);
+    /// A new type, or the key of a look-up.
+    pub(super) NewIntegrationPointTypeOrKey = entity_or_key::<NewIntegrationPointType>(),
+        with NewIntegrationPointType, LookupKey;
+    /// A change of a type.
+    pub(super) IntegrationPointTypeChanges = changes(schemas::new(TABLES));
+    /// A type of channels. A field that it sets is fixed for its channels.
+    pub(super) IntegrationPointType = schemas::entity(TABLES);
+    /// A new type, or the ids that a key means.
+    pub(super) IntegrationPointTypeOrIds = entity_or_ids::<IntegrationPointType>(),
+        with IntegrationPointType, LookupAnswer;
+    /// A type in the shape that `mask` and `flat` give it.
+    pub(super) IntegrationPointTypeView = view(schemas::entity(TABLES));
 }
+
+/// The table of a type.
+const TABLES: &[&[Field]] = &[channel_type::FIELDS];
 
 impl Resource for ChannelType {
     const NOUN: &'static str = "Integration point type";
@@ -147,8 +144,8 @@ fn check_room(
 
 /// Create a type of channels. Existing channels of this type get its fixed fields.
 #[utoipa::path(post, path = "/rest/v1/service/integration_point_types", tag = "channels",
-    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = TypeModel, responses((status = 200, body = TypeModel)))]
+    params(Override, IdempotencyKey),
+    request_body = NewIntegrationPointTypeOrKey, responses((status = 200, body = IntegrationPointTypeOrIds)))]
 pub(super) async fn create_integration_point_type(
     admin: Admin,
     key: IdempotencyKey,
@@ -160,17 +157,16 @@ pub(super) async fn create_integration_point_type(
 
 /// List the types.
 #[utoipa::path(get, path = "/rest/v1/service/integration_point_types", tag = "channels",
-    params(("filter" = Option<String>, Query), ("mask" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("limit" = Option<i64>, Query), ("order" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = Vec<TypeModel>)))]
+    params(Listing),
+    responses((status = 200, body = Vec<IntegrationPointTypeView>)))]
 pub(super) async fn list_integration_point_types(admin: Admin, query: Query) -> Result<Response> {
     collection::list::<ChannelType>(admin, query).await
 }
 
 /// Read a type.
 #[utoipa::path(get, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = TypeModel)))]
+    params(("id" = String, Path, description = "The id of the type"), Shape),
+    responses((status = 200, body = IntegrationPointTypeView)))]
 pub(super) async fn get_integration_point_type(
     admin: Admin,
     id: Path<String>,
@@ -181,7 +177,7 @@ pub(super) async fn get_integration_point_type(
 
 /// Change a type. Its channels change with it.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path)), request_body = TypeModel, responses((status = 200, body = TypeModel)))]
+    params(("id" = String, Path, description = "The id of the type")), request_body = IntegrationPointTypeChanges, responses((status = 200, body = IntegrationPointType)))]
 pub(super) async fn patch_integration_point_type(
     admin: Admin,
     id: Path<String>,
@@ -193,7 +189,7 @@ pub(super) async fn patch_integration_point_type(
 
 /// Delete a type. Its channels stay as they are.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path)), responses((status = 204)))]
+    params(("id" = String, Path, description = "The id of the type")), responses((status = 204)))]
 pub(super) async fn delete_integration_point_type(
     admin: Admin,
     id: Path<String>,

@@ -5,10 +5,10 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::{Channel, Tokens},
+    channel::{Channel, FIELDS, REMOTE, Tokens},
     event::{EntityKind, NewEvent, Origin},
-    id::{self, EntityId, EventId, IntegrationId, WorkspaceId},
-    schema::{Fault, Object},
+    id::{self, EntityId, EventId, IntegrationId, RunId, WorkspaceId},
+    schema::{Fault, Field, Object, Type, Words},
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
@@ -19,16 +19,19 @@ use prichal_store::{
     job::{BATCH_ROWS, Kind as JobKind},
     kv, resource,
 };
-use serde_json::{Value, json, value::RawValue};
-use utoipa::ToSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::{ToSchema, openapi::ObjectBuilder};
 use uuid::Uuid;
 
 use super::{
     caller::Admin,
-    collection::{self, Resource},
+    collection::{self, LIMIT, Listing, Override, Resource, Shape},
+    schemas::{self, LookupAnswer, LookupKey, changes, entity_or_ids, entity_or_key, text, view},
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{self, described, parameters},
     domain::{
         channel::{close, closed, new_token, open, queue, request, type_of},
         job,
@@ -36,7 +39,7 @@ use crate::{
     error::{Code, Error, Result},
     http::{
         answer::json_text,
-        body::{Raw, overlap},
+        body::{Raw, overlap, overlap_field},
         extract::Path,
         idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
         page::Query,
@@ -49,35 +52,35 @@ use crate::{
     },
 };
 
-/// A channel. A field that is not set is the empty text.
-#[derive(ToSchema)]
-#[schema(as = IntegrationPoint)]
-#[expect(
-    dead_code,
-    reason = "describes the entity that `prichal_core::channel` puts together"
-)]
-pub(super) struct IntegrationPoint {
-    id: String,
-    code: String,
-    r#type: String,
-    /// The token of outside systems. The server creates it; `rotate_token` replaces it.
-    token_local: String,
-    token_remote: String,
-    token_remote2: String,
-    url: String,
-    /// The script that is run for an incoming HTTP request.
-    recv_svcscriptcode: String,
-    /// The script that takes messages of a websocket.
-    recv_svcscriptcode_ws: String,
-    /// The script that sends a message to the outside system.
-    send_svcscriptcode: String,
-    /// The same over a websocket.
-    send_svcscriptcode_ws: String,
-    /// `title`, `comment`, `allow_files_api`, `issync`; once set also `recv_timeout`, `roles`, `userid`,
-    /// `ip_mask`, `filter_capabilities`.
-    opts: Object,
-    /// `ct` and `lwt`, the times of creation and of the last change, and members that clients add.
-    ext: Object,
+/// The tables of a channel.
+const TABLES: &[&[Field]] = &[FIELDS, REMOTE];
+
+fn new() -> ObjectBuilder {
+    let ignored = text().description(Some("Ignored at creation: the server makes the token."));
+    schemas::new(TABLES).property("token_local", ignored)
+}
+
+fn entity() -> ObjectBuilder {
+    let token =
+        "The token of outside systems. The server makes it, and `rotate_token` replaces it.";
+    schemas::entity(TABLES)
+        .property("token_local", text().description(Some(token)))
+        .required("token_local")
+}
+
+described! {
+    /// A new channel.
+    pub(super) NewIntegrationPoint = new();
+    /// A new channel, or the key of a look-up.
+    pub(super) NewIntegrationPointOrKey = entity_or_key::<NewIntegrationPoint>(), with NewIntegrationPoint, LookupKey;
+    /// A change of a channel. `opts` and `ext` are merged key by key.
+    pub(super) IntegrationPointChanges = changes(new());
+    /// A channel. A text that is not set is empty.
+    pub(super) IntegrationPoint = entity();
+    /// A new channel, or the ids that a key means.
+    pub(super) IntegrationPointOrIds = entity_or_ids::<IntegrationPoint>(), with IntegrationPoint, LookupAnswer;
+    /// A channel in the shape that `mask` and `flat` give it.
+    pub(super) IntegrationPointView = view(entity());
 }
 
 impl Resource for Channel {
@@ -279,8 +282,8 @@ fn check_user(tx: &mut Tx<'_>, workspace: WorkspaceId, channel: &Channel) -> Res
 /// With the header `X-HTTP-Method-Override: LOOKUP` the body is a key instead, and the answer the ids of
 /// the channels it means: an id, a code or a local token.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points", tag = "channels",
-    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = IntegrationPoint, responses((status = 200, body = IntegrationPoint)))]
+    params(Override, IdempotencyKey),
+    request_body = NewIntegrationPointOrKey, responses((status = 200, body = IntegrationPointOrIds)))]
 pub(super) async fn create_integration_point(
     admin: Admin,
     key: IdempotencyKey,
@@ -292,20 +295,16 @@ pub(super) async fn create_integration_point(
 
 /// List the channels, by default in the order of their creation.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points", tag = "channels",
-    params(("filter" = Option<String>, Query, description = "A JSON object: fields and the values they must have"),
-        ("mask" = Option<String>, Query, description = "The fields to show, with commas between"),
-        ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query),
-        ("order" = Option<String>, Query, description = "A JSON array of fields, or of objects such as {\"code\": \"desc\"}"),
-        ("flat" = Option<bool>, Query, description = "Nested fields under dotted names")),
-    responses((status = 200, body = Vec<IntegrationPoint>)))]
+    params(Listing),
+    responses((status = 200, body = Vec<IntegrationPointView>)))]
 pub(super) async fn list_integration_points(admin: Admin, query: Query) -> Result<Response> {
     collection::list::<Channel>(admin, query).await
 }
 
 /// Read a channel.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = IntegrationPoint)))]
+    params(("id" = String, Path, description = "The id of the channel"), Shape),
+    responses((status = 200, body = IntegrationPointView)))]
 pub(super) async fn get_integration_point(
     admin: Admin,
     id: Path<String>,
@@ -316,7 +315,7 @@ pub(super) async fn get_integration_point(
 
 /// Change a channel. `opts` and `ext` are merged key by key; `id` and `token_local` stay.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path)), request_body = IntegrationPoint, responses((status = 200, body = IntegrationPoint)))]
+    params(("id" = String, Path, description = "The id of the channel")), request_body = IntegrationPointChanges, responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn patch_integration_point(
     admin: Admin,
     id: Path<String>,
@@ -328,23 +327,22 @@ pub(super) async fn patch_integration_point(
 
 /// Delete a channel. Its token becomes invalid, and its websockets are closed.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path)), responses((status = 204)))]
+    params(("id" = String, Path, description = "The id of the channel")), responses((status = 204)))]
 pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Channel>(admin, id).await
 }
 
-/// The exchange of a channel's token.
-#[derive(ToSchema)]
-#[schema(as = TokenRotation)]
-#[expect(dead_code, reason = "describes the body that is read below")]
-pub(super) struct Rotation {
-    /// The seconds for which the previous token stays valid: 0 to 2592000, by default those of `--token-overlap`.
-    overlap_seconds: Option<u64>,
+/// The member of a rotation.
+const OVERLAP: &str = "overlap_seconds";
+
+described! {
+    /// The exchange of a channel's token.
+    pub(super) ChannelTokenRotation = schema::body(&[overlap_field(OVERLAP)]);
 }
 
 /// Give a channel a new local token. The previous one stays valid for a while; then its websockets are closed.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/rotate_token", tag = "channels",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = Rotation,
+    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey), request_body = Option<ChannelTokenRotation>,
     responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn rotate_token(
     Admin(tenant): Admin,
@@ -353,7 +351,7 @@ pub(super) async fn rotate_token(
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
     let channel: Channel = collection::find_in_path(&tenant, &id).await?;
-    let overlap = overlap(&body, "overlap_seconds")?.unwrap_or(tenant.app.config.token_overlap);
+    let overlap = overlap(&body, OVERLAP)?.unwrap_or(tenant.app.config.token_overlap);
     let (app, origin, id) = (tenant.app.clone(), tenant.origin(), EntityId(channel.id));
     let caller = tenant.caller.clone();
     let write = move |tx: &mut Tx<'_>| {
@@ -406,11 +404,12 @@ fn message_text(headers: &HeaderMap, body: &[u8]) -> Result<String> {
 }
 
 /// A message that is queued.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueuedMessage)]
 pub(super) struct Sent {
     /// The id of the message, of its attempts and, with a script, of its run.
-    id: String,
+    #[schema(value_type = String, format = "uuid")]
+    id: RunId,
 }
 
 /// Send a message by a channel.
@@ -419,8 +418,8 @@ pub(super) struct Sent {
 /// through `send_svcscriptcode_ws`, or posted to its `url` when there is no script; and tried again like a
 /// webhook when that fails.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/send", tag = "channels",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = Value, responses((status = 200, body = Sent)))]
+    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey),
+    request_body(content = Value, description = "The message: any JSON"), responses((status = 200, body = Sent)))]
 pub(super) async fn send_message(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -438,14 +437,14 @@ pub(super) async fn send_message(
     }
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
     let run = request::message(&app, workspace, &channel, message, now, 0)?;
-    let id = run.id;
+    let text = serde_json::to_string(&Sent { id: run.id }).map_err(Error::internal)?;
     let at = app.clone();
     let work = async move {
         let place = at.channels.queue.reserve(run);
         let (run, owner) = (place.run().clone(), place.owner(&at));
         let write = move |tx: &mut Tx<'_>| {
             prichal_store::run::insert(tx, &run, owner);
-            Ok((JsonAnswer::ok(json!({ "id": id }).to_string()), ()))
+            Ok((JsonAnswer::ok(text.as_str()), ()))
         };
         let (answer, is_new) = write_once_and(&tenant, key, &body, write).await?;
         if is_new.is_some() {
@@ -457,57 +456,78 @@ pub(super) async fn send_message(
 }
 
 /// One attempt at a message.
-#[derive(ToSchema)]
-#[schema(as = MessageAttempt, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `attempt` puts together")]
-pub(super) struct AttemptModel {
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageAttempt<'a> {
+    #[schema(format = "uuid")]
     id: String,
     /// The id of the message.
+    #[schema(format = "uuid")]
     event_id: String,
+    /// The number of the attempt, from 1.
     attempt: i64,
     /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
-    status: String,
+    status: &'a str,
+    /// The status of the answer, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     http_status: Option<i64>,
     duration_ms: i64,
-    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'a str>,
     /// The first KiB of the answer.
-    answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    answer: Option<&'a str>,
+    #[schema(format = DateTime)]
     started_at: String,
 }
 
-fn attempt(attempt: &Attempt) -> Value {
-    let mut model = json!({
-        "id": attempt.id,
-        "eventId": attempt.event,
-        "attempt": attempt.attempt,
-        "status": attempt.status,
-        "httpStatus": attempt.http_status,
-        "durationMs": attempt.duration_ms,
-        "error": attempt.error,
-        "answer": attempt.answer,
-        "startedAt": attempt.started_at,
-    });
-    if let Some(members) = model.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
+impl<'a> From<&'a Attempt> for MessageAttempt<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self {
+            id: attempt.id.to_string(),
+            event_id: attempt.event.to_string(),
+            attempt: attempt.attempt,
+            status: &attempt.status,
+            http_status: attempt.http_status,
+            duration_ms: attempt.duration_ms,
+            error: attempt.error.as_deref(),
+            answer: attempt.answer.as_deref(),
+            started_at: attempt.started_at.to_string(),
+        }
     }
-    model
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the text that is put together below")]
-pub(super) struct AttemptList {
+#[derive(Serialize, ToSchema)]
+pub(super) struct MessageAttemptList<'a> {
     /// The number of attempts on the page.
-    count: i64,
-    items: Vec<AttemptModel>,
+    count: usize,
+    items: Vec<MessageAttempt<'a>>,
 }
+
+parameters! {
+    /// A page of attempts.
+    pub(super) Attempts = &[
+        Field::new("eventId", Type::Guid).doc("The id of a message, to list only its attempts."),
+        Field::new("status", Type::Enum(&ATTEMPT_STATUSES)).doc("The status of the attempts to list."),
+        Field::new("before", Type::Guid).doc("The id of the last attempt of the page before."),
+        LIMIT,
+    ];
+}
+
+static ATTEMPT_STATUSES: Words = Words {
+    name: "status",
+    words: &STATUSES,
+};
 
 /// List the attempts to send a channel's messages, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",
-    params(("id" = String, Path), ("eventId" = Option<String>, Query), ("status" = Option<String>, Query),
-        ("before" = Option<String>, Query), ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = AttemptList)))]
+    params(("id" = String, Path, description = "The id of the channel"), Attempts),
+    responses((status = 200, body = MessageAttemptList)))]
 pub(super) async fn list_message_attempts(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -530,7 +550,10 @@ pub(super) async fn list_message_attempts(
         )?)
     };
     let found = tenant.app.db.read(read).await?;
-    let items: Vec<Value> = found.iter().map(attempt).collect();
-    let text = json!({ "count": items.len(), "items": items }).to_string();
+    let page = MessageAttemptList {
+        count: found.len(),
+        items: found.iter().map(Into::into).collect(),
+    };
+    let text = serde_json::to_string(&page).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))
 }

@@ -1,8 +1,10 @@
 //! `/rest/v1/service/integration_tokens/{token}`: the channel of a token (`docs/contracts/era.md §6`).
 
 use axum::{http::StatusCode, response::Response};
+use prichal_core::id::EntityId;
 use prichal_store::{Conn, channel, workspace};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caller::Admin;
 use crate::{
@@ -11,9 +13,41 @@ use crate::{
     platform::{guess, vault::sha256_hex},
 };
 
+/// The channel of a token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChannelTokenCheck)]
+struct TokenCheck {
+    /// The workspace's name.
+    #[schema(required = true)]
+    domain: Option<String>,
+    integration_point: ChannelLink,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ChannelLink {
+    #[schema(value_type = String, format = "uuid")]
+    id: EntityId,
+    _links: SelfLink,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChannelLinks)]
+struct SelfLink {
+    #[serde(rename = "self")]
+    channel: Link,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChannelHref)]
+struct Link {
+    /// The path of the channel.
+    href: String,
+}
+
 /// Check the local token of a channel of the caller's workspace.
 #[utoipa::path(get, path = "/rest/v1/service/integration_tokens/{token}", tag = "channels",
-    params(("token" = String, Path)), responses((status = 200, body = serde_json::Value)))]
+    params(("token" = String, Path, description = "The `token_local` of the channel")),
+    responses((status = 200, body = TokenCheck)))]
 pub(super) async fn check_token(
     Admin(tenant): Admin,
     Path(token): Path<String>,
@@ -32,9 +66,15 @@ pub(super) async fn check_token(
         }
     })?;
     let href = format!("/rest/v1/service/integration_points/{channel}");
-    let body = json!({
-        "domain": domain,
-        "integration_point": { "id": channel, "_links": { "self": { "href": href } } },
-    });
-    Ok(json_text(StatusCode::OK, body.to_string()))
+    let check = TokenCheck {
+        domain,
+        integration_point: ChannelLink {
+            id: channel,
+            _links: SelfLink {
+                channel: Link { href },
+            },
+        },
+    };
+    let text = serde_json::to_string(&check).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
 }

@@ -29,6 +29,7 @@ const ERROR: &str = "ChannelError";
 const REFUSALS: &[(&str, &str)] = &[
     ("400", "Malformed, or of a wrong type"),
     ("401", "No token, or none that is good"),
+    ("403", "A token without the right"),
     ("404", "Not found"),
     ("409", "The id or the code is taken"),
     ("default", "Any other refusal or failure"),

@@ -10,7 +10,7 @@ use axum::{
 use prichal_core::{
     id::{EntityId, RunId, WorkspaceId},
     json,
-    schema::Object,
+    schema::{Field, Object, Type},
     time::Timestamp,
 };
 use prichal_dialect::era::query::FieldNames;
@@ -18,15 +18,25 @@ use prichal_store::{
     Conn, Tx, quarantine,
     run::{self, Filter, Kind, Lane, Run, Status},
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Object as ObjectSchema, ObjectBuilder,
+        schema::{AdditionalProperties, SchemaType},
+    },
+};
+use uuid::Uuid;
 
 use super::{
     caller::{Admin, Tenant},
-    collection::{page, read_json, shape, text},
+    collection::{LIMIT, OFFSET, SHAPE, Shape, page, read_json, shape, text as entity_text},
+    schemas::{text, view_of},
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{described, parameters},
     domain::channel::{
         self, Loaded, queue, request,
         run::{catch_up, value},
@@ -48,36 +58,91 @@ const MAX_PARAMS: usize = 9;
 pub(super) const SITE: &str = "main";
 
 /// A run of a script, or the sending of a message.
-#[derive(ToSchema)]
-#[schema(as = ServiceScriptRuntime, rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what `model` puts together")]
-pub(super) struct Runtime {
-    id: String,
-    site: String,
-    node: String,
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServiceScriptRuntime)]
+pub(super) struct Runtime<'a> {
+    #[schema(value_type = String, format = "uuid")]
+    id: RunId,
+    /// The vendor's name of a location. This server has only one.
+    site: &'static str,
+    /// The node that answers.
+    #[schema(value_type = String)]
+    node: Uuid,
     /// The workspace's name.
-    domain: String,
+    domain: &'a str,
     /// Always `svc`.
-    r#type: String,
+    r#type: &'static str,
     /// The code of the script.
-    code: String,
+    code: &'a str,
     /// The cause of the run: `hook`, `send`, `start` or `socket`.
-    kind: String,
-    integration_point_id: Option<String>,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    integration_point_id: Option<EntityId>,
     /// `queued`, `running` (on the node that answers), `deferred` (it has failed and will be tried again),
     /// `finished` or `failed`.
-    status: String,
+    status: &'static str,
     /// The number of attempts.
     attempts: i64,
     /// The time of the next attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     due_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     started_at: Option<String>,
+    #[schema(required = true)]
     duration_ms: Option<i64>,
     /// The lines that it wrote with `console.log`.
-    log: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    log: Value,
     /// The answer that it gave with `respond`, else its completion value.
-    result: Option<Value>,
-    error: Option<String>,
+    result: Value,
+    #[schema(required = true)]
+    error: Option<&'a str>,
+}
+
+described! {
+    /// A run in the shape that `mask` and `flat` give it.
+    pub(super) ServiceScriptRuntimeView = view_of::<Runtime<'_>>();
+    /// The start of a script.
+    pub(super) ScriptStart = start();
+}
+
+fn start() -> ObjectBuilder {
+    let code = text().description(Some("The code of the script."));
+    let mut start = ObjectBuilder::new()
+        .property("code", code.min_length(Some(1)))
+        .required("code")
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .examples([json!({ "code": "ws_hook", "startparam1": { "dry": true } })]);
+    for n in 1..=MAX_PARAMS {
+        let param = ObjectSchema::builder()
+            .schema_type(SchemaType::AnyValue)
+            .description(Some("A parameter of the script: any JSON."));
+        start = start.property(format!("startparam{n}"), param);
+    }
+    start
+}
+
+/// A started script.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StartedScript)]
+pub(super) struct Started<'a> {
+    /// The id of the run.
+    #[schema(value_type = String, format = "uuid")]
+    id: RunId,
+    /// The vendor's name of a location.
+    site: &'static str,
+    /// The node that answers.
+    #[schema(value_type = String)]
+    node: Uuid,
+    /// The workspace's name.
+    domain: &'a str,
+    /// Always `svc`.
+    r#type: &'static str,
+    /// The code of the script.
+    code: &'a str,
 }
 
 /// The fields that `mask` may name. Members of a script's values are not among them.
@@ -105,7 +170,7 @@ static NAMES: FieldNames = FieldNames {
     kinds: &[],
 };
 
-fn model(app: &App, domain: &str, run: &Run) -> Object {
+fn model(app: &App, domain: &str, run: &Run) -> Result<Object> {
     let state = &run.state;
     let log: Value = serde_json::from_str(&state.log).unwrap_or_else(|_| json!([]));
     // The start of a run that is under way is known only on its own node.
@@ -115,30 +180,28 @@ fn model(app: &App, domain: &str, run: &Run) -> Object {
     } else {
         state.status.name()
     };
-    let model = json!({
-        "id": run.id,
-        "site": SITE,
-        "node": app.node,
-        "domain": domain,
-        "type": "svc",
-        "code": run.code,
-        "kind": run.kind.name(),
-        "integrationPointId": run.channel,
-        "status": status,
-        "attempts": state.attempts,
-        "dueAt": state.due_at.map(Timestamp::to_centiseconds),
-        "startedAt": since.or(state.started_at).map(Timestamp::to_centiseconds),
-        "durationMs": state.duration_ms,
-        "log": log,
-        "result": value(state.result.as_deref()),
-        "error": state.error,
-    });
-    let Value::Object(mut members) = model else {
-        return Object::new();
+    let runtime = Runtime {
+        id: run.id,
+        site: SITE,
+        node: app.node,
+        domain,
+        r#type: "svc",
+        code: &run.code,
+        kind: run.kind.name(),
+        integration_point_id: run.channel,
+        status,
+        attempts: state.attempts,
+        due_at: state.due_at.map(Timestamp::to_centiseconds),
+        started_at: since.or(state.started_at).map(Timestamp::to_centiseconds),
+        duration_ms: state.duration_ms,
+        log,
+        result: value(state.result.as_deref()),
+        error: state.error.as_deref(),
     };
-    let always = ["startedAt", "durationMs", "result", "error"];
-    members.retain(|name, value| !value.is_null() || always.contains(&name.as_str()));
-    members
+    match serde_json::to_value(runtime).map_err(Error::internal)? {
+        Value::Object(members) => Ok(members),
+        _ => Ok(Object::new()),
+    }
 }
 
 async fn domain(tenant: &Tenant) -> Result<String> {
@@ -154,9 +217,7 @@ fn missing(id: &str) -> Error {
 
 /// Start a script. It runs in the background; read the run to see its result.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
-    params(("Idempotency-Key" = Option<String>, Header)),
-    request_body(content = Object, description = "`{code, startparam1 … startparam9}`"),
-    responses((status = 200, body = Runtime)))]
+    params(IdempotencyKey), request_body = ScriptStart, responses((status = 200, body = Started)))]
 pub(super) async fn start_svcscript(
     Admin(tenant): Admin,
     key: IdempotencyKey,
@@ -171,22 +232,23 @@ pub(super) async fn start_svcscript(
         .find(|name| *name != "code" && !name.starts_with("startparam"));
     if let Some(name) = unknown {
         let shown: String = name.chars().take(64).collect();
-        let why = format!("There is no field {shown}.");
+        let why =
+            format!("There is no field `{shown}`: code, startparam1 to startparam{MAX_PARAMS}.");
         return Err(Error::invalid(shown, why));
     }
     let loaded = load(&tenant.app, tenant.workspace, &code).await?;
     let domain = domain(&tenant).await?;
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
     let run = request::start(&app, workspace, &loaded.script, params, now)?;
-    let text = json!({
-        "id": run.id,
-        "site": SITE,
-        "node": app.node,
-        "domain": domain,
-        "type": "svc",
-        "code": run.code,
-    })
-    .to_string();
+    let started = Started {
+        id: run.id,
+        site: SITE,
+        node: app.node,
+        domain: &domain,
+        r#type: "svc",
+        code: &run.code,
+    };
+    let text = serde_json::to_string(&started).map_err(Error::internal)?;
     let at = app.clone();
     let work = async move {
         let place = at.channels.queue.reserve(run);
@@ -237,12 +299,25 @@ pub(super) fn read_start(given: &Map<String, Value>, max: usize) -> Result<(Stri
     Ok((code, params.collect()))
 }
 
+/// The parameters of a list of runs.
+const RUNS: [Field; 5] = [
+    Field::new("filter", Type::Text)
+        .doc("A JSON object with any of `id`, `code`, `status`, `integrationPointId`.")
+        .example(r#"{"status": "failed"}"#),
+    SHAPE[0],
+    SHAPE[1],
+    OFFSET,
+    LIMIT,
+];
+
+parameters! {
+    /// A page of runs.
+    pub(super) Runs = &RUNS;
+}
+
 /// List runs, newest first. They are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes", tag = "channels",
-    params(("filter" = Option<String>, Query, description = "A JSON object with any of `id`, `code`, `status`, `integrationPointId`"),
-        ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query),
-        ("offset" = Option<i64>, Query), ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = Vec<Runtime>)))]
+    params(Runs), responses((status = 200, body = Vec<ServiceScriptRuntimeView>)))]
 pub(super) async fn list_svcscript_runtimes(
     Admin(tenant): Admin,
     query: Query,
@@ -250,7 +325,7 @@ pub(super) async fn list_svcscript_runtimes(
     let filter = read_filter(query.text("filter"))?;
     let shape = shape(&NAMES, &query)?;
     if query.text("order").is_some() {
-        let why = "order: runs are listed newest first.";
+        let why = "order: leave it out, runs are always listed newest first.";
         return Err(Error::invalid("order", why));
     }
     let (offset, limit) = page(&query)?;
@@ -273,10 +348,10 @@ pub(super) async fn list_svcscript_runtimes(
     let found = tenant.app.db.read(read).await?;
     let domain = domain(&tenant).await?;
     let shown = found.iter().map(|run| {
-        let model = model(&tenant.app, &domain, run);
-        Value::Object(shape.show(&model, true))
+        let model = model(&tenant.app, &domain, run)?;
+        Ok(Value::Object(shape.show(&model, true)))
     });
-    let text = Value::Array(shown.collect()).to_string();
+    let text = Value::Array(shown.collect::<Result<_>>()?).to_string();
     Ok(json_text(StatusCode::OK, text))
 }
 
@@ -303,7 +378,7 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
             "status" => {
                 let status = Status::from_name(text);
                 let status =
-                    status.ok_or_else(|| wrong("is not queued, deferred, finished or failed"))?;
+                    status.ok_or_else(|| wrong("must be queued, deferred, finished or failed"))?;
                 filter.status = Some(status);
             }
             "integrationPointId" => {
@@ -311,7 +386,9 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
                 filter.channel = Some(id);
             }
             _ => {
-                let why = format!("filter: there is no field {shown}.");
+                let why = format!(
+                    "filter: there is no field `{shown}`: id, code, status, integrationPointId."
+                );
                 return Err(Error::invalid("filter", why));
             }
         }
@@ -329,8 +406,8 @@ async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
 
 /// Read a run.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes/{id}", tag = "channels",
-    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = Runtime)))]
+    params(("id" = String, Path, description = "The id of the run"), Shape),
+    responses((status = 200, body = ServiceScriptRuntimeView)))]
 pub(super) async fn get_svcscript_runtime(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -339,13 +416,13 @@ pub(super) async fn get_svcscript_runtime(
     let shape = shape(&NAMES, &query)?;
     let run = find(&tenant, &id).await?;
     let domain = domain(&tenant).await?;
-    let shown = shape.show(&model(&tenant.app, &domain, &run), false);
-    Ok(json_text(StatusCode::OK, text(shown)))
+    let shown = shape.show(&model(&tenant.app, &domain, &run)?, false);
+    Ok(json_text(StatusCode::OK, entity_text(shown)))
 }
 
 /// Run a failed run again, with the present source of its script.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes/{id}/retry", tag = "channels",
-    params(("id" = String, Path)), responses((status = 200, body = Runtime)))]
+    params(("id" = String, Path, description = "The id of the run")), responses((status = 200, body = Runtime)))]
 pub(super) async fn retry_svcscript_runtime(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -376,6 +453,6 @@ pub(super) async fn retry_svcscript_runtime(
     let domain = domain(&tenant).await?;
     Ok(json_text(
         StatusCode::OK,
-        text(model(&tenant.app, &domain, &again)),
+        entity_text(model(&tenant.app, &domain, &again)?),
     ))
 }

@@ -5,48 +5,70 @@ use prichal_core::{
     entity::rights::Authority,
     event::{EntityKind, Origin},
     id::{EntityId, WorkspaceId},
-    schema::{Fault, Object},
-    script::Script,
+    schema::{Fault, Field, Object},
+    script::{self, Script},
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, resource::Kind};
-use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 use uuid::Uuid;
 
 use super::{
     caller::Admin,
-    collection::{self, Resource, plainly_stored},
+    collection::{self, Listing, Override, Resource, Shape, plainly_stored},
+    schemas::{self, LookupAnswer, LookupKey, changes, entity_or_ids, entity_or_key, text, view},
 };
 use crate::{
     app::App,
+    dialect::openapi::schema::{described, free},
     domain::{channel::script_of, script::Refused},
     error::{Error, Result},
     http::{body::Raw, extract::Path, idempotency::IdempotencyKey, page::Query},
     platform::vault::Vault,
 };
 
-/// A script.
-#[derive(ToSchema)]
-#[schema(as = ServiceScript)]
-#[expect(
-    dead_code,
-    reason = "describes the entity that `prichal_core::script` puts together"
-)]
-pub(super) struct ScriptModel {
-    id: String,
-    /// The name by which channels refer to it.
-    code: String,
-    name: String,
-    /// `{"language": "javascript", "source": "…"}`. Lists show it only when it is asked for.
-    scriptdata: Object,
-    projectid: String,
-    /// The time of the last change, as in `ext.lwt`.
-    lwt: String,
-    /// `title`, `comment`, `loglevel`; `variables`: the initial members of the global object of that name; `as_admin`:
-    /// true if its runs have an administrator's rights.
-    opts: Object,
-    ext: Object,
+/// The table of a script.
+const TABLES: &[&[Field]] = &[script::FIELDS];
+
+/// The member `scriptdata`, which may have more members.
+fn source() -> ObjectBuilder {
+    let language = text().enum_values(Some([script::LANGUAGE]));
+    free()
+        .description(Some("The source. Lists show it only if it is asked for."))
+        .property("language", language)
+        .required("language")
+        .property("source", text().max_length(Some(script::MAX_SOURCE)))
+        .required("source")
+}
+
+fn new() -> ObjectBuilder {
+    let ignored = text().description(Some("Ignored: the time is the server's."));
+    let new = schemas::new(TABLES).property("scriptdata", source());
+    new.property("lwt", ignored)
+}
+
+fn entity() -> ObjectBuilder {
+    let changed = text().description(Some("The time of the last change, as in `ext.lwt`."));
+    schemas::entity(TABLES)
+        .property("scriptdata", source())
+        .property("lwt", changed)
+        .required("lwt")
+}
+
+described! {
+    /// A new script.
+    pub(super) NewServiceScript = new();
+    /// A new script, or the key of a look-up.
+    pub(super) NewServiceScriptOrKey = entity_or_key::<NewServiceScript>(), with NewServiceScript, LookupKey;
+    /// A change of a script. `scriptdata`, `opts` and `ext` are merged key by key.
+    pub(super) ServiceScriptChanges = changes(new());
+    /// A script.
+    pub(super) ServiceScript = entity();
+    /// A new script, or the ids that a key means.
+    pub(super) ServiceScriptOrIds = entity_or_ids::<ServiceScript>(), with ServiceScript, LookupAnswer;
+    /// A script in the shape that `mask` and `flat` give it.
+    pub(super) ServiceScriptView = view(entity());
 }
 
 impl Resource for Script {
@@ -131,8 +153,8 @@ impl Resource for Script {
 
 /// Create a script.
 #[utoipa::path(post, path = "/rest/v1/service/svcscripts", tag = "channels",
-    params(("X-HTTP-Method-Override" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = ScriptModel, responses((status = 200, body = ScriptModel)))]
+    params(Override, IdempotencyKey),
+    request_body = NewServiceScriptOrKey, responses((status = 200, body = ServiceScriptOrIds)))]
 pub(super) async fn create_svcscript(
     admin: Admin,
     key: IdempotencyKey,
@@ -144,17 +166,16 @@ pub(super) async fn create_svcscript(
 
 /// List the scripts, without their sources unless those are asked for.
 #[utoipa::path(get, path = "/rest/v1/service/svcscripts", tag = "channels",
-    params(("filter" = Option<String>, Query), ("mask" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("limit" = Option<i64>, Query), ("order" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = Vec<ScriptModel>)))]
+    params(Listing),
+    responses((status = 200, body = Vec<ServiceScriptView>)))]
 pub(super) async fn list_svcscripts(admin: Admin, query: Query) -> Result<Response> {
     collection::list::<Script>(admin, query).await
 }
 
 /// Read a script.
 #[utoipa::path(get, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path), ("mask" = Option<String>, Query), ("flat" = Option<bool>, Query)),
-    responses((status = 200, body = ScriptModel)))]
+    params(("id" = String, Path, description = "The id of the script"), Shape),
+    responses((status = 200, body = ServiceScriptView)))]
 pub(super) async fn get_svcscript(
     admin: Admin,
     id: Path<String>,
@@ -165,7 +186,7 @@ pub(super) async fn get_svcscript(
 
 /// Change a script. Runs that begin afterwards use the new source.
 #[utoipa::path(patch, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path)), request_body = ScriptModel, responses((status = 200, body = ScriptModel)))]
+    params(("id" = String, Path, description = "The id of the script")), request_body = ServiceScriptChanges, responses((status = 200, body = ServiceScript)))]
 pub(super) async fn patch_svcscript(
     admin: Admin,
     id: Path<String>,
@@ -177,7 +198,7 @@ pub(super) async fn patch_svcscript(
 
 /// Delete a script.
 #[utoipa::path(delete, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path)), responses((status = 204)))]
+    params(("id" = String, Path, description = "The id of the script")), responses((status = 204)))]
 pub(super) async fn delete_svcscript(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Script>(admin, id).await
 }

@@ -53,7 +53,9 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let version = app.channels.sockets.rights();
     let handle = channel_of(&app, &parts).await?;
     if parts.method != Method::GET {
-        return Err(Error::WrongMethod);
+        return Err(Error::WrongMethod {
+            allowed: vec!["GET"],
+        });
     }
     let accept = match accept_key(&parts.headers) {
         Ok(accept) => accept,

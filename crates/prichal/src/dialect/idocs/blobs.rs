@@ -17,13 +17,20 @@ use prichal_core::{
 };
 use prichal_sign::{Limits, SignedData, unarmor};
 use prichal_store::document_blob::{self, DocumentBlob, Kind};
-use serde_json::{Value, json};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        KnownFormat, RefOr, Schema, SchemaFormat,
+        schema::{ObjectBuilder, Type},
+    },
+};
+use uuid::Uuid;
 
-use super::{caller::Company, language::Localized};
-
+use super::{answer::Envelope, caller::Company, language::Localized};
 use crate::{
+    dialect::openapi::schema::with_doc,
     domain::document::{check::room, record::UNUSED_UPLOAD_TTL},
     error::{Code, Error, Result},
     http::{
@@ -37,35 +44,53 @@ use crate::{
 /// The size up to which a signature is received in memory. A larger one waits in the blob store until there is room.
 const MAX_IN_MEMORY: usize = 1 << 20;
 
-/// A form with the file.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the form; it is read by `crate::http::multipart`"
-)]
-struct ContentForm {
-    /// .doc, .docx, .xls, .xlsx, .pdf or .txt, at most 15 MB.
-    #[schema(content_media_type = "application/octet-stream")]
-    document_content: String,
+/// Defines the forms of uploads.
+macro_rules! forms {
+    ($($(#[doc = $doc:literal])+ $name:ident: $limits:ident;)+) => {$(
+        $(#[doc = $doc])+
+        enum $name {}
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $limits.form(concat!($($doc, "\n"),+))
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
 }
 
-/// A form with the signature.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the form; it is read by `crate::http::multipart`"
-)]
-struct SignatureForm {
-    /// .cms: DER, BER, PEM or base64, at most 10 MB; with the content inside, at most 1 MB more than that.
-    #[schema(content_media_type = "application/octet-stream")]
-    signature_content: String,
+forms! {
+    /// A form with an original of a document.
+    ContentForm: CONTENT;
+    /// A form with a signature: DER, BER, PEM or base64, of at most 10 MB; with the content inside, of at most 1 MB
+    /// more than the content.
+    SignatureForm: SIGNATURE;
+}
+
+/// An uploaded file.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ClientUploadedBlobVM)]
+struct UploadedBlob {
+    blob_id: Uuid,
+    #[schema(example = "contract.pdf")]
+    file_name: String,
+    #[schema(example = ".pdf")]
+    extension: String,
+    /// The type that the extension stands for.
+    #[schema(example = "application/pdf")]
+    mime_type: &'static str,
+    /// The size in kilobytes, rounded up.
+    file_length: i64,
+    /// Seconds since 1970.
+    created_on: i64,
 }
 
 /// Upload an original of a document.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-content", tag = "documents",
-    request_body(content = ContentForm, content_type = "multipart/form-data"), responses((status = 200, body = Value)))]
+    request_body(content = ContentForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = Envelope<UploadedBlob>)))]
 pub(super) async fn upload_content(
     company: Company,
     once: IdempotencyKey,
@@ -76,7 +101,8 @@ pub(super) async fn upload_content(
 
 /// Upload a signature.
 #[utoipa::path(post, path = "/api/v3/sync/blobs/document-signature-content", tag = "documents",
-    request_body(content = SignatureForm, content_type = "multipart/form-data"), responses((status = 200, body = Value)))]
+    request_body(content = SignatureForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = Envelope<UploadedBlob>)))]
 pub(super) async fn upload_signature(
     company: Company,
     once: IdempotencyKey,
@@ -116,7 +142,7 @@ async fn upload(
             ..uploaded.clone()
         };
         document_blob::insert(tx, &row)?;
-        Ok(json!({ "response": model(&row), "errors": null }).to_string())
+        Envelope::text(UploadedBlob::of(&row))
     })
     .await?;
     delete_unused(&company, &row).await;
@@ -140,16 +166,18 @@ async fn delete_unused(company: &Company, row: &DocumentBlob) {
     }
 }
 
-fn model(row: &DocumentBlob) -> Value {
-    let extension = extension(&row.name);
-    json!({
-        "blobId": row.id,
-        "fileName": row.name,
-        "extension": extension,
-        "mimeType": mime_type(&extension),
-        "fileLength": (row.size + 1023) / 1024,
-        "createdOn": row.created_at.secs(),
-    })
+impl UploadedBlob {
+    fn of(row: &DocumentBlob) -> Self {
+        let extension = extension(&row.name);
+        Self {
+            blob_id: row.id,
+            file_name: row.name.clone(),
+            mime_type: mime_type(&extension),
+            extension,
+            file_length: (row.size + 1023) / 1024,
+            created_on: row.created_at.secs(),
+        }
+    }
 }
 
 /// The extension of a file's name, with its dot and in lower case.
@@ -182,23 +210,47 @@ struct UploadLimits {
     extensions: &'static [&'static str],
 }
 
+/// The limits of originals.
+const CONTENT: UploadLimits = UploadLimits {
+    permission: "DOCUMENT_CREATE",
+    part: "documentContent",
+    max_file: MAX_ORIGINAL,
+    max_sent: MAX_ORIGINAL,
+    extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
+};
+
+/// The limits of signatures.
+const SIGNATURE: UploadLimits = UploadLimits {
+    permission: "DOCUMENT_SIGN",
+    part: "signatureContent",
+    max_file: MAX_ATTACHED,
+    max_sent: MAX_ATTACHED / 2 * 3,
+    extensions: &[".cms"],
+};
+
 fn limits(kind: Kind) -> UploadLimits {
     if kind == Kind::Signature {
-        UploadLimits {
-            permission: "DOCUMENT_SIGN",
-            part: "signatureContent",
-            max_file: MAX_ATTACHED,
-            max_sent: MAX_ATTACHED / 2 * 3,
-            extensions: &[".cms"],
-        }
+        SIGNATURE
     } else {
-        UploadLimits {
-            permission: "DOCUMENT_CREATE",
-            part: "documentContent",
-            max_file: MAX_ORIGINAL,
-            max_sent: MAX_ORIGINAL,
-            extensions: &[".doc", ".docx", ".xls", ".xlsx", ".pdf", ".txt"],
-        }
+        CONTENT
+    }
+}
+
+impl UploadLimits {
+    /// The schema of the form.
+    fn form(&self, doc: &str) -> RefOr<Schema> {
+        let most = self.max_file >> 20;
+        let file = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .description(Some(format!(
+                "A file of at most {most} MB, whose name ends with {}.",
+                self.extensions.join(", ")
+            )));
+        let form = ObjectBuilder::new()
+            .property(self.part, file)
+            .required(self.part);
+        with_doc(doc, form)
     }
 }
 

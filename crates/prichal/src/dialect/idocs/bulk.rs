@@ -1,29 +1,37 @@
 //! Bulk calls: each element is queued and processed later; the companion call reads the progress
 //! (`docs/contracts/idocs.md §1.6, §1.2` rows 24 to 42).
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, marker::PhantomData};
 
 use futures_util::future::BoxFuture;
 use prichal_core::id::generate;
-use prichal_store::{
-    Conn, Tx,
-    bulk::{self as store, Element},
-};
+use prichal_dialect::word_schemas;
+use prichal_store::{Conn, Tx, bulk as store};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder},
+    },
+};
 use uuid::Uuid;
 
 use super::{
-    answer::{page, wrapped},
+    answer::{EmptyResponse, Envelope, Page, bare, text, wrapped},
     caller::{Company, Requester},
-    error_response::{described, is_server_fault},
+    error_response::{OperationError, described, is_server_fault},
     language::Localized,
-    operation::Operation,
+    member::{Body, Content, Description, Element, Member, Schemas, bodies, elements, object},
+    operation::{Operation, answer, body},
     read::Fields,
+    references::PageRequest,
 };
 use crate::{
     app::App,
-    domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, Work},
+    dialect::openapi::schema::{add, of},
+    domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, STATUSES, Work},
     error::{Error, Result},
     http::{
         body::{Json, Raw},
@@ -61,7 +69,7 @@ fn permission_for(operation: Operation) -> Result<&'static str> {
 
 /// Queues the elements of a call, and answers their ids at once. The employee of an element is checked when it is
 /// processed.
-async fn start(
+async fn start<B: ToSchema>(
     company: Company,
     once: IdempotencyKey,
     body: axum::body::Bytes,
@@ -70,16 +78,16 @@ async fn start(
     company.may(permission_for(operation)?).await?;
     quota::admit(&company.app, company.id(), operation.adds_to(), 0).await?;
     let parsed = parse_json(&body)?;
-    let elements = elements(&company, &parsed)?;
+    let sent: BulkBody<B> = company.read(&parsed)?;
     let caller = serde_json::to_string(&company.requester).map_err(Error::internal)?;
-    let queued: Vec<Element> = elements
-        .iter()
-        .map(|element| Element {
+    let elements = sent.operations.0.into_iter();
+    let queued: Vec<store::Element> = elements
+        .map(|element| store::Element {
             workspace: company.id(),
             id: generate(company.now),
             path: name(operation).to_owned(),
             caller: caller.clone(),
-            data: data(element),
+            data: element.json,
             status: CREATED.to_owned(),
             result: None,
             errors: None,
@@ -89,7 +97,7 @@ async fn start(
         })
         .collect();
     let operations = queued.iter().map(OperationModel::of).collect();
-    let answer = Operations { operations }.text()?;
+    let answer = text(&BulkAnswer { operations })?;
     let app = company.app.clone();
     let answer = write_once(&company, once, &body, move |tx: &mut Tx<'_>| {
         queued.iter().for_each(|element| store::insert(tx, element));
@@ -100,38 +108,153 @@ async fn start(
     Ok(answer)
 }
 
-fn elements<'a>(company: &Company, body: &'a Value) -> Result<&'a [Value]> {
-    let fields = Fields::of(body, company.language())?;
-    if fields.get("operations").is_none() {
-        return Err(fields.fault("operations", &REQUIRED, &[]));
+/// The operations of a call, each of which is read by `T`.
+struct Operations<T>(Vec<T>);
+
+impl<T: Element> Member for Operations<T> {
+    const REQUIRED: bool = true;
+
+    fn read(fields: &Fields<'_>, name: &str) -> Result<Self> {
+        let list = fields.need(name, fields.list(name)?)?;
+        if list.len() > MAX_ELEMENTS {
+            return Err(fields.fault(name, &TOO_MANY, &[&MAX_ELEMENTS.to_string()]));
+        }
+        elements(fields, name, list).map(Self)
     }
-    let elements = fields.list("operations")?;
-    if elements.len() > MAX_ELEMENTS {
-        return Err(fields.fault("operations", &TOO_MANY, &[&MAX_ELEMENTS.to_string()]));
+
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new()
+            .items(T::schema())
+            .max_items(Some(MAX_ELEMENTS))
+            .into()
     }
-    Ok(elements)
+
+    fn schemas(all: &mut Schemas) {
+        T::schemas(all);
+    }
 }
 
-/// The member `data` of an element. A malformed one is refused when the element is processed.
-fn data(element: &Value) -> String {
-    let members = element.as_object();
-    let data = members.and_then(|members| {
-        let mut all = members.iter();
-        all.find(|(name, _)| name.eq_ignore_ascii_case("data"))
-    });
-    data.map_or_else(|| "null".to_owned(), |(_, data)| data.to_string())
+/// The body of a call. `B` is the body of each operation.
+struct BulkBody<B> {
+    operations: Operations<Data<B>>,
 }
 
-/// The vendor's model of an element.
-#[derive(Serialize)]
+impl<B: ToSchema> Body for BulkBody<B> {
+    fn read(fields: &Fields<'_>) -> Result<Self> {
+        Ok(Self {
+            operations: Member::read(fields, OPERATIONS)?,
+        })
+    }
+
+    fn members() -> Vec<Description> {
+        let doc = "The operations, in the order of the answer.";
+        vec![Description::of::<Operations<Data<B>>>(
+            OPERATIONS, doc, None,
+        )]
+    }
+}
+
+const OPERATIONS: &str = "operations";
+
+impl<B: ToSchema> utoipa::PartialSchema for BulkBody<B> {
+    fn schema() -> RefOr<Schema> {
+        object::<Self>("Many operations of one kind.")
+    }
+}
+
+impl<B: ToSchema> ToSchema for BulkBody<B> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Bulk", B::name()).into()
+    }
+
+    fn schemas(all: &mut Schemas) {
+        add::<B>(all);
+    }
+}
+
+/// The JSON of an operation's body. A malformed one is refused when the operation is performed.
+struct Data<B> {
+    json: String,
+    body: PhantomData<B>,
+}
+
+impl<B: ToSchema> Element for Data<B> {
+    fn read(_: &Fields<'_>, _: &str, value: &Value) -> Result<Self> {
+        let members = value.as_object();
+        let data = members.and_then(|members| {
+            let mut all = members.iter();
+            all.find(|(name, _)| name.eq_ignore_ascii_case(DATA))
+        });
+        Ok(Self {
+            json: data.map_or_else(|| "null".to_owned(), |(_, data)| data.to_string()),
+            body: PhantomData,
+        })
+    }
+
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .property(DATA, of::<B>())
+            .required(DATA)
+            .into()
+    }
+}
+
+const DATA: &str = "data";
+
+bodies! {
+    /// Operations whose progress is asked for.
+    struct StatusRequest as BulkOperationIds {
+        /// The operations, in the order of the answer.
+        operations: Operations<OperationId> = "operations";
+    }
+}
+
+/// The id of an operation.
+struct OperationId(Uuid);
+
+impl Element for OperationId {
+    fn read(fields: &Fields<'_>, name: &str, value: &Value) -> Result<Self> {
+        let id = fields
+            .element(name, value)
+            .and_then(|fields| fields.id(OPERATION_ID));
+        let id = id.ok().flatten().map(Self);
+        id.ok_or_else(|| fields.fault(&format!("{name}.{OPERATION_ID}"), &BAD_ID, &[]))
+    }
+
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .property(OPERATION_ID, <Uuid as Content>::schema())
+            .required(OPERATION_ID)
+            .into()
+    }
+}
+
+const OPERATION_ID: &str = "operationId";
+
+/// An operation of a bulk call.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = BulkOperationVM)]
 struct OperationModel<'a> {
     operation_id: Uuid,
+    /// Seconds since 1970. `null` if the operation is not known.
+    #[schema(required)]
     created_on: Option<i64>,
+    /// Seconds since 1970. `null` until the operation is completed.
+    #[schema(required)]
     completed_on: Option<i64>,
+    #[schema(value_type = AsyncOperationStatusType)]
     operation_status: &'a str,
+    #[schema(value_type = EmptyResponse)]
     data: OperationData<'a>,
+    /// The errors of an operation that has failed.
+    #[schema(required, value_type = Option<Vec<OperationError>>)]
     operation_errors: Option<&'a RawValue>,
+}
+
+word_schemas! {
+    /// The progress of an operation.
+    AsyncOperationStatusType: &STATUSES;
 }
 
 /// The result of an element, which the store holds as JSON.
@@ -143,7 +266,7 @@ enum OperationData<'a> {
 }
 
 impl<'a> OperationModel<'a> {
-    fn of(element: &'a Element) -> Self {
+    fn of(element: &'a store::Element) -> Self {
         let raw = |text: &'a Option<String>| {
             let text = text.as_deref()?;
             serde_json::from_str::<&RawValue>(text).ok()
@@ -171,30 +294,70 @@ impl<'a> OperationModel<'a> {
     }
 }
 
-/// The vendor's model of a list of elements.
+/// The operations of a call in their present state.
 #[derive(Serialize)]
-struct Operations<'a> {
+struct BulkAnswer<'a> {
     operations: Vec<OperationModel<'a>>,
 }
 
-impl Operations<'_> {
-    fn text(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(Error::internal)
+/// The schema of [`BulkAnswer`] for operations that answer `A`.
+struct BulkAnswerOf<A>(PhantomData<A>);
+
+impl<A: ToSchema> BulkAnswerOf<A> {
+    /// The name of the answer. In the list an operation without an answer has an empty object.
+    fn answer() -> Cow<'static, str> {
+        if A::name() == <()>::name() {
+            EmptyResponse::name()
+        } else {
+            A::name()
+        }
+    }
+
+    /// The result of an operation: that of the single call, as soon as it is completed.
+    fn data() -> RefOr<Schema> {
+        let empty: RefOr<Schema> = of::<EmptyResponse>().into();
+        if Self::answer() == EmptyResponse::name() {
+            return empty;
+        }
+        let data = AnyOfBuilder::new().item(of::<A>()).item(empty);
+        data.description(Some("The result, empty until the operation is completed."))
+            .into()
+    }
+}
+
+impl<A: ToSchema> utoipa::PartialSchema for BulkAnswerOf<A> {
+    fn schema() -> RefOr<Schema> {
+        let mut operation = <OperationModel<'_> as utoipa::PartialSchema>::schema();
+        if let RefOr::T(Schema::Object(operation)) = &mut operation {
+            operation.properties.insert(DATA.to_owned(), Self::data());
+        }
+        ObjectBuilder::new()
+            .description(Some("The operations, in the order of the request."))
+            .property(OPERATIONS, ArrayBuilder::new().items(operation))
+            .required(OPERATIONS)
+            .into()
+    }
+}
+
+impl<A: ToSchema> ToSchema for BulkAnswerOf<A> {
+    fn name() -> Cow<'static, str> {
+        format!("{}BulkOperations", Self::answer()).into()
+    }
+
+    fn schemas(all: &mut Schemas) {
+        add::<OperationModel<'_>>(all);
+        if A::name() == Self::answer() {
+            add::<A>(all);
+        }
     }
 }
 
 /// Answers the state of elements, in the order of the request.
 async fn status(company: Company, body: &Value, operation: Operation) -> Result<JsonAnswer> {
     company.may(permission_for(operation)?).await?;
-    let mut ids = Vec::new();
-    for (n, element) in elements(&company, body)?.iter().enumerate() {
-        let path = format!("operations[{n}].operationId");
-        let fields = Fields::of(element, company.language());
-        let id = fields.and_then(|fields| fields.need_id("operationId"));
-        ids.push(id.map_err(|_| {
-            Error::invalid(path.as_str(), BAD_ID.text(company.language(), &[&path]))
-        })?);
-    }
+    let request: StatusRequest = company.read(body)?;
+    let ids = request.operations.0.into_iter();
+    let ids: Vec<Uuid> = ids.map(|id| id.0).collect();
     let wanted = ids.clone();
     let id = company.id();
     let found = company
@@ -203,51 +366,64 @@ async fn status(company: Company, body: &Value, operation: Operation) -> Result<
         .read(move |conn| store::find(conn, id, &wanted))
         .await?;
     let of_call = found.iter().filter(|one| one.path == name(operation));
-    let known: HashMap<Uuid, &Element> = of_call.map(|one| (one.id, one)).collect();
+    let known: HashMap<Uuid, &store::Element> = of_call.map(|one| (one.id, one)).collect();
     let shown = |id: &Uuid| match known.get(id) {
         Some(element) => OperationModel::of(element),
         None => OperationModel::unknown(*id),
     };
     let operations = ids.iter().map(shown).collect();
-    Ok(JsonAnswer::ok(Operations { operations }.text()?))
+    bare(&BulkAnswer { operations })
 }
 
 /// List the company's bulk elements, newest first.
 #[utoipa::path(post, path = "/api/v3/sync/bulk/operations", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
+    request_body = PageRequest, responses((status = 200, body = Envelope<Page<OperationModel>>)))]
 pub(super) async fn list_operations(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("DOCUMENT_VIEW").await?;
-    let (skip, top) = Fields::of(&body, company.language())?.page()?;
+    let PageRequest { skip, top } = company.read(&body)?;
+    let (skip, top) = (skip.0, top.0);
     let viewer = company.id();
     let look = move |conn: &mut Conn| store::list(conn, viewer, skip, top);
     let (total, found) = company.app.db.read(look).await?;
-    let items: Vec<Value> = found
-        .iter()
-        .map(|element| {
-            let shown = OperationModel {
-                data: OperationData::Empty {},
-                ..OperationModel::of(element)
-            };
-            json!(shown)
-        })
-        .collect();
-    Ok(wrapped(&page(&items, skip, top, total)))
+    let shown = found.iter().map(|element| OperationModel {
+        data: OperationData::Empty {},
+        ..OperationModel::of(element)
+    });
+    wrapped(Page {
+        page_items: shown.collect(),
+        skip,
+        top,
+        total_size: total,
+    })
 }
 
 macro_rules! calls {
     ($($operation:ident $path:literal $start:ident $status:ident;)*) => {$(
-        #[doc = concat!("Queue many operations. Read their progress at `", $path, "/status`.")]
-        #[utoipa::path(post, path = $path, tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
-        pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(body): Raw) -> Result<JsonAnswer> {
-            start(company, once, body, Operation::$operation).await
+        #[utoipa::path(post, path = $path, tag = "documents",
+            summary = concat!("Queue many operations. Read their progress at `", $path, "/status`."),
+            request_body = bulk_body::$operation, responses((status = 200, body = bulk_answer::$operation)))]
+        pub(super) async fn $start(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
+            start::<body::$operation>(company, once, sent, Operation::$operation).await
         }
 
-        #[doc = concat!("Read the progress of the elements of `", $path, "`.")]
-        #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
+        #[utoipa::path(post, path = concat!($path, "/status"), tag = "documents",
+            summary = concat!("Read the progress of the operations of `", $path, "`."),
+            request_body = StatusRequest, responses((status = 200, body = bulk_answer::$operation)))]
         pub(super) async fn $status(company: Company, Json(body): Json) -> Result<JsonAnswer> {
             status(company, &body, Operation::$operation).await
         }
-    )*};
+    )*
+
+        /// The bodies of the calls, by their operations.
+        mod bulk_body {
+            $(pub(super) type $operation = super::BulkBody<super::body::$operation>;)*
+        }
+
+        /// The answers of the calls, by their operations.
+        mod bulk_answer {
+            $(pub(super) type $operation = super::BulkAnswerOf<super::answer::$operation>;)*
+        }
+    };
 }
 
 calls! {
@@ -267,7 +443,7 @@ calls! {
 pub struct Elements(pub App);
 
 impl BulkHandler for Elements {
-    fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>> {
+    fn prepare(&self, element: store::Element) -> BoxFuture<'static, Result<Work>> {
         let app = self.0.clone();
         Box::pin(async move {
             let requester: Requester =
@@ -284,30 +460,24 @@ impl BulkHandler for Elements {
                 let text = NO_OBJECT.text(language, &["data"]);
                 return Err(Error::invalid("data", text));
             }
-            let prepared = operation.prepare(&company, &data).await?;
-            Ok(prepared.into_work())
+            operation.prepare(&company, &data).await
         })
     }
 
-    fn actor(&self, element: &Element) -> Option<Actor> {
+    fn actor(&self, element: &store::Element) -> Option<Actor> {
         let requester: Requester = serde_json::from_str(&element.caller).ok()?;
         let name = access::token_identity(requester.token);
         Some(Actor::new(name, requester.user, Some(element.workspace)))
     }
 
-    fn describe(&self, element: &Element, error: &Error) -> (Value, bool) {
+    fn describe(&self, element: &store::Element, error: &Error) -> (Value, bool) {
         let requester: Option<Requester> = serde_json::from_str(&element.caller).ok();
         let language = requester.as_ref().map(|requester| requester.language);
         let language = language.unwrap_or_default();
-        (described(error, language), is_server_fault(error))
+        (json!(described(error, language)), is_server_fault(error))
     }
 }
 
-const REQUIRED: Localized = Localized::new(
-    "Поле {} обязательно.",
-    "{} өрісі міндетті.",
-    "The field {} is required.",
-);
 const NO_OBJECT: Localized = Localized::new(
     "Поле {} должно быть объектом.",
     "{} өрісі объект болуы керек.",

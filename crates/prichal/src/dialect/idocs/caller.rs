@@ -19,9 +19,14 @@ use prichal_store::{
     workspace::Workspace,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::language::{Language, Localized};
+use super::{
+    language::{Language, Localized},
+    member::Body,
+    read::{Fields, Reading},
+};
 use crate::{
     app::App,
     error::{Code, Error, Result},
@@ -79,6 +84,19 @@ impl Company {
 
     pub(super) fn language(&self) -> Language {
         self.requester.language
+    }
+
+    /// The rules by which the bodies of the company are read.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            language: self.language(),
+            identifiers: self.app.config.identifier_check,
+        }
+    }
+
+    /// Reads a body.
+    pub(super) fn read<B: Body>(&self, body: &Value) -> Result<B> {
+        B::read(&Fields::of(body, self.reading())?)
     }
 
     /// The refusal of a request that breaks a rule.
@@ -257,7 +275,9 @@ impl FromRequestParts<App> for Company {
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        if !parts.method.is_safe() && !only_reads(parts) {
+        let path = parts.extensions.get::<MatchedPath>();
+        let path = path.map(MatchedPath::as_str).unwrap_or_default();
+        if !parts.method.is_safe() && !only_reads(path) {
             writes::admit(app, company.id())?;
         }
         Ok(company)
@@ -307,10 +327,8 @@ const READ_ONLY_CALLS: [&str; 7] = [
     "/api/v3/sync/bulk/operations",
 ];
 
-/// True for a call that writes nothing.
-fn only_reads(parts: &Parts) -> bool {
-    let path = parts.extensions.get::<MatchedPath>();
-    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+/// True for a POST that writes nothing, by its path.
+pub(super) fn only_reads(path: &str) -> bool {
     path.ends_with("/status") || READ_ONLY_CALLS.contains(&path)
 }
 

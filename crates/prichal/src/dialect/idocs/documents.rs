@@ -7,18 +7,19 @@ use prichal_core::{
     },
     id::{generate, parse_any},
 };
-use prichal_dialect::idocs::document as model;
+use prichal_dialect::idocs::document::DocumentBase;
 use prichal_store::{
     Tx,
     document_blob::{self, Kind as BlobKind},
 };
-use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use super::{
-    answer::bare,
+    answer::{EmptyResponse, bare},
     caller::Company,
     language::Localized,
+    member::{Content, Counted, ID, List, Name, bodies, number},
     prepared::{Prepared, lock_document, missing, no_blob, performer, refused},
     read::Fields,
 };
@@ -32,23 +33,68 @@ use crate::{
 /// The bound between dates in seconds, which are below, and dates in milliseconds, which are above.
 const MIN_MILLISECONDS: i64 = 100_000_000_000;
 
-/// The parts of a document to create.
-struct NewDocument {
-    name: String,
-    number: String,
-    date: i64,
-    group: Group,
-    author: Option<Uuid>,
-    contents: Vec<Uuid>,
+bodies! {
+    /// A document to create.
+    pub(super) struct NewDocument as CreateIntegrationDocumentVM {
+        /// The facts about the document.
+        metadata: Metadata = "documentMetadata";
+        /// The uploaded files: several ones are a package, of at most 60 MB together.
+        contents: List<BlobRef, 1, MAX_ORIGINALS> = "documentBinaryContents";
+    }
+
+    /// The facts about a document.
+    pub(super) struct Metadata as DocumentMetadataVM {
+        /// The date of the document, in seconds since 1970, in UTC.
+        date: DocumentDate = "documentDate", 1_767_225_600;
+        /// The name of the document.
+        name: Name<256> = "documentName", "Договор поставки";
+        /// The number of the document. It need not be unique.
+        number: Name<256> = "documentNumber", "7/1";
+        /// The subject of the document.
+        group: Group = "documentGroup";
+        /// The employee who makes the document. By default it is the token's, else the first administrator.
+        author: Option<Uuid> = "documentAuthorEmployeeId", ID;
+    }
+
+    /// An uploaded file.
+    pub(super) struct BlobRef as DocumentBinaryContentVM {
+        /// The id from the answer to the upload.
+        id: Uuid = "blobId";
+    }
 }
 
-pub(super) fn create(company: &Company, data: &Value, kind: Kind) -> Result<Prepared> {
-    let new = read(&Fields::of(data, company.language())?)?;
+impl Counted for BlobRef {
+    const NONE: &'static Localized = &NO_CONTENTS;
+    const TOO_MANY: &'static Localized = &TOO_MANY;
+}
+
+/// A date in seconds. A date in milliseconds has an error of its own.
+pub(super) struct DocumentDate(i64);
+
+impl Content for DocumentDate {
+    fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
+        match fields.int(name)? {
+            Some(date) if date >= MIN_MILLISECONDS => Err(fields.fault(name, &MILLIS, &[])),
+            Some(date) if !(0..=MAX_DATE).contains(&date) => {
+                Err(fields.fault(name, &BAD_DATE, &[]))
+            }
+            date => Ok(date.map(Self)),
+        }
+    }
+
+    fn schema() -> RefOr<Schema> {
+        number(0, MAX_DATE).into()
+    }
+}
+
+pub(super) fn create(company: &Company, new: NewDocument, kind: Kind) -> Prepared<DocumentBase> {
     let company = company.clone();
     let id = generate(company.now);
-    Ok(Prepared::new(move |tx| {
+    let contents: Vec<Uuid> = new.contents.0.iter().map(|content| content.id).collect();
+    let new = new.metadata;
+    Prepared::new(move |tx| {
         let author = company.employee_or_default(tx.conn()?, new.author, "DOCUMENT_CREATE")?;
-        keep(tx, &company, &new.contents)?;
+        keep(tx, &company, &contents)?;
         let document = Document {
             id,
             kind,
@@ -56,50 +102,18 @@ pub(super) fn create(company: &Company, data: &Value, kind: Kind) -> Result<Prep
                 company: company.id(),
                 bin: company.bin().to_owned(),
             },
-            name: new.name.clone(),
-            number: new.number.clone(),
-            date: new.date,
+            name: new.name.0.clone(),
+            number: new.number.0.clone(),
+            date: new.date.0,
             group: new.group,
             author: author.id,
             created_on: company.now.secs(),
-            contents: new.contents.clone(),
+            contents: contents.clone(),
             route: None,
             fate: None,
         };
         record::create(tx, &document, &performer(&company, &author))?;
-        Ok(model::base(&document, company.id(), Status::Draft))
-    }))
-}
-
-fn read(fields: &Fields<'_>) -> Result<NewDocument> {
-    let metadata = fields.need_object("documentMetadata")?;
-    let date = metadata
-        .int("documentDate")?
-        .ok_or_else(|| metadata.fault("documentDate", &NO_DATE, &[]))?;
-    if date >= MIN_MILLISECONDS {
-        return Err(metadata.fault("documentDate", &MILLIS, &[]));
-    }
-    if !(0..=MAX_DATE).contains(&date) {
-        return Err(metadata.fault("documentDate", &BAD_DATE, &[]));
-    }
-    let mut contents = Vec::new();
-    for content in fields.objects("documentBinaryContents")? {
-        contents.push(content.need_id("blobId")?);
-    }
-    if contents.is_empty() {
-        return Err(fields.fault("documentBinaryContents", &NO_CONTENTS, &[]));
-    }
-    if contents.len() > MAX_ORIGINALS {
-        let max = MAX_ORIGINALS.to_string();
-        return Err(fields.fault("documentBinaryContents", &TOO_MANY, &[&max]));
-    }
-    Ok(NewDocument {
-        name: metadata.need_text("documentName", 256)?.to_owned(),
-        number: metadata.need_text("documentNumber", 256)?.to_owned(),
-        date,
-        group: metadata.need_word("documentGroup")?,
-        author: metadata.id("documentAuthorEmployeeId")?,
-        contents,
+        Ok(DocumentBase::of(&document, company.id(), Status::Draft))
     })
 }
 
@@ -123,7 +137,8 @@ fn keep(tx: &mut Tx<'_>, company: &Company, contents: &[Uuid]) -> Result<()> {
 
 /// Delete a draft.
 #[utoipa::path(delete, path = "/api/v3/sync/external/outbox/document/{id}", tag = "documents",
-    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+    params(("id" = Uuid, Path, description = "The id of the document")),
+    responses((status = 200, body = EmptyResponse)))]
 pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Result<JsonAnswer> {
     company.may("DOCUMENT_CREATE").await?;
     let id = read_id(&company, &id)?;
@@ -137,7 +152,8 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
         match document.status(asked.id()) {
             Some(Status::Draft) => {}
             Some(status) => {
-                let refusal = prichal_core::document::Refusal::WrongStatus(status);
+                let allowed = &[Status::Draft];
+                let refusal = prichal_core::document::Refusal::WrongStatus { status, allowed };
                 return Err(refused(&asked, id, refusal));
             }
             None => return Err(missing(&asked, id)),
@@ -147,7 +163,7 @@ pub(super) async fn delete_draft(company: Company, Path(id): Path<String>) -> Re
     company.app.db.write(company.id(), write).await?;
     let object = format!("document:{id}");
     security::record(Event::DocumentDeleted, Some(company.id()), &object);
-    Ok(bare(&json!({})))
+    bare(&EmptyResponse {})
 }
 
 /// Reads an id from a path.
@@ -159,11 +175,6 @@ const BAD_ID: Localized = Localized::new(
     "Значение {} не является UUID.",
     "{} мәні UUID емес.",
     "The value {} is not a UUID.",
-);
-const NO_DATE: Localized = Localized::new(
-    "Поле {} обязательно.",
-    "{} өрісі міндетті.",
-    "The field {} is required.",
 );
 const BAD_DATE: Localized = Localized::new(
     "Поле {} должно быть временем Unix в секундах, не позже 2100 года.",

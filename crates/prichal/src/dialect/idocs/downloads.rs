@@ -13,16 +13,17 @@ use prichal_store::{
     signature::{self, Link},
     usage,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::absent,
+    answer::{Binary, EmptyResponse, absent},
     caller::Company,
     documents::read_id,
     language::Localized,
+    member::bodies,
     prepared::{Prepared, missing},
-    read::Fields,
     signing::download_link,
 };
 use crate::{
@@ -41,8 +42,8 @@ const PDF: HeaderValue = HeaderValue::from_static("application/pdf");
 
 /// Download content to sign, or an archive, by its link.
 #[utoipa::path(get, path = "/api/v3/sync/sign-content/download/{id}", tag = "documents",
-    params(("id" = String, Path)),
-    responses((status = 200, content_type = "application/zip", body = Vec<u8>), (status = 410, description = "Its time is over.")))]
+    params(("id" = Uuid, Path, description = "The id at the end of the link")),
+    responses((status = 200, content_type = "application/zip", body = inline(Binary))))]
 pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result<Response> {
     let asked = company.clone();
     let read = move |conn: &mut Conn| {
@@ -113,7 +114,9 @@ async fn dossier(company: &Company, id: Uuid, employee: Option<Uuid>) -> Result<
 
 /// Download a document's print form.
 #[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentPrintFormByDocumentId/{id}", tag = "documents",
-    params(("id" = String, Path)), responses((status = 200, content_type = "application/pdf", body = Vec<u8>)))]
+    params(("id" = Uuid, Path, description = "The id of the document")),
+    responses((status = 200, content_type = "application/pdf", body = inline(Binary)),
+        (status = 404, body = EmptyResponse)))]
 pub(super) async fn get_print_form(company: Company, Path(id): Path<String>) -> Result<Response> {
     company.may("DOCUMENT_DOWNLOAD").await?;
     let id = read_id(&company, &id)?;
@@ -128,7 +131,9 @@ pub(super) async fn get_print_form(company: Company, Path(id): Path<String>) -> 
 
 /// Download a document's archive: originals, print form, signatures, evidence.
 #[utoipa::path(get, path = "/api/v3/sync/single/document/GetDocumentArchiveByDocumentId/{id}", tag = "documents",
-    params(("id" = String, Path)), responses((status = 200, content_type = "application/zip", body = Vec<u8>)))]
+    params(("id" = Uuid, Path, description = "The id of the document")),
+    responses((status = 200, content_type = "application/zip", body = inline(Binary)),
+        (status = 404, body = EmptyResponse)))]
 pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Result<Response> {
     company.may("DOCUMENT_DOWNLOAD").await?;
     let id = read_id(&company, &id)?;
@@ -141,11 +146,40 @@ pub(super) async fn get_archive(company: Company, Path(id): Path<String>) -> Res
     Ok(file(Body::from_stream(zip.into_stream()), ZIP, &name, size))
 }
 
+bodies! {
+    /// The request for a document's archive.
+    pub(super) struct DownloadRequest as DownloadRequestVM {
+        /// The document.
+        document: Uuid = "documentId";
+        /// The employee for whom it is downloaded.
+        employee: Option<Uuid> = "employeeId";
+    }
+}
+
+/// The link of an archive.
+#[derive(Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DownloadResponse)]
+pub(super) struct DownloadLink {
+    document_id: Uuid,
+    /// The URL of the archive. The download needs the token.
+    #[schema(
+        example = "https://prichal.example.kz/api/v3/sync/sign-content/download/0190a6a5-0000-7000-8000-000000000000"
+    )]
+    download_link: String,
+    /// The end of the link, in seconds since 1970.
+    dispose_on: i64,
+}
+
 /// Prepares an archive with a link that is valid for `--sign-ticket-ttl`.
-pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared> {
-    let fields = Fields::of(data, company.language())?;
-    let id = fields.need_id("documentId")?;
-    let employee = fields.id("employeeId")?;
+pub(super) async fn archive(
+    company: &Company,
+    request: DownloadRequest,
+) -> Result<Prepared<DownloadLink>> {
+    let DownloadRequest {
+        document: id,
+        employee,
+    } = request;
     let dossier = dossier(company, id, employee).await?;
     let dossier = dossier.ok_or_else(|| missing(company, id))?;
     let zip = build::archive(&company.app, &dossier).await?;
@@ -176,11 +210,11 @@ pub(super) async fn archive(company: &Company, data: &Value) -> Result<Prepared>
         signature: None,
         live: true,
     };
-    let answer = json!({
-        "documentId": id,
-        "downloadLink": download_link(company, link.id),
-        "disposeOn": dispose_on.secs(),
-    });
+    let answer = DownloadLink {
+        document_id: id,
+        download_link: download_link(company, link.id),
+        dispose_on: dispose_on.secs(),
+    };
     Ok(Prepared::new(move |tx| {
         document_blob::insert(tx, &blob)?;
         signature::insert_link(tx, &link)?;

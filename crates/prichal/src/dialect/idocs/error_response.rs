@@ -5,26 +5,90 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use prichal_dialect::kontur::fault;
-use serde_json::{Value, json};
+use prichal_dialect::fault;
+use serde::Serialize;
+use serde_json::json;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, schema::Type},
+};
 
 use super::language::{Language, Localized};
 use crate::{
-    error::{Code, Error},
+    error::{Code, Error, NoRoute, RateLimit, listed},
     http::answer::{json_text, retry_after},
     platform::Platform,
 };
 
-const UNKNOWN: &str = "UNKNOWN";
-const SERVER_ERROR: &str = "INTERNAL_SERVER_ERROR";
-const NOT_FOUND: &str = "RESOURCE_NOT_FOUND";
-const VALIDATION_ERROR: &str = "VALIDATION_ERROR";
-const PERMISSION_ERROR: &str = "PERMISSION_ERROR";
+/// A refusal or a failure.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OperationErrorVM)]
+pub(super) struct OperationError {
+    error_code: OperationErrorType,
+    /// The reason, in Russian, Kazakh or English (`Accept-Language`).
+    #[schema(example = "Поле documentMetadata обязательно.")]
+    error_description: String,
+    /// Always `null`.
+    #[schema(required)]
+    error_documentation_link: Option<String>,
+}
+
+/// The kind of an error.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum OperationErrorType {
+    UploadedFileSizeError,
+    UploadedFileExtensionError,
+    UploadedFileContentParsingError,
+    Unknown,
+    InternalServerError,
+    ResourceNotFound,
+    ValidationError,
+    PermissionError,
+    BillingError,
+}
+
+use OperationErrorType::{
+    BillingError, InternalServerError, PermissionError, ResourceNotFound, Unknown,
+    UploadedFileContentParsingError, UploadedFileExtensionError, UploadedFileSizeError,
+    ValidationError,
+};
+
+/// The body of a refusal or a failure.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DocumentErrors {
+    /// Always `null`.
+    #[schema(schema_with = null)]
+    response: (),
+    errors: Vec<OperationError>,
+}
+
+fn null() -> Object {
+    Object::with_type(Type::Null)
+}
+
+/// The refusals under `/api/v3`.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::FileExtension,
+    Code::FileTooLarge,
+    Code::FileUnreadable,
+    Code::InvalidValue,
+    Code::IssuerUnreachable,
+    Code::KeyReused,
+    Code::LinkExpired,
+    Code::NotPaid,
+    Code::NotPermitted,
+    Code::QuotaExceeded,
+];
 
 pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
-    let body = json!({ "response": null, "errors": [described(error, language)] });
+    let body = DocumentErrors {
+        response: (),
+        errors: vec![described(error, language)],
+    };
     let status = status(error, app.config.edo_strict_codes);
-    let mut answer = retry_after(error, json_text(status, body.to_string()));
+    let mut answer = retry_after(error, json_text(status, json!(body).to_string()));
     if error.is(Code::IssuerUnreachable) {
         let wait = HeaderValue::from_static("60");
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
@@ -33,19 +97,19 @@ pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Respon
 }
 
 /// The vendor's model of an error.
-pub(super) fn described(error: &Error, language: Language) -> Value {
-    json!({
-        "errorCode": code(error),
-        "errorDescription": message(error, language),
-        "errorDocumentationLink": null,
-    })
+pub(super) fn described(error: &Error, language: Language) -> OperationError {
+    OperationError {
+        error_code: code(error),
+        error_description: message(error, language),
+        error_documentation_link: None,
+    }
 }
 
-fn status(error: &Error, strict: bool) -> StatusCode {
+pub(super) fn status(error: &Error, strict: bool) -> StatusCode {
     match error {
         Error::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Error::NotFound(_) | Error::NoRoute => StatusCode::NOT_FOUND,
-        Error::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Error::NotFound(_) | Error::NoRoute(_) => StatusCode::NOT_FOUND,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -63,41 +127,58 @@ fn status(error: &Error, strict: bool) -> StatusCode {
     }
 }
 
-fn code(error: &Error) -> &'static str {
+/// The vendor's `errorCode`.
+pub(super) fn code(error: &Error) -> OperationErrorType {
     match error {
-        Error::Unauthenticated | Error::Forbidden(_) => PERMISSION_ERROR,
-        Error::NotFound(_) | Error::NoRoute => NOT_FOUND,
+        Error::Unauthenticated | Error::Forbidden(_) => PermissionError,
+        Error::NotFound(_) | Error::NoRoute(_) => ResourceNotFound,
         Error::Refused(refusal) => match refusal.code {
-            Code::LinkExpired => NOT_FOUND,
-            Code::IssuerUnreachable => SERVER_ERROR,
-            Code::FileTooLarge => "UPLOADED_FILE_SIZE_ERROR",
-            Code::FileExtension => "UPLOADED_FILE_EXTENSION_ERROR",
-            Code::FileUnreadable => "UPLOADED_FILE_CONTENT_PARSING_ERROR",
-            Code::NotPermitted => PERMISSION_ERROR,
-            Code::NotPaid => "BILLING_ERROR",
-            _ => VALIDATION_ERROR,
+            Code::LinkExpired => ResourceNotFound,
+            Code::IssuerUnreachable => InternalServerError,
+            Code::FileTooLarge => UploadedFileSizeError,
+            Code::FileExtension => UploadedFileExtensionError,
+            Code::FileUnreadable => UploadedFileContentParsingError,
+            Code::NotPermitted => PermissionError,
+            Code::NotPaid => BillingError,
+            _ => ValidationError,
         },
-        Error::Busy | Error::Unavailable(_) | Error::Internal(_) => SERVER_ERROR,
-        Error::WrongMethod | Error::Throttled { .. } | Error::TooMany { .. } => UNKNOWN,
-        _ => VALIDATION_ERROR,
+        Error::Busy | Error::Unavailable(_) | Error::Internal(_) => InternalServerError,
+        Error::WrongMethod { .. } | Error::Throttled { .. } | Error::TooMany { .. } => Unknown,
+        _ => ValidationError,
     }
 }
 
 /// True for a fault of the server's, after which the same request may succeed.
 pub(super) fn is_server_fault(error: &Error) -> bool {
-    code(error) == SERVER_ERROR
+    code(error) == InternalServerError
 }
 
 fn message(error: &Error, language: Language) -> String {
     let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
-        Error::Throttled { .. } => say(&TOO_MANY_FAILURES, &[]),
+        Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
         Error::NotFound(what) => say(&MISSING, &[what]),
-        Error::NoRoute => say(&NO_ROUTE, &[]),
-        Error::WrongMethod => say(&WRONG_METHOD, &[]),
-        Error::TooMany { .. } => say(&TOO_MANY, &[]),
+        Error::NoRoute(NoRoute { above, part, known }) => {
+            let known = listed(known);
+            if part.is_empty() {
+                say(&NO_SUCH_END, &[above, &known])
+            } else {
+                say(&NO_ROUTE, &[part, above, &known])
+            }
+        }
+        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&listed(allowed)]),
+        Error::TooMany { seconds, limit } => {
+            let seconds = seconds.to_string();
+            match limit {
+                RateLimit::Requests { most, period } => {
+                    let (most, period) = (most.to_string(), period.as_secs().to_string());
+                    say(&TOO_MANY, &[&most, &period, &seconds])
+                }
+                RateLimit::WrittenBytes(most) => say(&TOO_MUCH, &[&most.to_string(), &seconds]),
+            }
+        }
         Error::Busy => say(&BUSY, &[]),
         Error::Unavailable(_) => say(&UNAVAILABLE, &[]),
         Error::Internal(_) => say(&INTERNAL, &[]),
@@ -107,7 +188,9 @@ fn message(error: &Error, language: Language) -> String {
             Code::IssuerUnreachable => say(&NO_ISSUER, &[&refusal.message]),
             Code::QuotaExceeded => {
                 let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-                say(&QUOTA_EXCEEDED, &[&names.join(", ")])
+                let (used, allowed) = refusal.quota.unwrap_or_default();
+                let (used, allowed) = (used.to_string(), allowed.to_string());
+                say(&QUOTA_EXCEEDED, &[&names.join(", "), &used, &allowed])
             }
             _ => refusal.message.clone(),
         },
@@ -127,14 +210,19 @@ fn message(error: &Error, language: Language) -> String {
 }
 
 const TOO_MANY: Localized = Localized::new(
-    "Слишком много запросов, повторите позже.",
-    "Сұраулар тым көп, кейінірек қайталаңыз.",
-    "Too many requests, try again later.",
+    "Слишком много запросов: токену разрешено {} за {} с, повторите через {} с.",
+    "Сұраулар тым көп: токенге {} сұрауға {} с ішінде рұқсат етілген, {} с кейін қайталаңыз.",
+    "Too many requests: a token may send {} in {} seconds, try again in {} seconds.",
+);
+const TOO_MUCH: Localized = Localized::new(
+    "Компания записала слишком много: разрешено {} байт в минуту, повторите через {} с.",
+    "Компания тым көп жазды: минутына {} байтқа рұқсат етілген, {} с кейін қайталаңыз.",
+    "The company has written too much: {} bytes in a minute are allowed, try again in {} seconds.",
 );
 const QUOTA_EXCEEDED: Localized = Localized::new(
-    "Квота компании исчерпана: {}.",
-    "Компанияның квотасы таусылды: {}.",
-    "The quota of {} is used up.",
+    "Квота компании исчерпана: {}, занято {} из {} байт.",
+    "Компанияның квотасы таусылды: {}, {} / {} байт пайдаланылған.",
+    "The quota of {} is used up: {} of {} bytes are used.",
 );
 const NO_ISSUER: Localized = Localized::new(
     "Сервер удостоверяющего центра недоступен, повторите запрос позже. {}",
@@ -147,9 +235,9 @@ const UNAUTHENTICATED: Localized = Localized::new(
     "A valid token is required in the Authorization: Bearer header.",
 );
 const TOO_MANY_FAILURES: Localized = Localized::new(
-    "Слишком много неудачных попыток, повторите позже.",
-    "Сәтсіз әрекеттер тым көп, кейінірек қайталаңыз.",
-    "Too many failed attempts, try again later.",
+    "Слишком много неудачных попыток с этого адреса, повторите через {} с.",
+    "Осы мекенжайдан сәтсіз әрекеттер тым көп, {} с кейін қайталаңыз.",
+    "Too many failed attempts from this address, try again in {} seconds.",
 );
 const NO_COMPANY: Localized = Localized::new(
     "Токен не принадлежит компании с БИН.",
@@ -158,14 +246,19 @@ const NO_COMPANY: Localized = Localized::new(
 );
 const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
 const NO_ROUTE: Localized = Localized::new(
-    "Такого метода API нет.",
-    "Мұндай API әдісі жоқ.",
-    "There is no such API method.",
+    "В API нет {} в {}{}.",
+    "API ішінде {} жоқ, {} құрамы{}.",
+    "The API has no {} in {}{}.",
+);
+const NO_SUCH_END: Localized = Localized::new(
+    "Сам по себе {} не метод API{}.",
+    "{} өзі API әдісі емес{}.",
+    "{} alone is not a method of the API{}.",
 );
 const WRONG_METHOD: Localized = Localized::new(
-    "Этот HTTP-метод здесь не поддерживается.",
-    "Бұл HTTP әдісі мұнда қолданылмайды.",
-    "The HTTP method is not allowed here.",
+    "Этот HTTP-метод здесь не поддерживается{}.",
+    "Бұл HTTP әдісі мұнда қолданылмайды{}.",
+    "The HTTP method is not allowed here{}.",
 );
 const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",

@@ -9,7 +9,7 @@ use prichal_core::{
     id::{EventId, WebhookId, WorkspaceId, generate, parse},
     time::Timestamp,
 };
-use prichal_dialect::idocs::event::STATUS_CHANGED;
+use prichal_dialect::idocs::event::{STATUS_CHANGED, StatusEvent};
 use prichal_store::{
     Conn, Tx,
     delivery::{self, AttemptFilter, Replay, STATUSES},
@@ -18,13 +18,20 @@ use prichal_store::{
     job::{Items, Kind as JobKind},
     webhook,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
+use uuid::Uuid;
 
 use super::{
-    answer::{bare, page},
+    answer::{Page, bare},
     caller::Company,
     events::status_model,
     language::Localized,
+    member::{Content, Count, Name, Skip, Top, bodies, one_of},
     read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
@@ -53,24 +60,120 @@ const MANAGE: &str = "WEBHOOK_MANAGE";
 const VIEW: &str = "DOCUMENT_VIEW";
 /// The maximum length of a URL, in characters.
 const MAX_URL: usize = 2000;
-/// The default number of attempts of a page.
-const DEFAULT_ATTEMPTS: i64 = 50;
 /// The maximum number of events in the history of a document.
 const MAX_EVENTS: i64 = 1000;
 
-fn model(hook: &DocumentHook, secret: Option<&str>) -> Value {
-    let mut model = json!({
-        "subscriptionId": hook.id,
-        "subscriptionUrl": hook.url,
-        "createdOn": hook.created_at.secs(),
-        "updatedOn": hook.updated_at.secs(),
-        "status": if hook.paused_at.is_some() { "paused" } else { "active" },
-        "pausedOn": hook.paused_at.map(Timestamp::secs),
-    });
-    if let (Some(secret), Some(members)) = (secret, model.as_object_mut()) {
-        members.insert("secret".to_owned(), secret.into());
+bodies! {
+    /// The subscription to the status changes of documents.
+    struct NewSubscription as DocumentSubscription {
+        /// The `https` URL that receives the changes.
+        url: Name<MAX_URL> = "subscriptionUrl", "https://example.kz/idocs";
     }
-    model
+
+    /// The deliveries to list.
+    struct DeliveryQuery as DocumentDeliveryQuery {
+        /// The maximum number of deliveries. A number over 1000 counts as 1000.
+        limit: Count<1, 50, 1000> = "limit", 50;
+        /// The event that was delivered.
+        event: Option<Uuid> = "eventId";
+        /// The outcome.
+        status: Option<AttemptStatus> = "status", "exhausted";
+        /// The id of a delivery: earlier ones are listed.
+        before: Option<Uuid> = "before";
+    }
+
+    /// The events to deliver again.
+    struct ReplayRequest as DocumentReplay {
+        /// The beginning of the period, in seconds since 1970.
+        from: i64 = "dateFrom", 1_767_225_600;
+        /// The end of the period, in seconds since 1970. An event of this second is left out.
+        to: i64 = "dateTo", 1_769_904_000;
+    }
+
+    /// The status changes to list.
+    struct HistoryQuery as DocumentHistoryQuery {
+        /// The beginning of the period, in seconds since 1970.
+        from: Option<i64> = "dateFrom", 1_767_225_600;
+        /// The end of the period, in seconds since 1970. A change of this second is left out.
+        to: Option<i64> = "dateTo", 1_769_904_000;
+        /// The number of changes before the page.
+        skip: Skip = "skip", 0;
+        /// The size of the page. A size over 100 counts as 100.
+        top: Top = "top", 10;
+    }
+}
+
+/// The outcome of an attempt.
+struct AttemptStatus(String);
+
+impl Content for AttemptStatus {
+    fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
+        let Some(text) = fields.text(name)? else {
+            return Ok(None);
+        };
+        let known = attempt::status(text).map(Self).map(Some);
+        known.ok_or_else(|| fields.fault(name, &NOT_ALLOWED, &[text, &STATUSES.join(", ")]))
+    }
+
+    fn schema() -> RefOr<Schema> {
+        one_of(STATUSES).into()
+    }
+}
+
+/// The subscription of a company.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DocumentSubscriptionVM)]
+struct Subscription {
+    subscription_id: Uuid,
+    #[schema(example = "https://example.kz/idocs")]
+    subscription_url: String,
+    /// Seconds since 1970.
+    created_on: i64,
+    /// Seconds since 1970.
+    updated_on: i64,
+    status: SubscriptionStatus,
+    /// Seconds since 1970.
+    #[schema(required)]
+    paused_on: Option<i64>,
+    /// The key of the signatures. Only the call that creates the subscription shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    secret: Option<String>,
+}
+
+/// The state of a subscription.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = DocumentSubscriptionStatus)]
+enum SubscriptionStatus {
+    Active,
+    Paused,
+}
+
+impl Subscription {
+    fn of(hook: &DocumentHook, secret: Option<String>) -> Self {
+        Self {
+            subscription_id: hook.id.0,
+            subscription_url: hook.url.clone(),
+            created_on: hook.created_at.secs(),
+            updated_on: hook.updated_at.secs(),
+            status: match hook.paused_at {
+                Some(_) => SubscriptionStatus::Paused,
+                None => SubscriptionStatus::Active,
+            },
+            paused_on: hook.paused_at.map(Timestamp::secs),
+            secret,
+        }
+    }
+}
+
+/// A new secret of a subscription.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DocumentSubscriptionSecret)]
+struct NewSecret {
+    /// The key of the signatures.
+    secret: String,
 }
 
 fn no_subscription() -> Error {
@@ -86,7 +189,7 @@ async fn find(company: &Company) -> Result<DocumentHook> {
 /// Subscribe a URL to documents' status changes. A company has one subscription: the first call creates it and
 /// shows its secret, later calls change its URL and resume it if it is paused.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
+    request_body = NewSubscription, responses((status = 200, body = Subscription)))]
 pub(super) async fn put_subscription(
     company: Company,
     key: IdempotencyKey,
@@ -94,7 +197,8 @@ pub(super) async fn put_subscription(
 ) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let parsed = parse_json(&body)?;
-    let url = url(&company.app, &Fields::of(&parsed, company.language())?)?;
+    let NewSubscription { url } = company.read(&parsed)?;
+    let url = check_url(&company, &url.0)?;
     let (app, workspace, now) = (company.app.clone(), company.id(), company.now);
     let work = move |tx: &mut Tx<'_>| {
         let found = document_hook::find_for_update(tx, workspace)?;
@@ -103,8 +207,7 @@ pub(super) async fn put_subscription(
             Some(hook) => (change(tx, hook, &url, now)?, None),
             None => create(&app, tx, workspace, &url, now)?,
         };
-        let answer = model(&hook, secret.as_deref()).to_string();
-        Ok((JsonAnswer::ok(answer), is_other))
+        Ok((bare(&Subscription::of(&hook, secret))?, is_other))
     };
     let (answer, is_other) = write_once_and(&company, key, &body, work).await?;
     company.app.dispatch.hook_changed(workspace, INTEGRATION);
@@ -121,16 +224,16 @@ async fn finish(company: &Company, kind: JobKind) -> Result<()> {
     job::finish(&company.app, company.id(), kind, items).await
 }
 
-/// Reads a URL: `https`, or `http` as well with `--allow-private-targets`.
-fn url(app: &App, fields: &Fields<'_>) -> Result<String> {
-    const NAME: &str = "subscriptionUrl";
-    let url = fields.need_text(NAME, MAX_URL)?.trim();
-    Target::parse(url).map_err(|_| fields.fault(NAME, &NO_URL, &[]))?;
+/// Checks a URL: `https`, or `http` as well with `--allow-private-targets`.
+fn check_url(company: &Company, url: &str) -> Result<String> {
+    let refuse = |wording| company.reading().fault("subscriptionUrl", wording, &[]);
+    let url = url.trim();
+    Target::parse(url).map_err(|_| refuse(&NO_URL))?;
     let secure = url
         .get(..6)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
-    if !secure && !app.config.allow_private_targets {
-        return Err(fields.fault(NAME, &NOT_HTTPS, &[]));
+    if !secure && !company.app.config.allow_private_targets {
+        return Err(refuse(&NOT_HTTPS));
     }
     Ok(url.to_owned())
 }
@@ -180,16 +283,16 @@ fn change(tx: &mut Tx<'_>, hook: DocumentHook, url: &str, now: Timestamp) -> Res
 
 /// Read the subscription. It is paused after five days in which every delivery failed.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    responses((status = 200, body = Value), (status = 404)))]
+    responses((status = 200, body = Subscription)))]
 pub(super) async fn get_subscription(company: Company) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let hook = find(&company).await?;
-    Ok(bare(&model(&hook, None)))
+    bare(&Subscription::of(&hook, None))
 }
 
 /// Delete the subscription. Events that are not delivered yet are dropped.
 #[utoipa::path(delete, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event", tag = "documents",
-    responses((status = 204), (status = 404)))]
+    responses((status = 204)))]
 pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
     company.may(MANAGE).await?;
     let workspace = company.id();
@@ -208,7 +311,7 @@ pub(super) async fn delete_subscription(company: Company) -> Result<Response> {
 
 /// Create a new secret. Deliveries are signed with the previous one as well for 24 hours.
 #[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/rotate-secret",
-    tag = "documents", responses((status = 200, body = Value), (status = 404)))]
+    tag = "documents", operation_id = "rotate_subscription_secret", responses((status = 200, body = NewSecret)))]
 pub(super) async fn rotate_secret(
     company: Company,
     key: IdempotencyKey,
@@ -226,8 +329,8 @@ pub(super) async fn rotate_secret(
             ..hook
         };
         document_hook::update(tx, &hook)?;
-        let answer = json!({ "secret": secrets.value }).to_string();
-        Ok((JsonAnswer::ok(answer), ()))
+        let secret = secrets.value;
+        Ok((bare(&NewSecret { secret })?, ()))
     };
     let (answer, done) = write_once_and(&company, key, &body, work).await?;
     if done.is_some() {
@@ -239,51 +342,36 @@ pub(super) async fn rotate_secret(
 /// List the delivery attempts of the subscription, newest first.
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
-#[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries", operation_id = "list_document_deliveries",
+#[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries",
     tag = "documents",
-    params(("eventId" = Option<String>, Query), ("status" = Option<String>, Query), ("before" = Option<String>, Query),
-        ("limit" = Option<i64>, Query)),
-    responses((status = 200, body = AttemptList), (status = 404)))]
+    operation_id = "list_subscription_deliveries", params(DeliveryQuery),
+    responses((status = 200, body = AttemptList)))]
 pub(super) async fn list_deliveries(
     company: Company,
     parameters: Parameters,
 ) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
-    let fields = parameters.fields(company.language())?;
-    let limit = fields.limit(DEFAULT_ATTEMPTS)?;
-    let filter = AttemptFilter {
-        webhook: None,
-        event: fields.id("eventId")?.map(EventId),
-        status: status(&fields)?,
-        before: fields.id("before")?,
-    };
+    let query: DeliveryQuery = parameters.read(company.reading())?;
     let hook = find(&company).await?;
+    let Count(limit) = query.limit;
     let filter = AttemptFilter {
         webhook: Some(hook.id),
-        ..filter
+        event: query.event.map(EventId),
+        status: query.status.map(|status| status.0),
+        before: query.before,
     };
     let (workspace, of) = (hook.workspace, INTEGRATION);
     let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(read).await?;
     let items = found.iter();
     let found = attempt::list(items.map(|one| attempt::model(workspace, one)));
-    Ok(bare(&found))
-}
-
-fn status(fields: &Fields<'_>) -> Result<Option<String>> {
-    let Some(text) = fields.text("status")? else {
-        return Ok(None);
-    };
-    let known = attempt::status(text);
-    let known =
-        known.ok_or_else(|| fields.fault("status", &NOT_ALLOWED, &[text, &STATUSES.join(", ")]));
-    known.map(Some)
+    bare(&found)
 }
 
 /// Deliver a period's events again, in addition to new ones: from `dateFrom` to before `dateTo`, in seconds since 1970.
 /// The deliveries have the header `X-Prichal-Replay: true`.
-#[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay", operation_id = "replay_document_events",
-    tag = "documents", request_body = Value, responses((status = 202, body = ReplayAnswer), (status = 404)))]
+#[utoipa::path(post, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/replay",
+    tag = "documents", operation_id = "replay_subscription_events", request_body = ReplayRequest, responses((status = 202, body = ReplayAnswer)))]
 pub(super) async fn replay_events(
     company: Company,
     key: IdempotencyKey,
@@ -291,9 +379,9 @@ pub(super) async fn replay_events(
 ) -> Result<JsonAnswer> {
     company.may(MANAGE).await?;
     let parsed = parse_json(&body)?;
-    let fields = Fields::of(&parsed, company.language())?;
-    let (from, to) = (fields.need_int("dateFrom")?, fields.need_int("dateTo")?);
-    fields.period("dateFrom", "dateTo", from, to)?;
+    let ReplayRequest { from, to } = company.read(&parsed)?;
+    let reading = company.reading();
+    reading.period(("dateFrom", from), ("dateTo", to))?;
     let (workspace, id) = (company.id(), generate(company.now));
     let work = move |tx: &mut Tx<'_>| {
         let hook = document_hook::find_for_update(tx, workspace)?.ok_or_else(no_subscription)?;
@@ -324,7 +412,8 @@ pub(super) async fn replay_events(
 
 /// Read the status changes of one document that the company saw, oldest first.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/{documentId}", tag = "documents",
-    params(("documentId" = String, Path)), responses((status = 200, body = Value), (status = 404)))]
+    params(("documentId" = Uuid, Path, description = "The id of the document")),
+    responses((status = 200, body = Vec<StatusEvent>)))]
 pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Result<JsonAnswer> {
     company.may(VIEW).await?;
     let unknown = || Error::NotFound(id.chars().take(64).collect());
@@ -336,30 +425,32 @@ pub(super) async fn get_history(company: Company, Path(id): Path<String>) -> Res
     if found.is_empty() {
         return Err(unknown());
     }
-    Ok(bare(&found.iter().filter_map(status_model).collect()))
+    let changes: Vec<StatusEvent> = found.iter().filter_map(status_model).collect();
+    bare(&changes)
 }
 
 /// List the status changes of a period, oldest first: from `dateFrom` to before `dateTo`, in seconds
 /// since 1970.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events", tag = "documents",
-    params(("dateFrom" = Option<i64>, Query), ("dateTo" = Option<i64>, Query), ("skip" = Option<i64>, Query),
-        ("top" = Option<i64>, Query)),
-    responses((status = 200, body = Value)))]
+    params(HistoryQuery), responses((status = 200, body = Page<StatusEvent>)))]
 pub(super) async fn list_history(company: Company, parameters: Parameters) -> Result<JsonAnswer> {
     company.may(VIEW).await?;
-    let fields = parameters.fields(company.language())?;
-    let from = fields.int("dateFrom")?;
-    let to = fields.int("dateTo")?;
-    if let (Some(from), Some(to)) = (from, to) {
-        fields.period("dateFrom", "dateTo", from, to)?;
+    let query: HistoryQuery = parameters.read(company.reading())?;
+    if let (Some(from), Some(to)) = (query.from, query.to) {
+        let reading = company.reading();
+        reading.period(("dateFrom", from), ("dateTo", to))?;
     }
-    let (from, to) = (from.unwrap_or(0), to.unwrap_or(i64::MAX));
-    let (skip, top) = fields.page()?;
+    let (from, to) = (query.from.unwrap_or(0), query.to.unwrap_or(i64::MAX));
+    let (skip, top) = (query.skip.0, query.top.0);
     let viewer = company.id();
     let read = move |conn: &mut Conn| document::history_between(conn, viewer, from, to, skip, top);
     let (total, found) = company.app.db.read(read).await?;
-    let items: Vec<Value> = found.iter().filter_map(status_model).collect();
-    Ok(bare(&page(&items, skip, top, total)))
+    bare(&Page {
+        page_items: found.iter().filter_map(status_model).collect(),
+        skip,
+        top,
+        total_size: total,
+    })
 }
 
 const NO_URL: Localized = Localized::new(

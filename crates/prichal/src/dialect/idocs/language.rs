@@ -4,6 +4,10 @@
 use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 
+/// The maximum number of characters of an argument of a sentence: one may come from outside. The longest of ours lists
+/// the statuses of a document.
+const MAX_ARGUMENT: usize = 500;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Language {
@@ -67,8 +71,7 @@ impl Localized {
         let mut pieces = sentence.split("{}");
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
-            // An argument may come from outside, so its length is bounded.
-            text.extend(args.next().unwrap_or(&"").chars().take(200));
+            text.extend(args.next().unwrap_or(&"").chars().take(MAX_ARGUMENT));
             text.push_str(piece);
         }
         text

@@ -10,7 +10,7 @@ use axum::{
 use super::{error_response::words, language::Language};
 use crate::{
     app::App,
-    error::Error,
+    error::{Error, RateLimit},
     http::extract::bearer,
     platform::access::{self, Caller},
 };
@@ -35,7 +35,11 @@ pub(super) async fn limit(State(app): State<App>, request: Request, next: Next) 
         next.run(request).await
     } else {
         let seconds = left.reset;
-        words(&app, &Error::TooMany { seconds }, language)
+        let limit = RateLimit::Requests {
+            most: rate.most,
+            period: rate.period,
+        };
+        words(&app, &Error::TooMany { seconds, limit }, language)
     };
     let headers = response.headers_mut();
     headers.insert("x-ratelimit-limit", rate.most.into());

@@ -2,40 +2,114 @@
 //! prepare it from the same body, and write it in one transaction.
 
 use bytes::Bytes;
-use prichal_core::document as core;
-use prichal_store::usage::Kind;
+use prichal_core::document::{Direction, Kind};
+use prichal_dialect::idocs::document::DocumentBase;
+use prichal_store::usage;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    actions, caller::Company, document_routes, documents, downloads, prepared::Prepared,
-    read::Fields, signing,
+    actions::{self, Ending, NodeAction},
+    answer::EmptyResponse,
+    caller::Company,
+    document_routes::{self, NewInboxRoute, NewInternalRoute, NewQuickRoute, NewRoute},
+    documents::{self, NewDocument},
+    downloads::{self, DownloadLink, DownloadRequest},
+    prepared::Prepared,
+    read::Fields,
+    signing::{self, ContentRequest, SignContent, SubmittedSignature},
 };
 use crate::{
+    domain::document::bulk::Work,
     error::Result,
     http::idempotency::{IdempotencyKey, JsonAnswer, first_answer, write_once},
     platform::{quota, reading::parse_json},
 };
 
-/// An operation on a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Create,
-    CreateInternal,
-    Route,
-    QuickRoute,
-    InternalRoute,
-    InboxRoute,
-    OutboxContent,
-    OutboxSign,
-    InboxContent,
-    InboxSign,
-    Act,
-    Recall,
-    Reject,
-    Decline,
-    Download,
+/// Defines the operations: each has a body, an answer, and a preparation, which does all that cannot be done in a
+/// transaction. The modules `body` and `answer` have the types under the names of the operations.
+macro_rules! operations {
+    ($($name:ident($company:ident, $data:ident: $body:ident) -> $answer:ident { $prepare:expr })+) => {
+        /// An operation on a document.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Operation {$(
+            $name,
+        )+}
+
+        pub(super) mod body {
+            $(pub(in super::super) type $name = super::$body;)+
+        }
+
+        pub(super) mod answer {
+            $(pub(in super::super) type $name = super::$answer;)+
+        }
+
+        impl Operation {
+            /// Reads the body, and prepares the operation.
+            pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Work> {
+                quota::admit(&company.app, company.id(), self.adds_to(), 0).await?;
+                match self {$(
+                    Self::$name => {
+                        let ($company, $data) = (company, company.read::<body::$name>(data)?);
+                        let prepared: Prepared<answer::$name> = $prepare;
+                        Ok(prepared.into_work())
+                    }
+                )+}
+            }
+        }
+    };
 }
+
+operations! {
+    Create(company, data: NewDocument) -> DocumentBase {
+        documents::create(company, data, Kind::External)
+    }
+    CreateInternal(company, data: NewDocument) -> DocumentBase {
+        documents::create(company, data, Kind::Internal)
+    }
+    Route(company, data: NewRoute) -> EmptyResponse {
+        document_routes::outbox(company, data)?
+    }
+    QuickRoute(company, data: NewQuickRoute) -> Nothing {
+        document_routes::quick(company, data)?
+    }
+    InternalRoute(company, data: NewInternalRoute) -> EmptyResponse {
+        document_routes::internal(company, data)
+    }
+    InboxRoute(company, data: NewInboxRoute) -> EmptyResponse {
+        document_routes::inbox(company, data)
+    }
+    OutboxContent(company, data: ContentRequest) -> SignContent {
+        signing::content(company, &data, Direction::Outbox).await?
+    }
+    OutboxSign(company, data: SubmittedSignature) -> Nothing {
+        signing::save(company, data, Direction::Outbox).await?
+    }
+    InboxContent(company, data: ContentRequest) -> SignContent {
+        signing::content(company, &data, Direction::Inbox).await?
+    }
+    InboxSign(company, data: SubmittedSignature) -> Nothing {
+        signing::save(company, data, Direction::Inbox).await?
+    }
+    Act(company, data: NodeAction) -> EmptyResponse {
+        actions::act(company, data).await?
+    }
+    Recall(company, data: Ending) -> EmptyResponse {
+        actions::recall(company, data)
+    }
+    Reject(company, data: Ending) -> EmptyResponse {
+        actions::reject(company, data)
+    }
+    Decline(company, data: Ending) -> EmptyResponse {
+        actions::decline(company, data)
+    }
+    Download(company, data: DownloadRequest) -> DownloadLink {
+        downloads::archive(company, data).await?
+    }
+}
+
+/// The answer without a body.
+type Nothing = ();
 
 impl Operation {
     /// The permission for the operation; `None` for an act on a route, which needs the permission of its action.
@@ -71,7 +145,7 @@ impl Operation {
 
     /// Refuses a caller without the permission. This precedes the check of the body and the repetition of a first answer.
     pub(super) async fn permit(self, company: &Company, data: Option<&Value>) -> Result<()> {
-        let fields = data.and_then(|data| Fields::of(data, company.language()).ok());
+        let fields = data.and_then(|data| Fields::of(data, company.reading()).ok());
         let act = || actions::permission(fields.as_ref()?);
         let Some(permission) = self.permission().or_else(act) else {
             return Ok(());
@@ -81,35 +155,15 @@ impl Operation {
     }
 
     /// The kinds of records whose quotas apply. An operation that ends a document is never refused by a quota.
-    pub(super) fn adds_to(self) -> &'static [Kind] {
+    pub(super) fn adds_to(self) -> &'static [usage::Kind] {
         match self {
             Self::Recall | Self::Reject | Self::Decline => &[],
-            Self::OutboxContent | Self::InboxContent | Self::Download => {
-                &[Kind::Events, Kind::Records, Kind::Files]
-            }
-            _ => &[Kind::Events, Kind::Records],
-        }
-    }
-
-    /// Reads the body, and does all that cannot be done in a transaction.
-    pub(super) async fn prepare(self, company: &Company, data: &Value) -> Result<Prepared> {
-        quota::admit(&company.app, company.id(), self.adds_to(), 0).await?;
-        match self {
-            Self::Create => documents::create(company, data, core::Kind::External),
-            Self::CreateInternal => documents::create(company, data, core::Kind::Internal),
-            Self::Route => document_routes::outbox(company, data, false),
-            Self::QuickRoute => document_routes::outbox(company, data, true),
-            Self::InternalRoute => document_routes::internal(company, data),
-            Self::InboxRoute => document_routes::inbox(company, data),
-            Self::OutboxContent => signing::content(company, data, core::Direction::Outbox).await,
-            Self::InboxContent => signing::content(company, data, core::Direction::Inbox).await,
-            Self::OutboxSign => signing::save(company, data, core::Direction::Outbox).await,
-            Self::InboxSign => signing::save(company, data, core::Direction::Inbox).await,
-            Self::Act => actions::act(company, data).await,
-            Self::Recall => actions::recall(company, data),
-            Self::Reject => actions::reject(company, data),
-            Self::Decline => actions::decline(company, data),
-            Self::Download => downloads::archive(company, data).await,
+            Self::OutboxContent | Self::InboxContent | Self::Download => &[
+                usage::Kind::Events,
+                usage::Kind::Records,
+                usage::Kind::Files,
+            ],
+            _ => &[usage::Kind::Events, usage::Kind::Records],
         }
     }
 }
@@ -129,12 +183,9 @@ pub(super) async fn perform(
     {
         return Ok(first);
     }
-    let mut prepared = operation.prepare(&company, &data).await?;
+    let mut work = operation.prepare(&company, &data).await?;
     write_once(&company, once, &body, move |tx| {
-        Ok(match prepared.write(tx)? {
-            Value::Null => String::new(),
-            answer => answer.to_string(),
-        })
+        Ok(work(tx)?.unwrap_or_default())
     })
     .await
 }

@@ -2,10 +2,12 @@
 
 use prichal_core::document::{Document, Refusal};
 use prichal_store::{Tx, document as store};
-use serde_json::Value;
+use serde::Serialize;
+use std::marker::PhantomData;
 use uuid::Uuid;
 
 use super::{
+    answer::text,
     caller::{Company, Employee},
     language::Localized,
 };
@@ -14,21 +16,28 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// An operation of which only the transaction is left. It returns the answer; null stands for an empty one.
-pub(super) struct Prepared(Work);
+/// An operation of which only the transaction is left. It returns the model of the answer; `()` stands for an empty
+/// answer.
+pub(super) struct Prepared<A> {
+    work: Work,
+    answer: PhantomData<A>,
+}
 
-impl Prepared {
-    pub(super) fn new(write: impl FnMut(&mut Tx<'_>) -> Result<Value> + Send + 'static) -> Self {
-        Self(Box::new(write))
+impl<A: Serialize> Prepared<A> {
+    pub(super) fn new(mut write: impl FnMut(&mut Tx<'_>) -> Result<A> + Send + 'static) -> Self {
+        let work = move |tx: &mut Tx<'_>| {
+            let answer = text(&write(tx)?)?;
+            Ok(Some(answer).filter(|answer| answer != "null"))
+        };
+        Self {
+            work: Box::new(work),
+            answer: PhantomData,
+        }
     }
 
-    pub(super) fn write(&mut self, tx: &mut Tx<'_>) -> Result<Value> {
-        (self.0)(tx)
-    }
-
-    /// The write for the worker of bulk calls.
+    /// The write, which returns the answer as JSON.
     pub(super) fn into_work(self) -> Work {
-        self.0
+        self.work
     }
 }
 
@@ -56,7 +65,14 @@ pub(super) fn refused(company: &Company, id: Uuid, refusal: Refusal) -> Error {
     match refusal {
         Refusal::NotVisible => missing(company, id),
         Refusal::WrongKind => company.refuse(&WRONG_KIND, &[]),
-        Refusal::WrongStatus(status) => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongStatus {
+            status,
+            allowed: [],
+        } => company.refuse(&WRONG_STATUS, &[status.name()]),
+        Refusal::WrongStatus { status, allowed } => {
+            let allowed: Vec<&str> = allowed.iter().map(|status| status.name()).collect();
+            company.refuse(&NOT_THIS_STATUS, &[status.name(), &allowed.join(", ")])
+        }
         Refusal::NotYourTurn => company.refuse(&NOT_YOUR_TURN, &[]),
         Refusal::WrongAction(action) => company.refuse(&WRONG_ACTION, &[action.name()]),
         Refusal::InternalFirst => company.refuse(&INTERNAL_FIRST, &[]),
@@ -84,6 +100,11 @@ const WRONG_STATUS: Localized = Localized::new(
     "Действие недоступно для документа в статусе {}.",
     "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды.",
     "This cannot be done with a document in the status {}.",
+);
+const NOT_THIS_STATUS: Localized = Localized::new(
+    "Действие недоступно для документа в статусе {}, доступно в {}.",
+    "{} мәртебесіндегі құжатпен бұл әрекетті орындауға болмайды, болатын мәртебелер: {}.",
+    "This cannot be done with a document in the status {}, only in {}.",
 );
 const NOT_YOUR_TURN: Localized = Localized::new(
     "Маршрут сейчас не ждёт действия этого сотрудника.",

@@ -2,23 +2,54 @@
 //! members ignored (`docs/contracts/idocs.md §1.1, §1.4`). Errors name the path of the member.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::{document, id::parse_any};
+use prichal_core::{document, id::parse_any, identifier::Check};
+use prichal_dialect::idocs::words;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::language::{Language, Localized};
+use super::{
+    language::{Language, Localized},
+    member::Body,
+};
 use crate::error::{Error, Result};
+
+/// The rules by which a body is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    pub(super) language: Language,
+    pub(super) identifiers: Check,
+}
+
+impl Reading {
+    /// The error for the member with this path.
+    pub(super) fn fault(self, path: &str, wording: &Localized, args: &[&str]) -> Error {
+        let mut all = vec![path];
+        all.extend(args);
+        Error::invalid(path, wording.text(self.language, &all))
+    }
+
+    /// Refuses a period that ends before it begins. Both members have a name and a value.
+    pub(super) fn period(self, (from, begin): (&str, i64), (to, end): (&str, i64)) -> Result<()> {
+        if end < begin {
+            return Err(self.fault(to, &ENDS_EARLY, &[from]));
+        }
+        Ok(())
+    }
+}
 
 /// An object of a body, with its path.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a> {
     members: &'a Map<String, Value>,
     path: String,
-    pub(super) language: Language,
+    pub(super) reading: Reading,
 }
 
 /// An enumeration of the vendor's.
 pub(super) trait Enumeration: Copy + 'static {
+    /// The schema of the words.
+    type Words: ToSchema;
     const ALL: &'static [Self];
     const WORDS: &'static [&'static str];
     /// The number of the first value.
@@ -26,36 +57,37 @@ pub(super) trait Enumeration: Copy + 'static {
 }
 
 macro_rules! enumerations {
-    ($($name:ident)*) => {$(
+    ($($name:ident $words:ident $first:literal)*) => {$(
         impl Enumeration for document::$name {
+            type Words = words::$words;
             const ALL: &'static [Self] = Self::ALL;
             const WORDS: &'static [&'static str] = Self::WORDS;
+            const FIRST_NUMBER: usize = $first;
         }
     )*};
 }
 
-enumerations!(Status Ordering Action);
-
-impl Enumeration for document::Group {
-    const ALL: &'static [Self] = Self::ALL;
-    const WORDS: &'static [&'static str] = Self::WORDS;
-    const FIRST_NUMBER: usize = 1;
+enumerations! {
+    Group DocumentGroupType 1
+    Status ExternalNodeStatus 0
+    Ordering RouteOrderType 0
+    Action RouteActionEnum 0
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(body: &'a Value, language: Language) -> Result<Self> {
-        Self::at(body, String::new(), language)
+    pub(super) fn of(body: &'a Value, reading: Reading) -> Result<Self> {
+        Self::at(body, String::new(), reading)
     }
 
-    fn at(value: &'a Value, path: String, language: Language) -> Result<Self> {
+    pub(super) fn at(value: &'a Value, path: String, reading: Reading) -> Result<Self> {
         let Some(members) = value.as_object() else {
             let named = if path.is_empty() { "body" } else { &path };
-            return Err(fault(named, &WRONG_TYPE, &[named, "object"], language));
+            return Err(reading.fault(named, &WRONG_TYPE, &["object"]));
         };
         Ok(Self {
             members,
             path,
-            language,
+            reading,
         })
     }
 
@@ -70,10 +102,7 @@ impl<'a> Fields<'a> {
 
     /// The error for a member.
     pub(super) fn fault(&self, name: &str, wording: &Localized, args: &[&str]) -> Error {
-        let path = self.path(name);
-        let mut all = vec![path.as_str()];
-        all.extend(args);
-        fault(&path, wording, &all, self.language)
+        self.reading.fault(&self.path(name), wording, args)
     }
 
     fn wrong_type(&self, name: &str, wanted: &str) -> Error {
@@ -90,38 +119,31 @@ impl<'a> Fields<'a> {
         exact.filter(|value| !value.is_null())
     }
 
-    fn need<T>(&self, name: &str, found: Option<T>) -> Result<T> {
+    /// The value of a member that must be there.
+    pub(super) fn need<T>(&self, name: &str, found: Option<T>) -> Result<T> {
         found.ok_or_else(|| self.fault(name, &REQUIRED, &[]))
     }
 
     /// An object that may be absent.
     pub(super) fn object(&self, name: &str) -> Result<Option<Fields<'a>>> {
-        let path = self.path(name);
         let found = self.get(name);
         found
-            .map(|value| Fields::at(value, path, self.language))
+            .map(|value| Fields::at(value, self.path(name), self.reading))
             .transpose()
     }
 
-    pub(super) fn need_object(&self, name: &str) -> Result<Fields<'a>> {
-        self.need(name, self.object(name)?)
+    /// An element of a list, which must be an object.
+    pub(super) fn element(&self, name: &str, value: &'a Value) -> Result<Fields<'a>> {
+        Fields::at(value, self.path(name), self.reading)
     }
 
-    /// The elements of a list. An absent list is empty.
-    pub(super) fn list(&self, name: &str) -> Result<&'a [Value]> {
+    /// The elements of a list that may be absent.
+    pub(super) fn list(&self, name: &str) -> Result<Option<&'a [Value]>> {
         match self.get(name) {
-            None => Ok(&[]),
-            Some(Value::Array(list)) => Ok(list),
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
             Some(_) => Err(self.wrong_type(name, "array")),
         }
-    }
-
-    /// The objects of a list.
-    pub(super) fn objects(&self, name: &str) -> Result<Vec<Fields<'a>>> {
-        let elements = self.list(name)?.iter().enumerate();
-        elements
-            .map(|(n, value)| Fields::at(value, format!("{}[{n}]", self.path(name)), self.language))
-            .collect()
     }
 
     /// A text, which may be empty.
@@ -145,15 +167,16 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A text with visible characters, of at most `most` characters.
-    pub(super) fn need_text(&self, name: &str, most: usize) -> Result<&'a str> {
+    /// A text of at most `most` characters, none of which is a control character. A text without a visible one counts
+    /// as absent.
+    pub(super) fn visible_text(&self, name: &str, most: usize) -> Result<Option<&'a str>> {
         let text = self.text_up_to(name, most)?;
         let unseen =
             |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
         if text.is_some_and(|text| text.chars().any(char::is_control)) {
             return Err(self.fault(name, &BAD_CHARACTER, &[]));
         }
-        self.need(name, text.filter(|text| !text.chars().all(unseen)))
+        Ok(text.filter(|text| !text.chars().all(unseen)))
     }
 
     /// An id. Zeros and the empty text stand for none.
@@ -168,11 +191,6 @@ impl<'a> Fields<'a> {
         Ok((!id.is_nil()).then_some(id))
     }
 
-    pub(super) fn need_id(&self, name: &str) -> Result<Uuid> {
-        let id = self.id(name)?;
-        self.need(name, id)
-    }
-
     pub(super) fn int(&self, name: &str) -> Result<Option<i64>> {
         let is_said = |value: &&Value| value.as_str().is_none_or(|text| !text.trim().is_empty());
         let Some(value) = self.get(name).filter(is_said) else {
@@ -184,19 +202,6 @@ impl<'a> Fields<'a> {
         number
             .map(Some)
             .ok_or_else(|| self.wrong_type(name, "integer"))
-    }
-
-    pub(super) fn need_int(&self, name: &str) -> Result<i64> {
-        let number = self.int(name)?;
-        self.need(name, number)
-    }
-
-    /// Refuses a period that ends before it begins. `from` and `to` are the names of its members.
-    pub(super) fn period(&self, from: &str, to: &str, begin: i64, end: i64) -> Result<()> {
-        if end < begin {
-            return Err(self.fault(to, &ENDS_EARLY, &[&self.path(from)]));
-        }
-        Ok(())
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
@@ -216,53 +221,14 @@ impl<'a> Fields<'a> {
 
     /// A value of an enumeration, by its name or its number.
     pub(super) fn word<W: Enumeration>(&self, name: &str) -> Result<Option<W>> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        let found = word(value);
-        found
-            .map(Some)
+        let found = self.get(name);
+        found.map(|value| self.word_of(name, value)).transpose()
+    }
+
+    /// The value of an enumeration for which an element of a list stands.
+    pub(super) fn word_of<W: Enumeration>(&self, name: &str, value: &Value) -> Result<W> {
+        word(value)
             .ok_or_else(|| self.fault(name, &NOT_ALLOWED, &[&shown(value), &W::WORDS.join(", ")]))
-    }
-
-    pub(super) fn need_word<W: Enumeration>(&self, name: &str) -> Result<W> {
-        let found = self.word(name)?;
-        self.need(name, found)
-    }
-
-    /// A list of values of an enumeration.
-    pub(super) fn words<W: Enumeration>(&self, name: &str) -> Result<Vec<W>> {
-        let elements = self.list(name)?.iter().enumerate();
-        elements
-            .map(|(n, value)| {
-                word(value).ok_or_else(|| {
-                    let name = format!("{name}[{n}]");
-                    self.fault(&name, &NOT_ALLOWED, &[&shown(value), &W::WORDS.join(", ")])
-                })
-            })
-            .collect()
-    }
-
-    /// Reads `limit`: at least 1, by default `default`, at most 1000.
-    pub(super) fn limit(&self, default: i64) -> Result<i64> {
-        let limit = self.int("limit")?.unwrap_or(default);
-        if limit < 1 {
-            return Err(self.fault("limit", &TOO_SMALL, &["1"]));
-        }
-        Ok(limit.min(1000))
-    }
-
-    /// Reads the page, `skip` and `top`: by default 0 and 10. A `top` over 100 counts as 100.
-    pub(super) fn page(&self) -> Result<(i64, i64)> {
-        let skip = self.int("skip")?.unwrap_or(0);
-        let top = self.int("top")?.unwrap_or(10);
-        if skip < 0 {
-            return Err(self.fault("skip", &TOO_SMALL, &["0"]));
-        }
-        if top < 1 {
-            return Err(self.fault("top", &TOO_SMALL, &["1"]));
-        }
-        Ok((skip, top.min(100)))
     }
 }
 
@@ -270,8 +236,8 @@ impl<'a> Fields<'a> {
 pub(super) struct Parameters(Value);
 
 impl Parameters {
-    pub(super) fn fields(&self, language: Language) -> Result<Fields<'_>> {
-        Fields::of(&self.0, language)
+    pub(super) fn read<B: Body>(&self, reading: Reading) -> Result<B> {
+        B::read(&Fields::of(&self.0, reading)?)
     }
 }
 
@@ -308,11 +274,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn fault(path: &str, wording: &Localized, args: &[&str], language: Language) -> Error {
-    Error::invalid(path, wording.text(language, args))
-}
-
-const REQUIRED: Localized = Localized::new(
+pub(super) const REQUIRED: Localized = Localized::new(
     "Поле {} обязательно.",
     "{} өрісі міндетті.",
     "The field {} is required.",
@@ -327,7 +289,7 @@ const TOO_LONG: Localized = Localized::new(
     "{} өрісі {} таңбадан ұзын болмауы керек.",
     "The field {} must be at most {} characters long.",
 );
-const TOO_SMALL: Localized = Localized::new(
+pub(super) const TOO_SMALL: Localized = Localized::new(
     "Поле {} не может быть меньше {}.",
     "{} өрісі {} мәнінен кем болмауы керек.",
     "The field {} must be at least {}.",
@@ -352,67 +314,3 @@ const BAD_CHARACTER: Localized = Localized::new(
     "{} өрісінде жол берілмейтін таңба бар.",
     "The field {} contains a character that is not allowed.",
 );
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn check<T: std::fmt::Debug>(result: Result<T>, expected: &str) {
-        let error = result.expect_err(expected);
-        let Error::Invalid(faults) = error else {
-            panic!("{error:?}")
-        };
-        assert_eq!(prichal_dialect::kontur::fault::text(&faults[0]), expected);
-    }
-
-    #[test]
-    fn bodies_are_read_as_the_vendor_reads_them() {
-        let body = json!({
-            "DocumentId": "A5AAD3C1-777b-4ae5-8ca1-60b94c0423e5", "none": "00000000-0000-0000-0000-000000000000",
-            "group": 1, "other": "legal", "action": 0, "text": "5", "deep": { "x": 7, "list": [{}, 1] }, "long": "ааа",
-            "statuses": ["DRAFT", 10, "17", 18], "on": "True", "off": 0, "nothing": "",
-            "bare": "{a5aad3c1-777b-4ae5-8ca1-60b94c0423e5}",
-        });
-        let fields = Fields::of(&body, Language::En).unwrap();
-        assert!(fields.need_id("documentId").is_ok());
-        assert_eq!(fields.id("none").unwrap(), None);
-        assert_eq!(fields.id("nothing").unwrap(), None);
-        assert_eq!(fields.int("nothing").unwrap(), None);
-        assert_eq!(fields.id("bare").unwrap(), fields.id("documentId").unwrap());
-        assert_eq!(fields.flag("on").unwrap(), Some(true));
-        assert_eq!(fields.flag("off").unwrap(), Some(false));
-        assert_eq!(
-            fields.word("group").unwrap(),
-            Some(document::Group::Accounting)
-        );
-        assert_eq!(fields.word("other").unwrap(), Some(document::Group::Legal));
-        assert_eq!(fields.word("action").unwrap(), Some(document::Action::Sign));
-        assert_eq!(fields.int("text").unwrap(), Some(5));
-        assert_eq!(fields.page().unwrap(), (0, 10));
-        check(fields.need_id("none"), "The field none is required.");
-        check(fields.need_id("text"), "The field text must be a UUID.");
-        check(
-            fields.flag("text"),
-            "The field text must be of type boolean.",
-        );
-        check(
-            fields.text_up_to("long", 2),
-            "The field long must be at most 2 characters long.",
-        );
-        let deep = fields.need_object("deep").unwrap();
-        check(deep.text("x"), "The field deep.x must be of type string.");
-        check(
-            deep.objects("list"),
-            "The field deep.list[1] must be of type object.",
-        );
-        let statuses = fields.words::<document::Status>("statuses");
-        let text = format!("{statuses:?}");
-        assert!(
-            text.contains("statuses[3]: the value 18 is not allowed"),
-            "{text}"
-        );
-    }
-}

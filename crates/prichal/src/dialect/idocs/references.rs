@@ -1,29 +1,33 @@
 //! Reference data: employees, their permissions, the owner of a token, values of enumerations
 //! (`docs/contracts/idocs.md §1.10, §1.2` rows 21 to 23).
 
-use axum::extract::State;
 use prichal_core::{document, entity::PERMISSIONS, event::EntityKind, id::parse_any};
+use prichal_dialect::word_schemas;
 use prichal_store::{Conn, entity, workspace};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
-    answer::{bare, page, wrapped},
+    answer::{Envelope, Page, bare, wrapped},
     caller::{Company, Employee, employee},
     language::Localized,
-    read::Fields,
+    member::{Bin, Counted, List, Skip, Top, bodies},
+    read::Enumeration as _,
 };
 use crate::{
-    app::App,
-    error::{Error, Result},
+    dialect::paths,
+    error::{Error, NoRoute, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
 
 /// List the company's employees.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-employees", tag = "references",
-    request_body = Value, responses((status = 200, body = Value)))]
+    request_body = PageRequest, responses((status = 200, body = Envelope<Page<EmployeeModel>>)))]
 pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("EMPLOYEE_VIEW").await?;
-    let (skip, top) = Fields::of(&body, company.language())?.page()?;
+    let PageRequest { skip, top } = company.read(&body)?;
+    let (skip, top) = (skip.0, top.0);
     let viewer = company.id();
     let (total, found) = company
         .app
@@ -44,28 +48,75 @@ pub(super) async fn list_employees(company: Company, Json(body): Json) -> Result
             Ok::<_, Error>((total, found))
         })
         .await?;
-    let items: Vec<Value> = found.iter().map(employee_model).collect();
-    Ok(wrapped(&page(&items, skip, top, total)))
+    wrapped(Page {
+        page_items: found.iter().map(EmployeeModel::of).collect(),
+        skip,
+        top,
+        total_size: total,
+    })
 }
 
-fn employee_model(one: &Employee) -> Value {
-    let facts = &one.facts;
-    let shown = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    json!({
-        "id": one.id.0,
-        "nationalIdentificationNumber": one.iin(),
-        "firstName": shown(&facts.first_name),
-        "lastName": shown(&facts.last_name),
-        "fullName": shown(&facts.name),
-        "position": shown(&facts.position),
-        "email": shown(&facts.email),
-        "createdOn": one.created_at.secs(),
-    })
+/// An employee of the company.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = EmployeeVM)]
+struct EmployeeModel {
+    id: Uuid,
+    /// The IIN.
+    #[schema(required, example = "880101300123")]
+    national_identification_number: Option<String>,
+    #[schema(required)]
+    first_name: Option<String>,
+    #[schema(required)]
+    last_name: Option<String>,
+    #[schema(required)]
+    full_name: Option<String>,
+    #[schema(required)]
+    position: Option<String>,
+    #[schema(required)]
+    email: Option<String>,
+    /// Seconds since 1970.
+    created_on: i64,
+}
+
+impl EmployeeModel {
+    fn of(one: &Employee) -> Self {
+        let facts = &one.facts;
+        let shown = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Self {
+            id: one.id.0,
+            national_identification_number: one.iin().map(str::to_owned),
+            first_name: shown(&facts.first_name),
+            last_name: shown(&facts.last_name),
+            full_name: shown(&facts.name),
+            position: shown(&facts.position),
+            email: shown(&facts.email),
+            created_on: one.created_at.secs(),
+        }
+    }
+}
+
+/// The permissions of an employee.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = EmployeePermissionVM)]
+struct GrantedPermissions {
+    employee_id: Uuid,
+    #[schema(value_type = Vec<AccountPermission>)]
+    account_permissions: Vec<&'static str>,
+}
+
+word_schemas! {
+    /// A right of an employee.
+    AccountPermission: PERMISSIONS;
+    /// A list of words.
+    WordList: &WORD_LISTS.map(|(name, ..)| name);
 }
 
 /// Read the permissions of an employee.
 #[utoipa::path(get, path = "/api/v3/sync/references/company-employees/permission/{employeeId}", tag = "references",
-    params(("employeeId" = String, Path)), responses((status = 200, body = Value)))]
+    params(("employeeId" = Uuid, Path, description = "The id of the employee")),
+    responses((status = 200, body = Envelope<GrantedPermissions>)))]
 pub(super) async fn get_permissions(
     company: Company,
     Path(id): Path<String>,
@@ -80,84 +131,142 @@ pub(super) async fn get_permissions(
         .copied()
         .filter(|permission| found.may(permission))
         .collect();
-    Ok(wrapped(
-        &json!({ "employeeId": found.id.0, "accountPermissions": granted }),
-    ))
+    wrapped(GrantedPermissions {
+        employee_id: found.id.0,
+        account_permissions: granted,
+    })
+}
+
+/// The company of a token.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CompanyTokenInfoVM)]
+struct TokenInfo {
+    /// The id of the token.
+    id: Uuid,
+    company_id: Uuid,
+    #[schema(required, example = "971240001315")]
+    company_bin: Option<String>,
+    #[schema(required)]
+    company_name: Option<String>,
 }
 
 /// Read the company of the token.
 #[utoipa::path(post, path = "/api/v3/sync/references/company-token", tag = "references",
-    responses((status = 200, body = Value)))]
+    responses((status = 200, body = Envelope<TokenInfo>)))]
 pub(super) async fn get_token(company: Company) -> Result<JsonAnswer> {
     let workspace = &company.workspace;
-    Ok(wrapped(&json!({
-        "id": company.requester.token.0,
-        "companyId": workspace.id.0,
-        "companyBin": workspace.bin,
-        "companyName": workspace.company_name,
-    })))
+    wrapped(TokenInfo {
+        id: company.requester.token.0,
+        company_id: workspace.id.0,
+        company_bin: workspace.bin.clone(),
+        company_name: workspace.company_name.clone(),
+    })
+}
+
+bodies! {
+    /// The part of a list to show.
+    pub(super) struct PageRequest as PageRequestVM {
+        /// The number of items before the page.
+        skip: Skip = "skip", 0;
+        /// The size of the page. A size over 100 counts as 100.
+        top: Top = "top", 10;
+    }
+
+    /// The companies to look up.
+    struct Counterparties as CheckCounterpartiesVM {
+        /// The BINs of the companies, or the IINs of persons.
+        bins: List<Bin, 0, 100> = "bins";
+    }
+}
+
+impl Counted for Bin {
+    const TOO_MANY: &'static Localized = &TOO_MANY;
+}
+
+/// A company as a possible counterparty.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CounterpartyVM)]
+struct Counterparty {
+    #[schema(example = "971240001315")]
+    bin: String,
+    /// True if the company is registered here.
+    is_registered: bool,
+    #[schema(required)]
+    company_name: Option<String>,
 }
 
 /// Ask which companies are registered here, by their BIN.
 #[utoipa::path(post, path = "/api/v3/sync/references/counterparties/check", tag = "references",
-    request_body = Value, responses((status = 200, body = Value)))]
-pub(super) async fn check_counterparties(
-    State(app): State<App>,
-    company: Company,
-    Json(body): Json,
-) -> Result<JsonAnswer> {
-    const MAX_BINS: usize = 100;
+    request_body = Counterparties, responses((status = 200, body = Vec<Counterparty>)))]
+pub(super) async fn check_counterparties(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("DOCUMENT_VIEW").await?;
-    let fields = Fields::of(&body, company.language())?;
-    let mut bins = Vec::new();
-    for (n, bin) in fields.list("bins")?.iter().enumerate() {
-        let bin = bin
-            .as_str()
-            .filter(|bin| app.config.identifier_check.accepts(bin));
-        let bin = bin.ok_or_else(|| fields.fault(&format!("bins[{n}]"), &BAD_BIN, &[]))?;
-        bins.push(bin.to_owned());
-    }
-    if bins.len() > MAX_BINS {
-        return Err(fields.fault("bins", &TOO_MANY, &[&MAX_BINS.to_string()]));
-    }
+    let Counterparties { bins } = company.read(&body)?;
     let look = move |conn: &mut Conn| {
         let mut found = Vec::new();
-        for bin in bins {
+        for Bin { digits: bin, .. } in bins.0 {
             let known = workspace::find_by_bin(conn, &bin)?;
-            found.push(json!({
-                "bin": bin,
-                "isRegistered": known.is_some(),
-                "companyName": known.and_then(|one| one.company_name),
-            }));
+            found.push(Counterparty {
+                bin,
+                is_registered: known.is_some(),
+                company_name: known.and_then(|one| one.company_name),
+            });
         }
         Ok::<_, Error>(found)
     };
-    Ok(bare(&Value::Array(company.app.db.read(look).await?)))
+    bare(&company.app.db.read(look).await?)
+}
+
+/// The lists of words, with the number of their first one.
+const WORD_LISTS: [(&str, &[&str], usize); 4] = [
+    (
+        "document-groups",
+        document::Group::WORDS,
+        document::Group::FIRST_NUMBER,
+    ),
+    (
+        "statuses",
+        document::Status::WORDS,
+        document::Status::FIRST_NUMBER,
+    ),
+    (
+        "route-actions",
+        document::Action::WORDS,
+        document::Action::FIRST_NUMBER,
+    ),
+    ("permissions", PERMISSIONS, 0),
+];
+
+/// A word with its number.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WordVM)]
+struct Word {
+    #[schema(example = "Accounting")]
+    name: &'static str,
+    /// The number that requests may have in the place of the name.
+    #[schema(example = 1)]
+    value: usize,
 }
 
 /// List the values of an enumeration: `document-groups`, `statuses`, `route-actions` or `permissions`.
 #[utoipa::path(get, path = "/api/v3/sync/references/{name}", tag = "references",
-    params(("name" = String, Path)), responses((status = 200, body = Value)))]
+    params(("name" = inline(WordList), Path, description = "The list")),
+    responses((status = 200, body = Vec<Word>)))]
 pub(super) async fn list_words(_: Company, Path(name): Path<String>) -> Result<JsonAnswer> {
-    let (words, first) = match name.as_str() {
-        "document-groups" => (document::Group::WORDS, 1),
-        "statuses" => (document::Status::WORDS, 0),
-        "route-actions" => (document::Action::WORDS, 0),
-        "permissions" => (PERMISSIONS, 0),
-        _ => return Err(Error::NoRoute),
-    };
-    let numbered = (first..).zip(words);
-    let items: Vec<Value> = numbered
-        .map(|(number, name)| json!({ "name": name, "value": number }))
-        .collect();
-    Ok(bare(&items.into()))
+    let mut lists = WORD_LISTS.iter();
+    let list = lists.find(|(known, ..)| *known == name);
+    let (_, words, first) = list.ok_or_else(|| {
+        const ABOVE: &str = "/api/v3/sync/references";
+        let lists = WORD_LISTS.map(|(name, ..)| name.to_owned());
+        let known = lists.into_iter().chain(paths().below(ABOVE)).collect();
+        Error::NoRoute(NoRoute::new(ABOVE, &name, known))
+    })?;
+    let numbered = (*first..).zip(words.iter());
+    let words: Vec<Word> = numbered.map(|(value, name)| Word { name, value }).collect();
+    bare(&words)
 }
 
-pub(super) const BAD_BIN: Localized = Localized::new(
-    "Поле {} должно быть БИН или ИИН: 12 цифр с верной контрольной.",
-    "{} өрісі БСН немесе ЖСН болуы керек: бақылау цифры дұрыс 12 цифр.",
-    "The field {} must be a BIN or IIN: 12 digits with a valid check digit.",
-);
 const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",

@@ -6,25 +6,32 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use prichal_core::{
     document::{Document, Status},
     id::parse_any,
 };
+use prichal_sign::{Policy, Report};
 use prichal_store::{
     Conn, document as store,
     signature::{self, Signature},
     workspace,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Write as _;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
+use uuid::Uuid;
 
 use super::{
     answer::bare,
     caller::Company,
     documents::read_id,
     language::{Language, Localized},
+    member::{Base64, Content, bodies, one_of},
     prepared::missing,
     read::Fields,
 };
@@ -37,7 +44,8 @@ use crate::{
 
 /// List a document's signatures with the reports of their validation.
 #[utoipa::path(get, path = "/api/v3/sync/single/document/signatures/{id}", tag = "documents",
-    params(("id" = String, Path)), responses((status = 200, body = Value)))]
+    params(("id" = Uuid, Path, description = "The id of the document")),
+    responses((status = 200, body = Vec<SignatureModel>)))]
 pub(super) async fn list_signatures(
     company: Company,
     Path(id): Path<String>,
@@ -52,51 +60,88 @@ pub(super) async fn list_signatures(
         Ok::<_, Error>(signature::list(conn, id)?)
     };
     let found = company.app.db.read(look).await?;
-    Ok(bare(&Value::Array(found.iter().map(model).collect())))
+    let found: Vec<SignatureModel> = found.iter().map(SignatureModel::of).collect();
+    bare(&found)
 }
 
-fn model(one: &Signature) -> Value {
-    let report: Value = serde_json::from_str(&one.check.report).unwrap_or_default();
-    json!({
-        "signedOn": one.signed_on.secs(),
-        "companyBin": one.bin,
-        "employeeId": one.employee,
-        "iin": one.iin,
-        "attached": one.attached,
-        "report": report,
-    })
+/// A signature of a document.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DocumentSignatureVM)]
+struct SignatureModel<'a> {
+    /// Seconds since 1970.
+    signed_on: i64,
+    #[schema(example = "971240001315")]
+    company_bin: &'a str,
+    employee_id: Uuid,
+    /// The IIN in the certificate.
+    #[schema(required)]
+    iin: Option<&'a str>,
+    /// True if the signature contains the content.
+    attached: bool,
+    /// The latest report of its validation.
+    #[schema(value_type = Report)]
+    report: Value,
+}
+
+impl<'a> SignatureModel<'a> {
+    fn of(one: &'a Signature) -> Self {
+        Self {
+            signed_on: one.signed_on.secs(),
+            company_bin: &one.bin,
+            employee_id: one.employee.0,
+            iin: one.iin.as_deref(),
+            attached: one.attached,
+            report: serde_json::from_str(&one.check.report).unwrap_or_default(),
+        }
+    }
+}
+
+bodies! {
+    /// A signature to validate.
+    struct VerificationRequest as VerifySignatureVM {
+        /// The signature: DER or BER, as base64.
+        signature: Base64 = "signature", "MIIBvAYJKoZIhvcNAQcC";
+        /// The content, as base64, if the signature does not contain it.
+        content: Option<Base64> = "content";
+        /// The policy to validate by. By default it is the workspace's.
+        policy: Option<PolicyName> = "policy", "kz";
+    }
+}
+
+/// The name of a policy.
+struct PolicyName(String);
+
+impl Content for PolicyName {
+    fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
+        match fields.text(name)? {
+            Some(text) if Policy::preset(text).is_none() => {
+                Err(fields.fault(name, &NO_POLICY, &[text]))
+            }
+            policy => Ok(policy.map(|policy| Self(policy.to_owned()))),
+        }
+    }
+
+    fn schema() -> RefOr<Schema> {
+        one_of(Policy::PRESETS).into()
+    }
 }
 
 /// Validate a signature that belongs to no document here.
 #[utoipa::path(post, path = "/api/v3/sync/signature/verify", tag = "documents",
-    request_body = Value, responses((status = 200, body = Value)))]
+    request_body = VerificationRequest, responses((status = 200, body = Report)))]
 pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Result<JsonAnswer> {
     company.may("DOCUMENT_VIEW").await?;
-    let fields = Fields::of(&body, company.language())?;
-    let decode = |name: &str| {
-        let text = fields.text(name)?;
-        let decoded = text.map(|text| STANDARD.decode(text));
-        let decoded = decoded.transpose();
-        decoded.map_err(|_| fields.fault(name, &NOT_BASE64, &[]))
-    };
-    let signature =
-        decode("signature")?.ok_or_else(|| fields.fault("signature", &REQUIRED, &[]))?;
-    let content = decode("content")?;
-    let policy = fields.text("policy")?.map(str::to_owned);
-    if let Some(name) = &policy
-        && prichal_sign::Policy::preset(name).is_none()
-    {
-        return Err(fields.fault("policy", &NO_POLICY, &[name]));
-    }
+    let request: VerificationRequest = company.read(&body)?;
     let workspace = company.id();
     let find = move |conn: &mut Conn| Rules::find(conn, workspace);
     let mut rules = company.app.db.read(find).await?;
-    if let Some(policy) = policy {
+    if let Some(PolicyName(policy)) = request.policy {
         rules.policy = policy;
     }
     let question = Question {
-        signature: signature.into(),
-        content: content.map(Bytes::from),
+        signature: request.signature.0.into(),
+        content: request.content.map(|content| Bytes::from(content.0)),
         content_sha256: None,
         signer: ExpectedSigner::default(),
         financial: false,
@@ -107,8 +152,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     let kept = room(&company.app, company.id(), size).await;
     let checked = check(&company.app, &rules, question).await?;
     drop(kept);
-    let report = serde_json::to_value(&checked.report).map_err(Error::internal)?;
-    Ok(bare(&report))
+    bare(&checked.report)
 }
 
 /// The page behind the QR code of a print form. It shows the signers to everybody who has the printed document.
@@ -151,7 +195,7 @@ struct PublicDocument {
 }
 
 /// Finds a document that is not a draft.
-fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>> {
+fn find_public(conn: &mut Conn, id: Uuid) -> Result<Option<PublicDocument>> {
     let Some(document) = store::find_any(conn, id)? else {
         return Ok(None);
     };
@@ -172,7 +216,7 @@ fn find_public(conn: &mut Conn, id: uuid::Uuid) -> Result<Option<PublicDocument>
 }
 
 /// The summary of a signature. An old row has none, so its report is summarized.
-fn brief(conn: &mut Conn, document: uuid::Uuid, one: &signature::Brief) -> Result<Brief> {
+fn brief(conn: &mut Conn, document: Uuid, one: &signature::Brief) -> Result<Brief> {
     if let Some(kept) = &one.brief {
         return serde_json::from_str(kept).map_err(Error::internal);
     }
@@ -327,16 +371,6 @@ const UNDECIDED: Localized = Localized::new(
     "Действительность подписи ещё не установлена",
     "Қолтаңбаның жарамдылығы әлі анықталмаған",
     "The validity of the signature is not established yet",
-);
-const NOT_BASE64: Localized = Localized::new(
-    "Поле {} должно быть в base64.",
-    "{} өрісі base64 түрінде болуы керек.",
-    "The field {} must be base64.",
-);
-const REQUIRED: Localized = Localized::new(
-    "Поле {} обязательно.",
-    "{} өрісі міндетті.",
-    "The field {} is required.",
 );
 const NO_POLICY: Localized = Localized::new(
     "Поле {}: политики {} нет, есть kz, ru, eu-baseline и test.",

@@ -12,14 +12,16 @@ use prichal_store::{
     document_blob::{self, DocumentBlob, Kind as BlobKind},
     signature::{self, Check, Link, Proof, Signature},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     caller::{Company, Employee},
+    documents::BlobRef,
     language::Localized,
+    member::{ID, bodies},
     prepared::{Prepared, invalid, lock_document, missing, no_blob, performer, refused},
-    read::Fields,
 };
 use crate::{
     domain::document::{
@@ -33,11 +35,55 @@ use crate::{
     error::{Code, Error, Result},
 };
 
+bodies! {
+    /// The request for the content to sign.
+    pub(super) struct ContentRequest as GenerateSignContentVM {
+        /// The document.
+        document: Uuid = "documentId";
+        /// The employee who is to sign.
+        signer: Uuid = "signedByEmployeeId";
+    }
+
+    /// A signature of a document.
+    pub(super) struct SubmittedSignature as AddQuickSignatureVM {
+        /// The document.
+        document: Uuid = "documentId";
+        /// The employee who has signed.
+        signer: Uuid = "signedByEmployeeId";
+        /// The uploaded signature.
+        blob: BlobRef = "signatureBinaryContent";
+        /// The ticket of the content that was signed. Without one, the only valid ticket counts.
+        ticket: Option<Uuid> = "idempotencyTicket", ID;
+    }
+}
+
+/// The content to sign: a zip of the document's files.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SignContentResponse)]
+pub(super) struct SignContent {
+    document_id: Uuid,
+    /// The URL of the zip. The download needs the token.
+    #[schema(
+        example = "https://prichal.example.kz/api/v3/sync/sign-content/download/0190a6a5-0000-7000-8000-000000000000"
+    )]
+    download_link: String,
+    /// The end of link and ticket, in seconds since 1970.
+    dispose_on: i64,
+    /// The ticket to send with the signature.
+    idempotency_ticket: Uuid,
+}
+
 /// Prepares the content to sign. Its zip is built once for a document, so that all signers sign the same bytes.
-pub(super) async fn content(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
-    let fields = Fields::of(data, company.language())?;
-    let id = fields.need_id("documentId")?;
-    let signer = fields.need_id("signedByEmployeeId")?;
+pub(super) async fn content(
+    company: &Company,
+    request: &ContentRequest,
+    side: Direction,
+) -> Result<Prepared<SignContent>> {
+    let ContentRequest {
+        document: id,
+        signer,
+    } = *request;
     let made = make_zip(company, id, signer, side).await?;
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
@@ -47,24 +93,25 @@ pub(super) async fn content(company: &Company, data: &Value, side: Direction) ->
         let zip = content::store(tx, &document, made.as_ref())?
             .ok_or_else(|| Error::internal("the content to sign was not made"))?;
         let dispose_on = company.now + company.app.config.sign_ticket_ttl;
+        let ticket = generate(company.now);
         let link = Link {
             workspace: company.id(),
             id: generate(company.now),
             document: id,
             blob: (document.sender.company, zip),
             dispose_on,
-            ticket: Some(generate(company.now)),
+            ticket: Some(ticket),
             employee: Some(employee.id),
             signature: None,
             live: true,
         };
         signature::insert_link(tx, &link)?;
-        Ok(json!({
-            "documentId": id,
-            "downloadLink": download_link(&company, link.id),
-            "disposeOn": dispose_on.secs(),
-            "idempotencyTicket": link.ticket,
-        }))
+        Ok(SignContent {
+            document_id: id,
+            download_link: download_link(&company, link.id),
+            dispose_on: dispose_on.secs(),
+            idempotency_ticket: ticket,
+        })
     }))
 }
 
@@ -115,36 +162,18 @@ async fn make_zip(
     Ok(Some(zip))
 }
 
-/// A signature as the request names it.
-pub(super) struct SubmittedSignature {
-    pub(super) document: Uuid,
-    pub(super) signer: Uuid,
-    pub(super) blob: Uuid,
-    pub(super) ticket: Option<Uuid>,
-}
-
-impl SubmittedSignature {
-    fn read(fields: &Fields<'_>) -> Result<Self> {
-        let content = fields.need_object("signatureBinaryContent")?;
-        Ok(Self {
-            document: fields.need_id("documentId")?,
-            signer: fields.need_id("signedByEmployeeId")?,
-            blob: content.need_id("blobId")?,
-            ticket: fields.id("idempotencyTicket")?,
-        })
-    }
-}
-
 /// Checks a signature, and prepares the step of the document.
-pub(super) async fn save(company: &Company, data: &Value, side: Direction) -> Result<Prepared> {
-    let submitted = SubmittedSignature::read(&Fields::of(data, company.language())?)?;
+pub(super) async fn save(
+    company: &Company,
+    submitted: SubmittedSignature,
+    side: Direction,
+) -> Result<Prepared<()>> {
     let Some(mut taken) = check_signature(company, submitted, side).await? else {
-        return Ok(Prepared::new(|_| Ok(Value::Null)));
+        return Ok(Prepared::new(|_| Ok(())));
     };
     let company = company.clone();
     Ok(Prepared::new(move |tx| {
-        taken.write(tx, &company, &Step::Sign(side))?;
-        Ok(Value::Null)
+        taken.write(tx, &company, &Step::Sign(side))
     }))
 }
 
@@ -200,7 +229,7 @@ pub(super) async fn check_signature(
     let (document, signer, blob, ticket) = (
         submitted.document,
         submitted.signer,
-        submitted.blob,
+        submitted.blob.id,
         submitted.ticket,
     );
     let read = move |conn: &mut Conn| {
@@ -310,7 +339,7 @@ impl CheckedSignature {
         let SubmittedSignature {
             document: id,
             signer,
-            blob,
+            blob: BlobRef { id: blob },
             ..
         } = self.submitted;
         let employee = company.employee(tx.conn()?, signer, "DOCUMENT_SIGN")?;

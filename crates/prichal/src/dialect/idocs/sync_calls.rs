@@ -2,7 +2,7 @@
 
 use super::{
     caller::Company,
-    operation::{Operation, perform},
+    operation::{Operation, answer, body, perform},
 };
 use crate::{
     error::Result,
@@ -15,9 +15,10 @@ use crate::{
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident $path:literal $operation:ident;)*) => {$(
         $(#[$doc])*
-        #[utoipa::path(post, path = $path, tag = "documents", request_body = Value, responses((status = 200, body = Value)))]
-        pub(super) async fn $name(company: Company, once: IdempotencyKey, Raw(body): Raw) -> Result<JsonAnswer> {
-            perform(company, once, body, Operation::$operation).await
+        #[utoipa::path(post, path = $path, tag = "documents", request_body = body::$operation,
+            responses((status = 200, body = answer::$operation)))]
+        pub(super) async fn $name(company: Company, once: IdempotencyKey, Raw(sent): Raw) -> Result<JsonAnswer> {
+            perform(company, once, sent, Operation::$operation).await
         }
     )*};
 }

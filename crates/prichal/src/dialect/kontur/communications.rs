@@ -106,7 +106,7 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
     if from.zip(to).is_some_and(|(from, to)| to < from) {
         return Err(Error::invalid(
             "to",
-            "The value of 'to' must not be before that of 'from'.",
+            "The value of 'to' must be at or after that of 'from'.",
         ));
     }
     let settings = settings::of(&member.app, member.workspace_id()).await?;
@@ -164,10 +164,11 @@ fn facts(query: &Query) -> Result<bool> {
     match query.text("include") {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("facts") => Ok(true),
-        Some(_) => Err(Error::invalid(
-            "include",
-            "The value of 'include' can only be facts.",
-        )),
+        Some(other) => {
+            let shown: String = other.chars().take(64).collect();
+            let why = format!("The value '{shown}' of 'include' is not facts.");
+            Err(Error::invalid("include", why))
+        }
     }
 }
 

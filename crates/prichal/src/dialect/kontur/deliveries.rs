@@ -175,7 +175,7 @@ pub(super) async fn replay_events(
     let number = |name: &str| cursor(name).map(|cursor| offset::seq_at(key.workspace, cursor));
     let (from, to) = (number("fromOffset").unwrap_or(0), number("toOffset"));
     if to.is_some_and(|to| to < from) {
-        let why = "The toOffset must not come before the fromOffset.";
+        let why = "The toOffset must be the fromOffset or come after it.";
         return Err(Error::invalid("toOffset", why));
     }
     let end = member

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use super::{caller::Member, instances::PatchEnvelope};
 use crate::{
+    dialect::paths,
     domain::entity::{EntityRef, draft::Draft, edit, find, links_inside, model, note_rights},
-    error::{Error, Result},
+    error::{Error, NoRoute, Result},
     http::{
         answer::json_text,
         body::Raw,
@@ -58,6 +59,14 @@ async fn segment(parts: &mut Parts, wanted: &str) -> Result<String> {
     Ok(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
 }
 
+/// The refusal of a misspelt collection lists those there are, and all else that a workspace has.
+fn no_collection(name: &str) -> Error {
+    const ABOVE: &str = "/api/v1/{ws}";
+    let collections = EntityKind::collections().map(str::to_owned);
+    let known = collections.chain(paths().below(ABOVE)).collect();
+    Error::NoRoute(NoRoute::new(ABOVE, name, known))
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Collection {
     type Rejection = Error;
 
@@ -65,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Collection {
         let name = segment(parts, "collection").await?;
         EntityKind::from_collection(&name.to_ascii_lowercase())
             .map(Self)
-            .ok_or(Error::NoRoute)
+            .ok_or_else(|| no_collection(&name))
     }
 }
 

@@ -9,42 +9,75 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::{Code, Error, Refusal},
     http::answer::{json_text, retry_after},
+    platform::vault::{fill_random, hex},
 };
 
 pub(super) fn render(error: &Error) -> Response {
-    let (status, body) = match error {
-        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, json!("Unauthorized")),
-        Error::Throttled { .. } | Error::TooMany { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            info("tooManyRequests", error),
-        ),
-        Error::Forbidden(_) => (StatusCode::FORBIDDEN, info("forbidden", error)),
-        Error::NotFound(_) => (StatusCode::CONFLICT, info("notFound", error)),
-        Error::Refused(refusal) => (StatusCode::CONFLICT, refused(refusal)),
-        Error::PatchRefused(errors) => (StatusCode::CONFLICT, patch_refused(errors, error)),
-        Error::Invalid(faults) => (StatusCode::BAD_REQUEST, problem(faults, error)),
-        Error::TooLarge { .. } => (StatusCode::CONFLICT, info("bodyTooLarge", error)),
-        Error::Late => (StatusCode::REQUEST_TIMEOUT, info("requestTimeout", error)),
-        Error::UnknownCoding(_) => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            info("unknownCoding", error),
-        ),
-        Error::NoRoute => (StatusCode::NOT_FOUND, info("notFound", error)),
-        Error::WrongMethod => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            info("methodNotAllowed", error),
-        ),
-        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, info("busy", error)),
-        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, info("unavailable", error)),
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, info("error", error)),
+    let body = match error {
+        Error::Unauthenticated => json!("Unauthorized"),
+        Error::Refused(refusal) => refused(refusal),
+        Error::PatchRefused(errors) => patch_refused(errors, error),
+        Error::Invalid(faults) => problem(faults, error),
+        _ => json!({ "status": word(error), "message": error.to_string() }),
     };
-    retry_after(error, json_text(status, body.to_string()))
+    retry_after(error, json_text(status(error), body.to_string()))
 }
 
-/// The flat `ErrorInfo`.
-fn info(status: &str, error: &Error) -> Value {
-    json!({ "status": status, "message": error.to_string() })
+pub(super) const fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Error::Throttled { .. } | Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::NotFound(_)
+        | Error::Refused(_)
+        | Error::PatchRefused(_)
+        | Error::TooLarge { .. } => StatusCode::CONFLICT,
+        Error::Invalid(_) => StatusCode::BAD_REQUEST,
+        Error::Late => StatusCode::REQUEST_TIMEOUT,
+        Error::UnknownCoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::NoRoute(_) => StatusCode::NOT_FOUND,
+        Error::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
+
+/// The `status` of an `ErrorInfo`; for the two bodies that are none, the text or the title that they always have.
+pub(super) const fn word(error: &Error) -> &'static str {
+    match error {
+        Error::Unauthenticated => "Unauthorized",
+        Error::Throttled { .. } | Error::TooMany { .. } => "tooManyRequests",
+        Error::Forbidden(_) => "forbidden",
+        Error::NotFound(_) | Error::NoRoute(_) => "notFound",
+        Error::Refused(refusal) => refusal_word(refusal.code),
+        Error::PatchRefused(_) => "invalidArgs",
+        Error::Invalid(_) => "One or more validation errors occurred.",
+        Error::TooLarge { .. } => "bodyTooLarge",
+        Error::Late => "requestTimeout",
+        Error::UnknownCoding(_) => "unknownCoding",
+        Error::WrongMethod { .. } => "methodNotAllowed",
+        Error::Busy => "busy",
+        Error::Unavailable(_) => "unavailable",
+        Error::Internal(_) => "error",
+    }
+}
+
+/// The refusals under `/api/v1`.
+pub(super) const REFUSALS: &[Code] = &[
+    Code::AlreadyExists,
+    Code::CommunicationNotFound,
+    Code::Conflict,
+    Code::FileTooLarge,
+    Code::IntegrationFailed,
+    Code::IntegrationNotFound,
+    Code::InvalidValue,
+    Code::KeyReused,
+    Code::NotAnswered,
+    Code::NotConfigured,
+    Code::NotInstalled,
+    Code::NotSupported,
+    Code::QuotaExceeded,
+];
 
 fn refused(refusal: &Refusal) -> Value {
     let mut body = Map::new();
@@ -54,13 +87,13 @@ fn refused(refusal: &Refusal) -> Value {
         let constraints = refusal.constraints.clone().into();
         body.insert("invalidConstraints".to_owned(), constraints);
     }
-    body.insert("status".to_owned(), status(refusal.code).into());
+    body.insert("status".to_owned(), refusal_word(refusal.code).into());
     body.insert("message".to_owned(), refusal.message.clone().into());
     body.into()
 }
 
 /// The `status` of a refusal (`docs/contracts/kontur.md §2`).
-const fn status(code: Code) -> &'static str {
+const fn refusal_word(code: Code) -> &'static str {
     match code {
         Code::AlreadyExists => "alreadyExists",
         Code::CommunicationNotFound => "communicationNotFound",
@@ -106,14 +139,25 @@ fn problem(faults: &[Fault], error: &Error) -> Value {
             texts.push(fault::text(fault).into());
         }
     }
-    let mut trace = [0; 24];
-    crate::platform::vault::fill_random(&mut trace);
-    let trace = crate::platform::vault::hex(&trace);
-    json!({
+    let mut problem = json!({
         "errors": errors,
         "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
         "title": error.to_string(),
         "status": 400,
-        "traceId": format!("00-{}-{}-00", &trace[..32], &trace[32..]),
-    })
+    });
+    if let Some(detail) = fault::detail(faults) {
+        problem["detail"] = detail.into();
+    }
+    problem["traceId"] = trace_id().into();
+    problem
+}
+
+/// A new id in the form of W3C's trace context. It is on the lines that the server logs for the request.
+fn trace_id() -> String {
+    let mut random = [0; 24];
+    fill_random(&mut random);
+    let random = hex(&random);
+    let id = format!("00-{}-{}-00", &random[..32], &random[32..]);
+    tracing::Span::current().record("trace.id", &id);
+    id
 }

@@ -209,9 +209,12 @@ async fn store(
 /// The error of a refused upload.
 fn refused(error: MultipartError, id: FileId) -> Error {
     match error {
-        MultipartError::TooLarge { .. } => {
-            Error::refused(Code::FileTooLarge, format!("File Too Large. Id: {id}"))
-        }
+        MultipartError::TooLarge { limit } => Error::violated(
+            Code::FileTooLarge,
+            format!("File Too Large. Id: {id}"),
+            "file",
+            format!("The file has more than {limit} bytes."),
+        ),
         MultipartError::NotMultipart => Error::invalid(
             "Content-Type",
             "The Content-Type must be multipart/form-data with a boundary.",

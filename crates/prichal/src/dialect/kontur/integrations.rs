@@ -183,7 +183,7 @@ async fn create(
 }
 
 fn name_conflict(message: String) -> Error {
-    Error::taken(Code::Conflict, message.clone(), "name", message)
+    Error::violated(Code::Conflict, message.clone(), "name", message)
 }
 
 /// List the integrations that can be installed in the workspace: its own and the public ones.

@@ -128,6 +128,12 @@ fn bad_request() -> Schema {
         .property("title", text())
         .property("type", text())
         .property("status", Object::with_type(Type::Integer))
+        .property(
+            "detail",
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some("The values that cannot be read, and those that could")),
+        )
         .property("traceId", text())
         .into()
 }

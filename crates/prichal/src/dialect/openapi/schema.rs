@@ -7,7 +7,7 @@
 use prichal_core::schema::{
     Access, Elements, Field, Key, Limit, MAX_ITEMS, Preset, Type as FieldType, Words,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
     openapi::{
@@ -53,7 +53,6 @@ macro_rules! described {
 pub(crate) use described;
 
 /// Defines types that stand for the parameters of a query, which a table reads.
-#[allow(unused_macros, reason = "a dialect may have no such query")]
 macro_rules! parameters {
     ($($(#[doc = $doc:literal])+ $vis:vis $name:ident = $fields:expr;)+) => {$(
         $(#[doc = $doc])+
@@ -68,7 +67,6 @@ macro_rules! parameters {
         }
     )+};
 }
-#[allow(unused_imports, reason = "a dialect may have no such query")]
 pub(crate) use parameters;
 
 /// The direction of an object.
@@ -210,6 +208,21 @@ fn description(field: &Field) -> Option<String> {
         sentences.push("Set at creation, and not changed afterwards.".to_owned());
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// An object with the examples of a table.
+pub fn sample(fields: &[Field]) -> Map<String, Value> {
+    let member = |field: &Field| {
+        let value = match (field.example, field.ty) {
+            (None, FieldType::Object(fields)) => {
+                let inner = sample(fields);
+                (!inner.is_empty()).then_some(Value::Object(inner))?
+            }
+            _ => example(field)?,
+        };
+        Some((field.name.to_owned(), value))
+    };
+    fields.iter().filter_map(member).collect()
 }
 
 fn example(field: &Field) -> Option<Value> {

@@ -608,7 +608,11 @@ impl RunHost {
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
             .ok()
             .filter(|method| *method != Method::CONNECT)
-            .ok_or_else(|| Error::invalid("method", "The method is not a valid HTTP method."))?;
+            .ok_or_else(|| {
+                let shown: String = method.chars().take(64).collect();
+                let why = format!("`{shown}` is not a valid HTTP method, such as GET or POST.");
+                Error::invalid("method", why)
+            })?;
         let body = match base64 {
             Some(base64) => STANDARD
                 .decode(base64)
@@ -737,7 +741,9 @@ fn entity_ref(collection: &str, id: &str) -> Result<EntityRef> {
 fn kind(collection: &str) -> Result<EntityKind> {
     EntityKind::from_collection(collection).ok_or_else(|| {
         let shown: String = collection.chars().take(64).collect();
-        Error::invalid("collection", format!("There is no collection {shown}."))
+        let known = EntityKind::collections().collect::<Vec<_>>().join(", ");
+        let why = format!("There is no collection `{shown}`: {known}.");
+        Error::invalid("collection", why)
     })
 }
 
@@ -763,7 +769,8 @@ fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Re
         };
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
         if RESERVED.contains(&name.as_str()) {
-            return Err(bad());
+            let why = format!("The header {name} cannot be sent, it belongs to the connection.");
+            return Err(Error::invalid("headers", why));
         }
         headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
     }

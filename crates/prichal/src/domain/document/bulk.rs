@@ -44,8 +44,11 @@ const REFUSED: &str = "CompletedWithProcessingError";
 pub const FAILED: &str = "CompletedWithProcessingException";
 const DONE: &str = "CompletedWithOk";
 
-/// The write of an element. Returns the result for its caller.
-pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Value> + Send>;
+/// All states of an element.
+pub const STATUSES: [&str; 6] = [NOT_FOUND, CREATED, IN_PROCESSING, REFUSED, FAILED, DONE];
+
+/// The write of an element. Returns the result for its caller, as JSON; `None` stands for no result.
+pub type Work = Box<dyn FnMut(&mut Tx<'_>) -> Result<Option<String>> + Send>;
 
 /// The meaning of elements, which the dialect knows.
 pub trait BulkHandler: Clone + Send + Sync + 'static {
@@ -263,10 +266,7 @@ async fn write_result(app: &Domain, mut element: Element, mut work: Option<Work>
         .db
         .write(element.workspace, move |tx| {
             if let Some(work) = &mut work {
-                element.result = match work(tx)? {
-                    Value::Null => None,
-                    result => Some(result.to_string()),
-                };
+                element.result = work(tx)?;
             }
             element.completed_on = Some(now);
             // The result is written last: if the element is another node's, the effect is rolled back with it.

@@ -13,7 +13,7 @@ use prichal_store::{
     signature::{self as store, Check, Proof},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{dossier::key, evidence::Search};
 use crate::{
@@ -67,17 +67,6 @@ impl Rules {
             || Ok(Self::default()),
             |kept| serde_json::from_str(&kept).map_err(Error::internal),
         )
-    }
-
-    /// The rules as answers show them. A switch that is not set is null.
-    pub fn shown(&self) -> Value {
-        json!({
-            "policy": self.policy,
-            "trustAnchors": self.trust_anchors,
-            "checkBin": self.check_bin,
-            "checkIin": self.check_iin,
-            "indeterminate": self.indeterminate,
-        })
     }
 
     /// The policy, and the certificates that are trusted beside its own.
@@ -455,6 +444,8 @@ pub fn word(value: &impl Serialize) -> String {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use futures_util::FutureExt as _;
+
+    use serde_json::json;
 
     use super::*;
     use crate::{config::Config, platform::clock::Clock};

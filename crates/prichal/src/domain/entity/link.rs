@@ -103,10 +103,14 @@ pub fn read(body: &Value) -> Result<[Entity; 2]> {
         match (kind, value.as_str().and_then(id::parse)) {
             (Some(kind), Some(id)) => ends.push((kind, id)),
             (Some(_), None) => faults.push(Fault::wrong_type(member, value, Type::Guid)),
-            (None, _) => faults.push(Fault::rule(
-                member,
-                format!("The member '{member}' is not the id of an entity."),
-            )),
+            (None, _) => {
+                let shown: String = member.chars().take(64).collect();
+                let known = EntityKind::ALL.iter().map(|kind| kind.id_member());
+                let known = known.filter(|member| kind_of(member).is_some());
+                let known = known.collect::<Vec<_>>().join(", ");
+                let why = format!("The member '{shown}' is not the id of an entity: {known}.");
+                faults.push(Fault::rule(member, why));
+            }
         }
     }
     if !faults.is_empty() {

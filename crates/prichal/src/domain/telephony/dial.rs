@@ -137,6 +137,7 @@ pub async fn dial(
             code: Code::NotSupported,
             message: not_supported("Call"),
             constraints: serde_json::Map::new(),
+            quota: None,
             with_lists: true,
         })
     })?;

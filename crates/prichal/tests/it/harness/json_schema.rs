@@ -127,6 +127,18 @@ fn check<'a>(document: &'a Value, schema: &'a Value, value: &Value, at: &str) ->
                 }
                 true
             }
+            "propertyNames" => {
+                for name in value
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|object| object.keys())
+                {
+                    let name = Value::from(name.as_str());
+                    let faults = closed(document, rule, &name, &format!("{at} name"));
+                    outcome.faults.extend(faults);
+                }
+                true
+            }
             "items" => {
                 for (n, item) in items(value).enumerate() {
                     // A list of schemas describes a tuple, as in draft 7.

@@ -340,6 +340,11 @@ impl<'a> Lint<'a> {
                 let is_typed = faults(self.document, schema, word).is_empty();
                 self.require(is_typed, at, "no-enum-type-mismatch");
             }
+            let required: BTreeSet<String> = items(&schema["required"])
+                .map(ToString::to_string)
+                .collect();
+            let is_once = required.len() == items(&schema["required"]).count();
+            self.require(is_once, at, "struct");
             if object.contains_key("properties") {
                 for name in items(&schema["required"]) {
                     let is_known = schema["properties"]
@@ -408,4 +413,46 @@ pub(super) fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         Value::Array(all) => all.iter().for_each(|item| references(item, found)),
         _ => {}
     }
+}
+
+/// The bodies of creations are accepted as the description shows them.
+#[tokio::test]
+async fn the_examples_are_accepted() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("described").await.at("");
+    let api = hub.anonymous().get("/docs/openapi.json").await.ok();
+    let mut count = 0;
+    let mut paths: Vec<_> = members(&api["paths"]).collect();
+    // A script is started after it was created.
+    paths.sort_by_key(|(path, _)| path.ends_with("/svcscript_runtimes"));
+    for (path, item) in paths {
+        let media = &item["post"]["requestBody"]["content"]["application/json"];
+        let schema = resolve(&api, &media["schema"]);
+        // A collection takes a new entity, or a key.
+        let schema = items(&schema["oneOf"])
+            .next()
+            .map_or(schema, |one| resolve(&api, one));
+        let caller = match path {
+            path if path.starts_with("/admin/v1/") => hub.admin(),
+            path if path.starts_with("/rest/v1/") => space.clone(),
+            _ => continue,
+        };
+        let is_creation = media.is_object() && !path.contains("{id}") && !path.contains("rotate");
+        if !is_creation {
+            continue;
+        }
+        let given = items(&schema["examples"]).next().cloned();
+        let given = given.unwrap_or_else(|| {
+            let each = members(&schema["properties"]).filter_map(|(name, member)| {
+                let example = items(&member["examples"]).next()?;
+                Some((name.clone(), example.clone()))
+            });
+            Value::Object(each.collect())
+        });
+        let path = path.replace("{ws}", "described");
+        let answer = caller.post(&path, given.clone()).await;
+        assert!(answer.status < 300, "{path} {given}: {}", answer.text);
+        count += 1;
+    }
+    assert_eq!(count, 6);
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod conventions;
 mod description;
+mod errors;
 mod idempotency;
 mod memory;
 mod messages;

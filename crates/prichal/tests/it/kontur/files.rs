@@ -183,6 +183,8 @@ async fn a_hundred_megabytes_and_not_a_byte_more() {
         "{}",
         refused.text
     );
+    let limit = format!("The file has more than {LIMIT} bytes.");
+    assert_eq!(refused["invalidConstraints"]["file"], limit);
 }
 
 #[tokio::test]

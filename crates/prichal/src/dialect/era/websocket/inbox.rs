@@ -93,7 +93,9 @@ async fn receive(
     let code = handle.channel.text("recv_svcscriptcode_ws");
     if code.is_empty() {
         let shown: String = frame.method.chars().take(64).collect();
-        return Err((NO_METHOD, format!("There is no method {shown}")));
+        let what =
+            format!("There is no method {shown}, and the channel has no `recv_svcscriptcode_ws`");
+        return Err((NO_METHOD, what));
     }
     let loaded = load(app, handle.workspace, code)
         .await

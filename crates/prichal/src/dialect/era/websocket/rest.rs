@@ -23,7 +23,7 @@ use crate::{
             caller::{AsChannel, Tenant},
             error_response, service,
         },
-        guard, guard_methods, render_errors,
+        guard, guard_methods, paths, render_errors,
     },
     error::{Error, Result},
     platform::{
@@ -42,7 +42,7 @@ fn service() -> Router<App> {
     static SERVICE: OnceLock<Router<App>> = OnceLock::new();
     let make = || {
         let (router, _) = service::service().split_for_parts();
-        let router = router.fallback(async || Error::NoRoute);
+        let router = router.fallback(async |uri: Uri| Error::NoRoute(paths().missing(uri.path())));
         let router = guard_methods(router, guard::<Tenant>);
         render_errors(router, "era", error_response::words)
     };
@@ -108,10 +108,11 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         "clear" => (extension("CLEAR"), false),
         "lookup" => (extension("LOOKUP"), true),
         _ => {
-            return Err(Error::invalid(
-                "operation",
-                "The operation must be read, create, replace, update, delete, clear or lookup.",
-            ));
+            let shown: String = operation.chars().take(64).collect();
+            let why = format!(
+                "`operation` `{shown}` is unknown: read, create, replace, update, delete, clear, lookup."
+            );
+            return Err(Error::invalid("operation", why));
         }
     };
     let path = text(CLASSPATH.name)
@@ -124,7 +125,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
     let bad_path = || {
         Error::invalid(
             "classpath",
-            "The classpath must be the path of a collection.",
+            "The classpath must be the path of a collection, such as service/integration_points.",
         )
     };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '/' || c == '-';

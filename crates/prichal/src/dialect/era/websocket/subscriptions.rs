@@ -151,7 +151,19 @@ fn kind(name: &Value) -> Result<EntityKind> {
         "documents" => Some(EntityKind::Document),
         _ => EntityKind::from_collection(last).or_else(|| EntityKind::from_name(last)),
     };
-    found.ok_or_else(|| Error::invalid("classpath", "The classpath must name a collection."))
+    found.ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        let own = [
+            "integration_points",
+            "svcscripts",
+            "communications",
+            "documents",
+        ];
+        let known = own.into_iter().chain(EntityKind::collections());
+        let known = known.collect::<Vec<_>>().join(", ");
+        let why = format!("`classpath` `{shown}` is not a collection: {known}.");
+        Error::invalid("classpath", why)
+    })
 }
 
 fn objects(ids: &Value) -> Result<Vec<Uuid>> {

@@ -60,10 +60,13 @@ pub(super) fn read(
     for (n, item) in items.iter().enumerate() {
         match read_item(kind, item, settings, check, origin) {
             Ok((key, draft)) if keys.insert(key.clone()) => drafts.push((key, draft)),
-            Ok(_) => faults.push(Fault::rule(
-                format!("items[{n}].batchItemKey"),
-                "The batchItemKey is used twice.",
-            )),
+            Ok((key, _)) => {
+                let shown: String = key.chars().take(64).collect();
+                faults.push(Fault::rule(
+                    format!("items[{n}].batchItemKey"),
+                    format!("The batchItemKey `{shown}` is used twice, each must be unique."),
+                ));
+            }
             Err(of_item) => faults.extend(of_item.into_iter().map(|fault| inside(n, fault))),
         }
     }

@@ -28,7 +28,7 @@ async fn bad_input_is_named() {
             "opts.ip_mask",
         ),
         (json!({ "code": "x", "type": "t", "id": "x" }), "id"),
-        (json!([]), "Object"),
+        (json!([]), "JSON object"),
     ] {
         let refused = era.rest.post(POINTS, body.clone()).await;
         assert_eq!(

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::{at, error, example};
 use crate::harness::channel_workspace::{ChannelWorkspace, POINTS, TYPES};
 
+const NO_TOKEN: &str = "A workspace's token is required in the header `Authorization: Bearer`; hooks and websockets require a channel's token";
+
 #[tokio::test]
 async fn the_examples_of_the_vendor() {
     let era = ChannelWorkspace::new().await;
@@ -122,10 +124,7 @@ async fn channels_are_their_workspaces_own() {
     let made = era.rest.post(POINTS, example()).await.ok();
     let path = format!("{POINTS}/{}", made.str("id"));
     let nobody = era.hub.anonymous().get(&path).await;
-    assert_eq!(
-        (nobody.status, nobody.json),
-        (401, error(1401, "Unauthorized"))
-    );
+    assert_eq!((nobody.status, nobody.json), (401, error(1401, NO_TOKEN)));
     let other = era.hub.workspace("other").await.at("");
     assert_eq!(other.get(&path).await.status, 404);
     assert_eq!(other.get(POINTS).await.ok().text, "[]");

@@ -178,7 +178,7 @@ async fn changes_of_a_script_are_committed_at_its_end() {
     for (source, said) in [
         (
             "entities.create('unicorns', {})",
-            "There is no collection unicorns.",
+            "There is no collection `unicorns`: users,",
         ),
         (
             "entities.create('contacts', {name: 7, phones: 'x'})",

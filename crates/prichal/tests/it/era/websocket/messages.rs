@@ -71,7 +71,11 @@ async fn messages_go_to_the_receiving_script_and_back() {
     let mut client = WebsocketClient::with(&era.hub, &silent, &["msg"]).await;
     assert_eq!(
         client.ask("ask", json!({ "qid": 1 })).await,
-        error(json!(1), 1404, "There is no method ask")
+        error(
+            json!(1),
+            1404,
+            "There is no method ask, and the channel has no `recv_svcscriptcode_ws`"
+        )
     );
 }
 
@@ -112,7 +116,11 @@ async fn a_channel_may_get_a_script_while_it_is_connected() {
     let channel = era.channel("sock", json!({})).await;
     let path = format!("{POINTS}/{}", channel.id);
     let mut client = WebsocketClient::with(&era.hub, &channel, &["msg"]).await;
-    let unknown = error(json!(1), 1404, "There is no method hello");
+    let unknown = error(
+        json!(1),
+        1404,
+        "There is no method hello, and the channel has no `recv_svcscriptcode_ws`",
+    );
     assert_eq!(client.ask("hello", json!({ "qid": 1 })).await, unknown);
     era.change(&path, json!({ "recv_svcscriptcode_ws": "hear" }))
         .await

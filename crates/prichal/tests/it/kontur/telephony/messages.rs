@@ -261,7 +261,12 @@ async fn bad_messages_are_named() {
     });
     assert_eq!(answer["errors"], expected);
     let members: Vec<&String> = answer.json.as_object().expect("an object").keys().collect();
-    assert_eq!(members, ["errors", "type", "title", "status", "traceId"]);
+    let expected = ["errors", "type", "title", "status", "detail", "traceId"];
+    assert_eq!(members, expected, "ours is `detail`");
+    assert_eq!(
+        answer["detail"],
+        "`direction` `in2bound` is unknown: inbound, outbound, internal."
+    );
     for (name, change, member) in [
         ("call-started", json!({ "externalId": null }), "externalId"),
         (
