@@ -20,7 +20,7 @@ use crate::{error::Result, http::idempotency::JsonAnswer};
 /// The vendor's model of a status change, in the feed and in the history.
 pub(super) fn status_model(event: &LoggedEvent) -> Option<StatusEvent> {
     let change = StatusChange::read(&event.body)?;
-    Some(json!(change.body(event.workspace, event.seq, None)))
+    Some(change.body(event.workspace, event.seq, None))
 }
 
 bodies! {
