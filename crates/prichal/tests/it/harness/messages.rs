@@ -79,11 +79,16 @@ pub(crate) fn check_frame(frame: &Value) {
     check_payload(named_by(method).unwrap_or(other), frame);
 }
 
-/// Fails unless a frame of the client, which the server has accepted, is a described message.
+/// Fails unless a frame of the client, which the server has accepted, is a described message. Null is the same as
+/// absent.
 #[track_caller]
 pub(crate) fn check_request(frame: &Value) {
+    let mut frame = frame.clone();
+    if let Some(params) = frame[1].as_object_mut() {
+        params.retain(|_, value| !value.is_null());
+    }
     let method = frame[0].as_str().expect("a method");
-    check_payload(named_by(method).unwrap_or("messageToScript"), frame);
+    check_payload(named_by(method).unwrap_or("messageToScript"), &frame);
 }
 
 /// The message whose frames have this method.
