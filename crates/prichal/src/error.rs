@@ -334,8 +334,8 @@ pub struct Refusal {
     pub message: String,
     /// Details by the name of the violated constraint.
     pub constraints: Map<String, Value>,
-    /// The used and the allowed bytes of an exceeded quota.
-    pub quota: Option<(i64, i64)>,
+    /// The used and the allowed bytes of an exceeded quota. Boxed, because every error has room for it.
+    pub quota: Option<Box<(i64, i64)>>,
     /// True if the answer has the lists of faults even when they are empty, as the vendor's has for some refusals.
     pub with_lists: bool,
 }

@@ -159,7 +159,7 @@ fn exceeded(name: &str, used: i64, allowed: i64) -> Error {
         code: Code::QuotaExceeded,
         message: format!("The quota of {name} is used up: {detail}"),
         constraints: Map::from_iter([(name.to_owned(), Value::String(detail))]),
-        quota: Some((used, allowed)),
+        quota: Some(Box::new((used, allowed))),
         with_lists: true,
     })
 }

@@ -188,7 +188,7 @@ fn message(error: &Error, language: Language) -> String {
             Code::IssuerUnreachable => say(&NO_ISSUER, &[&refusal.message]),
             Code::QuotaExceeded => {
                 let names: Vec<&str> = refusal.constraints.keys().map(String::as_str).collect();
-                let (used, allowed) = refusal.quota.unwrap_or_default();
+                let (used, allowed) = refusal.quota.as_deref().copied().unwrap_or_default();
                 let (used, allowed) = (used.to_string(), allowed.to_string());
                 say(&QUOTA_EXCEEDED, &[&names.join(", "), &used, &allowed])
             }

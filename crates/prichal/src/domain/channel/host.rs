@@ -605,14 +605,7 @@ impl RunHost {
         }
         let target =
             Target::parse(&url).map_err(|error| Error::invalid("url", error.to_string()))?;
-        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
-            .ok()
-            .filter(|method| *method != Method::CONNECT)
-            .ok_or_else(|| {
-                let shown: String = method.chars().take(64).collect();
-                let why = format!("`{shown}` is not a valid HTTP method, such as GET or POST.");
-                Error::invalid("method", why)
-            })?;
+        let method = read_method(&method)?;
         let body = match base64 {
             Some(base64) => STANDARD
                 .decode(base64)
@@ -744,6 +737,16 @@ fn kind(collection: &str) -> Result<EntityKind> {
         let known = EntityKind::collections().collect::<Vec<_>>().join(", ");
         let why = format!("There is no collection `{shown}`: {known}.");
         Error::invalid("collection", why)
+    })
+}
+
+fn read_method(name: &str) -> Result<Method> {
+    let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes());
+    let method = method.ok().filter(|method| *method != Method::CONNECT);
+    method.ok_or_else(|| {
+        let shown: String = name.chars().take(64).collect();
+        let why = format!("`{shown}` is not a valid HTTP method, such as GET or POST.");
+        Error::invalid("method", why)
     })
 }
 
