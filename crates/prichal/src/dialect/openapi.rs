@@ -79,19 +79,19 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
         .routes(routes!(get_metrics))
         .split_for_parts();
     let (open, events) = (Standard::OpenApi, Standard::AsyncApi);
-    let mut served: Vec<(String, Document)> = vec![
+    let mut paths: Vec<(String, Document)> = vec![
         (WHOLE.to_owned(), (open, "")),
         (SWAGGER.to_owned(), (open, "")),
         (path_of((open, SERVER)), (open, SERVER)),
         (path_of((events, "")), (events, "")),
     ];
     for Part { name, messages, .. } in &parts {
-        served.push((path_of((open, name)), (open, name)));
+        paths.push((path_of((open, name)), (open, name)));
         if !messages.is_empty() {
-            served.push((path_of((events, name)), (events, name)));
+            paths.push((path_of((events, name)), (events, name)));
         }
     }
-    describe(&mut api, &served);
+    describe(&mut api, &paths);
     parts.push(Part {
         name: SERVER,
         title: "The server itself",
@@ -103,7 +103,7 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
     let mut docs = Router::new()
         .merge(page("/docs", WHOLE))
         .merge(page("/swagger", SWAGGER));
-    for (path, document) in served {
+    for (path, document) in paths {
         let documents = documents.clone();
         let handler = async move || {
             let json = documents.get(&document).cloned().unwrap_or_default();

@@ -279,7 +279,8 @@ fn any_frame(method: &str, params: Option<Value>) -> Value {
 }
 
 fn tuple(method: Value, params: Value) -> Value {
-    json!({ "type": "array", "items": [method, params], "minItems": 2, "maxItems": 2 })
+    let items = Value::Array(vec![method, params]);
+    json!({ "type": "array", "items": items, "minItems": 2, "maxItems": 2 })
 }
 
 /// The answer to this method: a good one, or a refusal.
