@@ -153,7 +153,7 @@ struct Check<'a> {
     faults: Vec<String>,
 }
 
-impl<'a> Check<'a> {
+impl Check<'_> {
     fn require(&mut self, holds: bool, at: &str, rule: &str) {
         if !holds {
             self.faults.push(format!("{at}: {rule}"));
