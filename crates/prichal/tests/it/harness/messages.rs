@@ -123,3 +123,34 @@ fn check_payload(name: &str, payload: &Value) {
         "{name} is not as described: {found:#?} in {payload}"
     );
 }
+
+#[test]
+fn a_message_that_differs_is_noticed() {
+    let echo = ("x-xcom-integration-echo", "0a1b");
+    let sent = [echo, ("webhook-id", "1"), ("webhook-timestamp", "2")];
+    let more = [&sent[..], &[("x-other", "3")]].concat();
+    let hang_up = r#"{"realtimeCallItemId":"7"}"#;
+    for (headers, body, is_described) in [
+        (&sent[..], hang_up, true),
+        (&sent[..2], hang_up, false),
+        (&more[..], hang_up, false),
+        (&sent[..], r#"{"realtimeCallItemId":7}"#, false),
+        (&sent[..], r#"{"realtimeCallItemId":"7","other":1}"#, false),
+        (&sent[..], "{}", false),
+    ] {
+        let kind = [("content-type", "application/json; charset=utf-8")];
+        let headers = kind.iter().chain(headers);
+        let call = Call {
+            method: "POST".to_owned(),
+            path: "/api/v1/acme/communications/1/hangup".to_owned(),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: body.to_owned(),
+        };
+        let checked = std::panic::catch_unwind(|| check_call(&call));
+        assert_eq!(checked.is_ok(), is_described, "{call:?}");
+    }
+    let frame = json!(["test_result", { "qid": 1, "result": "fine" }]);
+    assert!(std::panic::catch_unwind(|| check_frame(&frame)).is_err());
+}
