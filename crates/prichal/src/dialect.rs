@@ -6,6 +6,7 @@
 //! way.
 
 mod admin;
+pub mod asyncapi;
 pub mod era;
 pub mod error_table;
 pub mod idocs;
@@ -159,6 +160,8 @@ pub struct Dialect {
     pub guard: Guard,
     /// Completes its part of the OpenAPI description: tags, security, and the refusals of every call.
     pub describe: fn(&mut OpenApi),
+    /// Its part of the AsyncAPI description: what it sends, and what it speaks over sockets.
+    pub messages: &'static [&'static asyncapi::Part],
 }
 
 /// Every dialect of the server, in the order in which the OpenAPI description shows them.
@@ -280,6 +283,7 @@ pub fn router(app: App) -> Router {
             name: dialect.document,
             title: dialect.title,
             api,
+            messages: dialect.messages,
         });
     }
     PATHS.get_or_init(|| PathTree::new(&all));

@@ -1,7 +1,9 @@
 //! System calls: the requests of the server to an exchange (`docs/contracts/kontur.md §4.4`).
 
 use prichal_core::call::{Dial, HangUp};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A request to an integration: the path below its base URL, and the body.
@@ -11,35 +13,63 @@ pub struct SystemCall {
     pub body: Value,
 }
 
+/// The system call CALL: the exchange is to make this call.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SystemCallCall)]
+pub struct CallCommand<'a> {
+    /// The id of the call, for the exchange's reports about it.
+    communication_id: Uuid,
+    /// The user who calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    from_user_id: Option<Uuid>,
+    /// The called user of an internal call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    to_user_id: Option<Uuid>,
+    /// The called number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    client_phone: Option<&'a str>,
+}
+
+/// The system call HANGUP: the exchange is to end this leg.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SystemCallHangUp)]
+pub struct HangUpCommand<'a> {
+    /// The id of the leg, as the exchange's events name it.
+    realtime_call_item_id: &'a str,
+    /// The user whose leg it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    user_id: Option<Uuid>,
+}
+
 /// Asks the exchange for a call. `id` is that of the communication.
 pub fn dial(workspace: &str, id: Uuid, dial: &Dial) -> SystemCall {
-    let mut body = json!({ "communicationId": id });
-    let phone = Some(&dial.client_phone).filter(|phone| !phone.is_empty());
-    let members = [
-        ("fromUserId", dial.from_user_id.map(|user| user.to_string())),
-        ("toUserId", dial.to_user_id.map(|user| user.to_string())),
-        ("clientPhone", phone.cloned()),
-    ];
-    for (name, value) in members {
-        if let Some(value) = value {
-            body[name] = value.into();
-        }
-    }
+    let command = CallCommand {
+        communication_id: id,
+        from_user_id: dial.from_user_id,
+        to_user_id: dial.to_user_id,
+        client_phone: Some(dial.client_phone.as_str()).filter(|phone| !phone.is_empty()),
+    };
     SystemCall {
         path: format!("api/v1/{workspace}/communications/call"),
-        body,
+        body: json!(command),
     }
 }
 
 /// Asks the exchange to hang up. `id` is that of the communication.
 pub fn hang_up(workspace: &str, id: Uuid, wish: &HangUp) -> SystemCall {
-    let mut body = json!({ "realtimeCallItemId": wish.realtime_call_item_id });
-    if let Some(user) = wish.user {
-        body["userId"] = user.to_string().into();
-    }
+    let command = HangUpCommand {
+        realtime_call_item_id: &wish.realtime_call_item_id,
+        user_id: wish.user,
+    };
     SystemCall {
         path: format!("api/v1/{workspace}/communications/{id}/hangup"),
-        body,
+        body: json!(command),
     }
 }
 

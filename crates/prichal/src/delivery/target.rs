@@ -14,7 +14,7 @@
 //! The resource that adds, changes and deletes hooks belongs to a dialect. It writes them by `prichal_store::webhook`
 //! and calls [`Dispatch::hook_changed`](super::Dispatch::hook_changed) after the commit.
 
-mod document_hook;
+pub mod document_hook;
 pub mod webhook;
 
 use std::sync::Arc;

@@ -39,4 +39,5 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     guard: super::guard::<caller::Administrator>,
     describe: openapi::describe,
+    messages: &[],
 };

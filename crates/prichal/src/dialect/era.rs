@@ -1,5 +1,6 @@
 //! `/rest/v1`, hooks and the websocket: channels, in Era's dialect (`docs/contracts/era.md`).
 
+mod asyncapi;
 mod caller;
 mod collection;
 mod error_response;
@@ -42,4 +43,5 @@ pub const DIALECT: Dialect = Dialect {
     },
     guard: routes::guard,
     describe: openapi::describe,
+    messages: &[&websocket::WEBSOCKET, &asyncapi::MESSAGES],
 };

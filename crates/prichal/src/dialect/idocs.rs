@@ -2,6 +2,7 @@
 
 mod actions;
 mod answer;
+mod asyncapi;
 mod blobs;
 mod bulk;
 mod caller;
@@ -55,4 +56,5 @@ pub const DIALECT: Dialect = Dialect {
     },
     guard: super::guard::<routes::Guard>,
     describe: openapi::describe,
+    messages: &[&asyncapi::MESSAGES],
 };

@@ -1,5 +1,6 @@
 //! `/api/v1`: the integration API of Kontur (`docs/contracts/kontur.md`).
 
+mod asyncapi;
 mod authorization;
 mod callbacks;
 mod caller;
@@ -48,4 +49,5 @@ pub const DIALECT: Dialect = Dialect {
     },
     guard: super::guard::<caller::Member>,
     describe: openapi::describe,
+    messages: &[&asyncapi::MESSAGES],
 };

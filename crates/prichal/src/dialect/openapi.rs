@@ -1,4 +1,4 @@
-//! The paths of the server itself: the OpenAPI description, liveness and readiness, metrics.
+//! The paths of the server itself: the OpenAPI and AsyncAPI descriptions, liveness and readiness, metrics.
 
 mod params;
 pub mod refusals;
@@ -34,7 +34,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::admin;
+use super::{admin, asyncapi};
 use crate::{
     app::App,
     platform::telemetry::{self, gauge},
@@ -46,6 +46,26 @@ pub struct Part {
     pub name: &'static str,
     pub title: &'static str,
     pub api: OpenApi,
+    /// Its messages.
+    pub messages: &'static [&'static asyncapi::Part],
+}
+
+/// A document of the description: the standard, and the name of a part or an empty name for the whole.
+type Document = (Standard, &'static str);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standard {
+    OpenApi,
+    AsyncApi,
+}
+
+impl Standard {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::OpenApi => "OpenAPI",
+            Self::AsyncApi => "AsyncAPI",
+        }
+    }
 }
 
 /// The paths of the whole description.
@@ -59,27 +79,35 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
         .routes(routes!(get_readiness))
         .routes(routes!(get_metrics))
         .split_for_parts();
-    let mut served = vec![
-        (WHOLE.to_owned(), ""),
-        (SWAGGER.to_owned(), ""),
-        (path_of(SERVER), SERVER),
+    let (open, events) = (Standard::OpenApi, Standard::AsyncApi);
+    let mut paths: Vec<(String, Document)> = vec![
+        (WHOLE.to_owned(), (open, "")),
+        (SWAGGER.to_owned(), (open, "")),
+        (path_of((open, SERVER)), (open, SERVER)),
+        (path_of((events, "")), (events, "")),
     ];
-    served.extend(parts.iter().map(|part| (path_of(part.name), part.name)));
-    describe(&mut api, &served);
+    for Part { name, messages, .. } in &parts {
+        paths.push((path_of((open, name)), (open, name)));
+        if !messages.is_empty() {
+            paths.push((path_of((events, name)), (events, name)));
+        }
+    }
+    describe(&mut api, &paths);
     parts.push(Part {
         name: SERVER,
         title: "The server itself",
         api,
+        messages: &[],
     });
     // Serialized for the first request: most servers never get one.
     let documents = Arc::new(LazyLock::new(move || documents(parts)));
     let mut docs = Router::new()
         .merge(page("/docs", WHOLE))
         .merge(page("/swagger", SWAGGER));
-    for (path, name) in served {
+    for (path, document) in paths {
         let documents = documents.clone();
         let handler = async move || {
-            let json = documents.get(name).cloned().unwrap_or_default();
+            let json = documents.get(&document).cloned().unwrap_or_default();
             ([(header::CONTENT_TYPE, "application/json")], json)
         };
         docs = docs.route(&path, get(handler));
@@ -90,8 +118,12 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
 /// The name of the part that belongs to no dialect, and of its tag.
 const SERVER: &str = "server";
 
-fn path_of(part: &str) -> String {
-    format!("/docs/{part}/openapi.json")
+fn path_of((standard, part): Document) -> String {
+    let file = standard.name().to_lowercase();
+    match part {
+        "" => format!("/docs/{file}.json"),
+        part => format!("/docs/{part}/{file}.json"),
+    }
 }
 
 /// A page that shows a document of the description.
@@ -102,10 +134,11 @@ fn page(path: &'static str, document: &'static str) -> Router<App> {
 }
 
 /// Completes the part that belongs to no dialect.
-fn describe(api: &mut OpenApi, served: &[(String, &str)]) {
+fn describe(api: &mut OpenApi, served: &[(String, Document)]) {
     let text = "The state of the server, its figures, and this description.";
     refusals::add_tags(api, &[(SERVER, text)]);
-    for (path, name) in served {
+    for (path, (standard, name)) in served {
+        let standard = standard.name();
         let what = match *name {
             "" => "whole API".to_owned(),
             name => format!("part `{name}`"),
@@ -116,7 +149,9 @@ fn describe(api: &mut OpenApi, served: &[(String, &str)]) {
         let operation = OperationBuilder::new()
             .tag(SERVER)
             .operation_id(Some(format!("get_{id}")))
-            .summary(Some(format!("Read the OpenAPI description of the {what}.")))
+            .summary(Some(format!(
+                "Read the {standard} description of the {what}."
+            )))
             .response("200", described.build());
         let get = vec![HttpMethod::Get];
         api.paths.add_path_operation(path, get, operation);
@@ -127,21 +162,28 @@ fn describe(api: &mut OpenApi, served: &[(String, &str)]) {
     }
 }
 
-/// The text of each part by its name, and of the whole under the empty name.
-fn documents(parts: Vec<Part>) -> BTreeMap<&'static str, Bytes> {
-    let text = |title: &str, apis: Vec<OpenApi>| {
+/// The text of each document.
+fn documents(parts: Vec<Part>) -> BTreeMap<Document, Bytes> {
+    let mut documents = BTreeMap::new();
+    let mut add = |name: &'static str, title: &str, apis: Vec<OpenApi>, messages: &[_]| {
         let text = document(title, apis).to_pretty_json();
-        Bytes::from(text.unwrap_or_default())
+        let text = Bytes::from(text.unwrap_or_default());
+        documents.insert((Standard::OpenApi, name), text);
+        let text = format!("{:#}", asyncapi::document(title, messages));
+        documents.insert((Standard::AsyncApi, name), text.into());
     };
     let all = parts.iter().map(|part| part.api.clone()).collect();
-    let whole = text("Prichal", all);
-    let each = parts.into_iter();
-    each.map(|part| {
+    let messages: Vec<_> = parts
+        .iter()
+        .flat_map(|part| part.messages)
+        .copied()
+        .collect();
+    add("", "Prichal", all, &messages);
+    for part in parts {
         let title = format!("Prichal. {}", part.title);
-        (part.name, text(&title, vec![part.api]))
-    })
-    .chain([("", whole)])
-    .collect()
+        add(part.name, &title, vec![part.api], part.messages);
+    }
+    documents
 }
 
 /// Gives pages and the files that they load an `ETag` of their contents, which change only with the version.

@@ -15,6 +15,7 @@ use prichal_core::{
     event::Origin,
     id::WorkspaceId,
     retry::{Reply, Schedule, Verdict},
+    schema::{Field, Type},
     time::Timestamp,
 };
 use prichal_dialect::idocs::{self, event::StatusChange};
@@ -29,7 +30,10 @@ use prichal_store::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, webhook::REPLAY};
+use super::{
+    Attempt, AttemptResult, HealthChange, HealthState, Recipient,
+    webhook::{REPLAY, REPLAY_FIELD},
+};
 use crate::{
     config::Config,
     delivery::{Delivery, Hook, RETRY_DELAY, commit::Batch},
@@ -45,6 +49,20 @@ use crate::{
         vault::Vault,
     },
 };
+
+/// The headers of a call, beside those of HTTP.
+pub const HEADERS: &[Field] = &[
+    Field::new(idocs::header::EVENT_ID, Type::Text)
+        .required()
+        .doc("The id of the event. All attempts have the same."),
+    Field::new(idocs::header::TIMESTAMP, Type::Text)
+        .required()
+        .doc("The time of the attempt in seconds since 1970.")
+        .example("1767225600"),
+    Field::new(idocs::header::SIGNATURE, Type::Text)
+        .doc("`v1=` and the hexadecimal HMAC-SHA256 with the secret of the subscription over timestamp and body, with a dot between them. Several are separated by commas."),
+    REPLAY_FIELD,
+];
 
 const EVENT_ID: HeaderName = HeaderName::from_static(idocs::header::EVENT_ID);
 const TIMESTAMP: HeaderName = HeaderName::from_static(idocs::header::TIMESTAMP);

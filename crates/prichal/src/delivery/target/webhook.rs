@@ -10,6 +10,7 @@ use prichal_core::{
     health::{self, Effect},
     integration::target_url,
     retry::{Reply, Verdict},
+    schema::{Field, Type},
     time::Timestamp,
 };
 use prichal_dialect::kontur;
@@ -31,7 +32,10 @@ use crate::{
             Answer,
             connections::Connections,
             names::Requester,
-            post::{JSON, Outcome, USER_AGENT, WEBHOOK_ID, WEBHOOK_TIMESTAMP, bad_url, post},
+            post::{
+                ID_FIELD, JSON, Outcome, TIMESTAMP_FIELD, USER_AGENT, WEBHOOK_ID,
+                WEBHOOK_TIMESTAMP, bad_url, post,
+            },
             signature::{SigningKey, sign},
             target::Target,
         },
@@ -41,9 +45,30 @@ use crate::{
 
 const ACCESS_KEY: HeaderName = HeaderName::from_static(kontur::header::ACCESS_KEY);
 const ECHO: HeaderName = HeaderName::from_static(kontur::header::ECHO);
-pub const REPLAY: HeaderName = HeaderName::from_static("x-prichal-replay");
+pub const REPLAY: HeaderName = HeaderName::from_static(REPLAY_FIELD.name);
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_FIELD.name);
 
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The mark of an event that is sent again on request.
+pub(super) const REPLAY_FIELD: Field =
+    Field::new("x-prichal-replay", Type::Text).doc("`true` for an event of a replay.");
+const SIGNATURE_FIELD: Field = Field::new("webhook-signature", Type::Text)
+    .doc("`v1,` and the base64 of HMAC-SHA256 with the signing secret over id, timestamp and body, with a dot between them. Several are separated by blanks.")
+    .example("v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=");
+
+/// The headers of a call, beside those of HTTP.
+pub const HEADERS: &[Field] = &[
+    Field::new(kontur::header::ACCESS_KEY, Type::Text)
+        .doc("An access key for calls back, good for 20 minutes. Absent from calls that others on the network could read."),
+    ECHO_FIELD,
+    SIGNATURE_FIELD,
+    TIMESTAMP_FIELD,
+    ID_FIELD,
+    REPLAY_FIELD,
+];
+/// The header by which a receiver acknowledges a call.
+pub const ECHO_FIELD: Field = Field::new(kontur::header::ECHO, Type::Text)
+    .required()
+    .doc("A random text. The receiver acknowledges the call with 200 and the same header.");
 
 /// The webhooks of integrations.
 pub(super) struct Webhooks;

@@ -2,10 +2,12 @@
 //!
 //! A frame is a JSON array of a method and its parameters. The methods are in [`session`].
 
+mod asyncapi;
 pub(super) mod close;
 pub mod frame;
 mod in_flight;
 mod inbox;
+mod params;
 mod received;
 mod rest;
 mod rights;
@@ -28,6 +30,7 @@ use tokio_tungstenite::{
     },
 };
 
+pub(super) use self::asyncapi::WEBSOCKET;
 use self::{
     received::{Counted, Received},
     session::{Client, CurrentRights},

@@ -383,7 +383,8 @@ pub fn free() -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(true)))
 }
 
-fn any() -> ObjectBuilder {
+/// Any value.
+pub fn any() -> ObjectBuilder {
     Object::builder().schema_type(SchemaType::AnyValue)
 }
 

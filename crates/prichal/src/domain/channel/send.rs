@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prichal_core::{
     channel::Channel,
     id::{RunId, WorkspaceId},
+    schema::{Field, Type},
     time::Timestamp,
 };
 
@@ -17,10 +18,18 @@ use crate::{
         LOGGED_BYTES, Outgoing,
         connections::Connections,
         names::Requester,
-        post::{JSON, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
+        post::{ID_FIELD, JSON, TIMESTAMP_FIELD, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
         target::Target,
     },
 };
+
+/// The headers of a call, beside those of HTTP.
+pub const HEADERS: &[Field] = &[
+    ID_FIELD,
+    TIMESTAMP_FIELD,
+    Field::new("authorization", Type::Text)
+        .doc("`Bearer` and the `token_remote` of the channel, if it has one."),
+];
 
 /// The outcome of posting a message.
 #[derive(Clone, Debug)]

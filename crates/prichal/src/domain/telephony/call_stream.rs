@@ -34,10 +34,15 @@ const MAX_MISSED_EVENTS: i64 = 10_000;
 /// The maximum number of active calls that are shown to a new listener.
 const MAX_ACTIVE_CALLS: i64 = 1000;
 
+/// The names of changes: a card pops up, shows another state, and disappears.
+pub const OPENED: &str = "opened";
+pub const STATE: &str = "state";
+pub const CLOSED: &str = "closed";
+
 /// A change of a card, as it is sent to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardUpdate {
-    /// `opened`, `state` or `closed`.
+    /// [`OPENED`], [`STATE`] or [`CLOSED`].
     pub name: &'static str,
     /// The communication with its facts.
     pub data: String,
@@ -204,22 +209,22 @@ impl Listener {
                 .is_some_and(|(found, _)| found.call.users_on_line().contains(&self.user.0));
             let data = call.as_ref().map(|(_, text)| text.clone());
             let (name, data) = match (self.open.remove(&id), data) {
-                (Some(_), Some(data)) if !is_mine => ("closed", data),
-                (Some(_), None) => ("closed", format!("{{\"id\":\"{id}\"}}")),
+                (Some(_), Some(data)) if !is_mine => (CLOSED, data),
+                (Some(_), None) => (CLOSED, format!("{{\"id\":\"{id}\"}}")),
                 (Some(before), Some(data)) => {
                     self.open.insert(id, data.clone());
                     if before == data {
                         continue;
                     }
-                    ("state", data)
+                    (STATE, data)
                 }
                 (None, Some(data)) if is_mine => {
                     self.open.insert(id, data.clone());
                     let pops_up = call.is_some_and(|(found, _)| is_fresh(&found, now));
-                    (if pops_up { "opened" } else { "state" }, data)
+                    (if pops_up { OPENED } else { STATE }, data)
                 }
                 // The tab may still show the card from before it lost the connection.
-                (None, Some(data)) if begins && self.took_part(call.as_ref()) => ("closed", data),
+                (None, Some(data)) if begins && self.took_part(call.as_ref()) => (CLOSED, data),
                 (None, _) => continue,
             };
             told.push(CardUpdate { name, data, offset });

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
 use prichal_core::{
     retry::{Failure, Reply},
+    schema::{Field, Type},
     time::Timestamp,
 };
 
@@ -16,9 +17,16 @@ use crate::platform::{
     },
 };
 
-pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+pub const WEBHOOK_ID: HeaderName = HeaderName::from_static(ID_FIELD.name);
+pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static(TIMESTAMP_FIELD.name);
 
-pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub const ID_FIELD: Field = Field::new("webhook-id", Type::Text)
+    .required()
+    .doc("The id of the message. All attempts have the same.");
+pub const TIMESTAMP_FIELD: Field = Field::new("webhook-timestamp", Type::Text)
+    .required()
+    .doc("The time of the attempt in seconds since 1970.")
+    .example("1767225600");
 
 /// The `User-Agent` of this server.
 pub const USER_AGENT: HeaderValue =

@@ -1,4 +1,4 @@
-//! A validator of JSON by the schemas of the OpenAPI description. It knows the keywords that the description uses, and
+//! A validator of JSON by the schemas of the OpenAPI and AsyncAPI descriptions. It knows the keywords that they use, and
 //! refuses others; formats are not checked.
 
 use std::collections::BTreeSet;
@@ -141,8 +141,12 @@ fn check<'a>(document: &'a Value, schema: &'a Value, value: &Value, at: &str) ->
             }
             "items" => {
                 for (n, item) in items(value).enumerate() {
-                    let faults = closed(document, rule, item, &format!("{at}[{n}]"));
-                    outcome.faults.extend(faults);
+                    // A list of schemas describes a tuple, as in draft 7.
+                    let rule = rule.as_array().map_or(Some(rule), |rules| rules.get(n));
+                    if let Some(rule) = rule {
+                        let faults = closed(document, rule, item, &format!("{at}[{n}]"));
+                        outcome.faults.extend(faults);
+                    }
                 }
                 true
             }
@@ -234,6 +238,7 @@ fn faults_are_found() {
         "Either": { "oneOf": [{ "$ref": "#/components/schemas/Named" }, { "type": "array", "items": { "enum": [1, 2] } }] },
         "Map": { "type": "object", "additionalProperties": { "type": "integer", "maximum": 3 } },
         "Free": { "type": "object" },
+        "Pair": { "type": "array", "items": [{ "const": "a" }, { "$ref": "#/components/schemas/Map" }], "maxItems": 2 },
     } } });
     for (name, value, wrong) in [
         ("Named", json!({ "id": "a", "name": null }), 0),
@@ -247,6 +252,8 @@ fn faults_are_found() {
         ("Map", json!({ "a": 4, "b": 1.5 }), 2),
         ("Free", json!({ "a": [{}] }), 0),
         ("Free", json!([]), 1),
+        ("Pair", json!(["a", { "b": 1 }]), 0),
+        ("Pair", json!(["b", { "b": 4 }, 1]), 3),
     ] {
         let schema = &document["components"]["schemas"][name];
         let found = faults(&document, schema, &value);

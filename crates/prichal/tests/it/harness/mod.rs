@@ -7,6 +7,7 @@ pub(crate) mod document_subscriber;
 pub(crate) mod hub;
 pub(crate) mod integration;
 pub(crate) mod json_schema;
+pub(crate) mod messages;
 pub(crate) mod receiver;
 pub(crate) mod server_process;
 pub(crate) mod telephony_exchange;

@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::harness::hub::WAIT_TIMEOUT;
+use crate::harness::{hub::WAIT_TIMEOUT, messages};
 
 /// A call that arrived.
 #[derive(Clone, Debug)]
@@ -132,8 +132,14 @@ impl Receiver {
         *self.state.script.lock().expect("no panic") = Arc::new(script);
     }
 
-    /// The next call, waited for.
+    /// The next call, waited for. It is as the AsyncAPI description says.
     pub(crate) async fn next(&self) -> Call {
+        let call = self.wait().await;
+        messages::check_call(&call);
+        call
+    }
+
+    async fn wait(&self) -> Call {
         let wait = async {
             loop {
                 let arrived = self.state.arrived.notified();
@@ -169,6 +175,16 @@ impl Receiver {
     /// The maximum number of calls that were open at the same time.
     pub(crate) fn most_open(&self) -> usize {
         self.state.open.lock().expect("no panic").1
+    }
+}
+
+impl Drop for Receiver {
+    /// Checks the calls that the test has not taken.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let calls = self.state.calls.lock().expect("no panic");
+            calls.iter().for_each(messages::check_call);
+        }
     }
 }
 

@@ -11,9 +11,15 @@ use tokio_tungstenite::{
 use crate::harness::{
     channel_workspace::CreatedChannel,
     hub::{Hub, WAIT_TIMEOUT},
+    messages,
 };
 
-pub(crate) struct WebsocketClient(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// A client that checks the frames against the AsyncAPI description: those that come, and those that it has sent if
+/// the server accepts them.
+pub(crate) struct WebsocketClient(
+    pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>,
+    Vec<Value>,
+);
 
 pub(crate) fn address(hub: &Hub, path: &str) -> String {
     format!("{}{path}", hub.url.replacen("http", "ws", 1))
@@ -22,7 +28,8 @@ pub(crate) fn address(hub: &Hub, path: &str) -> String {
 impl WebsocketClient {
     pub(crate) async fn open(hub: &Hub, channel: &CreatedChannel) -> Self {
         let url = address(hub, &format!("/ws/token/v1/{}", channel.token));
-        Self(connect_async(url).await.expect("the channel is open").0)
+        let (stream, _) = connect_async(url).await.expect("the channel is open");
+        Self(stream, Vec::new())
     }
 
     /// Connects and sets up these capabilities.
@@ -42,8 +49,10 @@ impl WebsocketClient {
     }
 
     pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.1.extend(serde_json::from_str::<Value>(&text));
         self.0
-            .send(Message::text(text.into()))
+            .send(Message::text(text))
             .await
             .expect("the server reads");
     }
@@ -55,6 +64,27 @@ impl WebsocketClient {
 
     /// The same to the letter.
     pub(crate) async fn text(&mut self) -> String {
+        let text = self.receive().await;
+        let frame: Value = serde_json::from_str(&text).expect("JSON");
+        messages::check_frame(&frame);
+        if let Some(request) = self.take_request(&frame) {
+            messages::check_request(&request);
+        }
+        text
+    }
+
+    /// The request that a good answer is for.
+    fn take_request(&mut self, answer: &Value) -> Option<Value> {
+        let method = answer[0].as_str()?.strip_suffix("_result")?;
+        let is_asked = |frame: &Value| {
+            let is_frame = frame.as_array().is_some_and(|frame| frame.len() == 2);
+            is_frame && frame[0] == method && frame[1]["qid"] == answer[1]["qid"]
+        };
+        let request = self.1.remove(self.1.iter().position(is_asked)?);
+        (answer[1]["result"] != "error").then_some(request)
+    }
+
+    async fn receive(&mut self) -> String {
         let wait = async {
             loop {
                 match self

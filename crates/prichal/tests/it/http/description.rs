@@ -1,4 +1,5 @@
-//! The OpenAPI description: the committed documents are the served ones, and keep the rules that linters check.
+//! The description of the API: the committed documents are the served ones. Those of OpenAPI keep the rules that linters
+//! check; `messages.rs` checks those of AsyncAPI.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use crate::harness::{
     description::folder,
     hub::Hub,
     json_schema::{faults, resolve},
+    messages,
 };
 
 /// The parts of the description; the first one is the whole.
@@ -18,14 +20,27 @@ const VERBS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
 
-/// The documents that a server serves, by their names.
+/// The parts of the AsyncAPI description; the first one is the whole.
+pub(super) const MESSAGES: [&str; 4] = ["asyncapi", "kontur", "era", "idocs"];
+
+/// The OpenAPI documents that a server serves, by their names.
 async fn served() -> BTreeMap<&'static str, String> {
+    read("openapi", &DOCUMENTS).await
+}
+
+/// The AsyncAPI documents that a server serves, by their names.
+pub(super) async fn messages_served() -> BTreeMap<&'static str, String> {
+    read("asyncapi", &MESSAGES).await
+}
+
+async fn read(standard: &str, names: &'static [&'static str]) -> BTreeMap<&'static str, String> {
     let hub = Hub::start().await;
     let mut found = BTreeMap::new();
-    for name in DOCUMENTS {
-        let path = match name {
-            "openapi" => "/docs/openapi.json".to_owned(),
-            part => format!("/docs/{part}/openapi.json"),
+    for name in names.iter().copied() {
+        let path = if name == standard {
+            format!("/docs/{standard}.json")
+        } else {
+            format!("/docs/{name}/{standard}.json")
         };
         // It is not checked against the committed one, which may be absent.
         let answer = hub.anonymous().stream(&path).await;
@@ -38,16 +53,23 @@ async fn served() -> BTreeMap<&'static str, String> {
 
 #[tokio::test]
 async fn the_committed_description_is_the_served_one() {
-    for (name, text) in served().await {
-        let file = folder().join(format!("{name}.json"));
+    let requests = served()
+        .await
+        .into_iter()
+        .map(|(name, text)| (folder(), name, text));
+    let events = messages_served().await.into_iter();
+    let events = events.map(|(name, text)| (messages::folder(), name, text));
+    for (folder, name, text) in requests.chain(events) {
+        let file = folder.join(format!("{name}.json"));
         if std::env::var_os("PRICHAL_WRITE_OPENAPI").is_some() {
             std::fs::write(&file, &text).expect("it can be written");
         }
         let committed = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(
             committed == text,
-            "docs/openapi/{name}.json is not what the server describes. Write the files anew, and look at the changes:\n\
-             PRICHAL_WRITE_OPENAPI=1 cargo test -p prichal --test it http::description"
+            "{} is not what the server describes. Write the files anew, and look at the changes:\n\
+             PRICHAL_WRITE_OPENAPI=1 cargo test -p prichal --test it http::description",
+            file.display()
         );
     }
 }
@@ -98,20 +120,20 @@ struct Lint<'a> {
 }
 
 /// The members of an object, or none.
-fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
 /// The elements of a list, or none.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn has_text(value: &Value) -> bool {
+pub(super) fn has_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
-impl<'a> Lint<'a> {
+impl Lint<'_> {
     fn require(&mut self, holds: bool, at: &str, rule: &str) {
         if !holds {
             self.faults.push(format!("{at}: {rule}"));
@@ -378,7 +400,8 @@ fn is_ambiguous(one: &str, other: &str) -> bool {
             .all(|(a, b)| is_variable(a) || is_variable(b) || a == b)
 }
 
-fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+/// The references in a value.
+pub(super) fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(object) => {
             found.extend(object.get("$ref").and_then(Value::as_str));

@@ -6,5 +6,6 @@ mod description;
 mod errors;
 mod idempotency;
 mod memory;
+mod messages;
 mod numbers;
 mod request_decoding;

@@ -1,45 +1,146 @@
 //! Frames from and to the client. A `qid` ties an answer to its question.
 
 use prichal_core::schema::Object;
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
 
 use crate::platform::reading::parse_json;
 
 /// The client's id of a question: any JSON, which the answer repeats to the letter.
 pub type Qid = Option<Box<RawValue>>;
 
-/// The members of an answer beside `qid` and `result`; or the code and the text of an error.
-pub(super) type Answer = Result<Vec<(&'static str, Value)>, (i64, String)>;
-
-/// `["<method>_result", {qid, result, …}]`.
-pub(super) fn answered(method: &str, qid: Option<&RawValue>, answer: Answer) -> String {
-    let mut body = Object::new();
-    match answer {
-        Ok(members) => {
-            body.insert("result".to_owned(), "ok".into());
-            body.extend(
-                members
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value)),
-            );
-        }
-        Err((code, message)) => {
-            body.insert("result".to_owned(), "error".into());
-            body.insert("errorcode".to_owned(), code.into());
-            body.insert("errormsg".to_owned(), message.into());
-        }
-    }
-    framed(method, qid, body)
+/// The outcome of a request that was served.
+#[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = FrameOk)]
+pub(super) enum Success {
+    #[default]
+    Ok,
 }
 
-/// `["<method>_result", {qid, …}]` with the members of `body`, which is not empty.
-pub(super) fn framed(method: &str, qid: Option<&RawValue>, body: Object) -> String {
+/// The outcome of a request that was refused or has failed.
+#[derive(Clone, Copy, Default, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = FrameError)]
+pub(super) enum Failure {
+    #[default]
+    Error,
+}
+
+/// The answer to a request without contents.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = FrameDone)]
+pub(super) struct Done {
+    result: Success,
+}
+
+/// The answer with an entity or a list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FrameContent)]
+pub(super) struct Content {
+    result: Success,
+    /// The body that the same request has by HTTP; `null` without one.
+    #[schema(required)]
+    content: Value,
+}
+
+impl Content {
+    pub(super) fn of(content: Value) -> Self {
+        let result = Success::Ok;
+        Self { result, content }
+    }
+}
+
+/// The response of the channel's script.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FrameData)]
+pub(super) struct Data {
+    result: Success,
+    /// The body of the response.
+    #[schema(required)]
+    data: Value,
+}
+
+impl Data {
+    pub(super) fn of(data: Value) -> Self {
+        let result = Success::Ok;
+        Self { result, data }
+    }
+}
+
+/// The result of a script that the client has started.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FrameScriptResult)]
+pub(super) struct ScriptResult {
+    result: Success,
+    data: Variables,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ScriptVariables)]
+struct Variables {
+    /// The script's global object `variables`.
+    #[schema(required)]
+    variables: Value,
+}
+
+impl ScriptResult {
+    pub(super) fn of(variables: Value) -> Self {
+        let (result, data) = (Success::Ok, Variables { variables });
+        Self { result, data }
+    }
+}
+
+/// A refusal or a failure.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FrameRefusal)]
+pub(super) struct Refused {
+    result: Failure,
+    /// The status that the same request has by HTTP, and a thousand.
+    #[schema(examples(1403))]
+    errorcode: i64,
+    /// The reason, for people.
+    #[schema(examples("The capability rest is not set up"))]
+    errormsg: String,
+}
+
+/// The answer to a text that is no frame.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FrameUnreadable)]
+pub(super) struct Unreadable {
+    #[schema(examples(1400))]
+    errorcode: i64,
+    errormsg: &'static str,
+}
+
+/// `["<method>_result", {qid, result, …}]`: a good answer, or the code and the text of an error.
+pub(super) fn answered(
+    method: &str,
+    qid: Option<&RawValue>,
+    answer: Result<impl Serialize, (i64, String)>,
+) -> String {
+    match answer {
+        Ok(body) => framed(method, qid, &body),
+        Err((errorcode, errormsg)) => {
+            let refused = Refused {
+                result: Failure::Error,
+                errorcode,
+                errormsg,
+            };
+            framed(method, qid, &refused)
+        }
+    }
+}
+
+/// `["<method>_result", {qid, …}]` with the members of `body`, an object that is not empty.
+fn framed(method: &str, qid: Option<&RawValue>, body: &impl Serialize) -> String {
     let name = Value::from(format!("{method}_result"));
-    let body = Value::Object(body).to_string();
-    match qid {
-        Some(qid) => format!("[{name},{{\"qid\":{qid},{}]", &body[1..]),
-        None => format!("[{name},{body}]"),
+    // The types of this file have no maps with keys that JSON lacks, so they can be written.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    match (qid, body.strip_prefix('{')) {
+        (Some(qid), Some(members)) => format!("[{name},{{\"qid\":{qid},{members}]"),
+        _ => format!("[{name},{body}]"),
     }
 }
 
@@ -98,6 +199,9 @@ fn read_qid(text: &str, asked: &Object) -> Qid {
 
 /// The answer to a text that is no frame.
 pub(super) fn unreadable() -> String {
-    let why = "A frame is a JSON array of a method and its parameters.";
-    json!(["error", { "errorcode": 1400, "errormsg": why }]).to_string()
+    let error = Unreadable {
+        errorcode: 1400,
+        errormsg: "A frame is a JSON array of a method and its parameters.",
+    };
+    serde_json::to_string(&("error", error)).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    frame::{Qid, answered},
+    frame::{Data, Qid, answered},
     rest::said,
     session::Queued,
 };
@@ -58,7 +58,7 @@ pub(super) async fn run_all(
         drop(hold);
         let qid = qid.as_deref();
         let answer = match answer {
-            Ok(Some(data)) => Ok(vec![("data", data)]),
+            Ok(Some(data)) => Ok(Data::of(data)),
             // The script gave no answer.
             Ok(None) => continue,
             // A frame without `qid` gets no answer, except for the error about a missing script.

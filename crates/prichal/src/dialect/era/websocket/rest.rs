@@ -8,11 +8,14 @@ use axum::{
     http::{Method, Request, Uri},
 };
 use http_body_util::BodyExt as _;
-use prichal_core::schema::Object;
+use prichal_core::schema::{Field, Object};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::rights::Rights;
+use super::{
+    params::{CLASSPATH, CONTENT, ENTITY_ID, MAX_ID, OPERATION, SELECTION},
+    rights::Rights,
+};
 use crate::{
     app::App,
     dialect::{
@@ -31,10 +34,6 @@ use crate::{
 };
 
 const ROOT: &str = "/rest/v1/";
-/// The longest id, in bytes.
-const MAX_ID: usize = 64;
-/// The query parameters of lists and reads.
-const SELECTION_FIELDS: [&str; 6] = ["filter", "mask", "offset", "limit", "order", "flat"];
 
 /// The content of an answer, or the code and the text of an error.
 pub(super) type Answer = Result<Value, (i64, String)>;
@@ -99,7 +98,7 @@ pub(super) fn said(error: &Error) -> (i64, String) {
 
 fn read(asked: &Object) -> Result<Request<Body>> {
     let text = |name: &str| asked.get(name).and_then(Value::as_str);
-    let operation = text("operation").unwrap_or_default();
+    let operation = text(OPERATION.name).unwrap_or_default();
     let (method, has_content) = match operation {
         "read" => (Method::GET, false),
         "create" => (Method::POST, true),
@@ -116,7 +115,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
             return Err(Error::invalid("operation", why));
         }
     };
-    let path = text("classpath")
+    let path = text(CLASSPATH.name)
         .unwrap_or_default()
         .trim_start_matches('/');
     let path = path
@@ -134,7 +133,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         return Err(bad_path());
     }
     let mut uri = format!("{ROOT}{path}");
-    match asked.get("id") {
+    match asked.get(ENTITY_ID.name) {
         None | Some(Value::Null) => {}
         Some(Value::String(id))
             if (1..=MAX_ID).contains(&id.len())
@@ -147,8 +146,8 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         Some(_) => return Err(Error::invalid("id", "The id must be the id of an entity.")),
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for name in SELECTION_FIELDS {
-        match asked.get(name) {
+    for Field { name, .. } in SELECTION {
+        match asked.get(*name) {
             None | Some(Value::Null) => {}
             Some(Value::String(value)) => drop(query.append_pair(name, value)),
             Some(value) => drop(query.append_pair(name, &value.to_string())),
@@ -159,7 +158,7 @@ fn read(asked: &Object) -> Result<Request<Body>> {
         uri.push('?');
         uri.push_str(&query);
     }
-    let content = asked.get("content").filter(|_| has_content);
+    let content = asked.get(CONTENT.name).filter(|_| has_content);
     let body = content.map_or_else(String::new, Value::to_string);
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = method;
@@ -176,10 +175,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dialect::era::websocket::params::OPERATIONS;
 
     fn line(asked: &Value) -> Option<String> {
         let request = read(asked.as_object()?).ok()?;
         Some(format!("{} {}", request.method(), request.uri()))
+    }
+
+    #[test]
+    fn every_operation_is_known() {
+        for operation in OPERATIONS.words {
+            let asked = json!({ "operation": operation, "classpath": "a" });
+            assert!(line(&asked).is_some(), "{operation}");
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ use prichal_core::{
 };
 use prichal_script::Outcome;
 use prichal_store::{Conn, Tx, entity, event, run::Kind, socket, tenant};
-use serde_json::{Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -29,13 +30,15 @@ use tokio_tungstenite::{
     tungstenite::{Error as SocketError, Message, error::CapacityError},
 };
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     close::CloseReason,
-    frame::{self, Qid, answered, framed, unreadable},
+    frame::{self, Content, Done, Qid, ScriptResult, answered, unreadable},
     in_flight::InFlight,
     inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
+    params::{CAPABILITIES, CAPABILITY_KEY, MAX_PARAMS, MAX_SCRIPT_TIMEOUT_MS, TIMEOUT, WORDS},
     received::{Counted, Received},
     rest::{self, Answer, said},
     rights::Rights,
@@ -72,19 +75,77 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTROL_FRAME_HEAD: usize = 6;
 /// The maximum number of events that a statement reads.
 const MAX_EVENTS_PER_READ: i64 = 256;
-/// The maximum number of parameters of a script that a client starts, and the maximum time of its run.
-const MAX_PARAMS: usize = 20;
 const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_SCRIPT_TIMEOUT_MS: u64 = 60_000;
 /// The time after which rights are read again, because another node may have changed them.
 const RIGHTS_TTL: Duration = Duration::from_secs(1);
 
-/// The capabilities of the protocol.
-const CAPABILITIES: [&str; 5] = ["rest", "subscr", "svcscript", "msg", "test"];
 const ACCESS_DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
+
+/// The capabilities that a client asks for, in its order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SetupResult)]
+pub(super) struct SetUpResult {
+    capabilities: Vec<SetUp>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = SetupCapability)]
+enum SetUp {
+    Open(Opened),
+    Closed(NotOpened),
+}
+
+/// A capability that is open.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenedCapability)]
+struct Opened {
+    key: String,
+    result: frame::Success,
+}
+
+/// A capability that is not open.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedCapability)]
+struct NotOpened {
+    key: String,
+    result: frame::Failure,
+    #[schema(examples("Unknown capability"))]
+    errormsg: &'static str,
+}
+
+/// The state of a connection.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConnectionInfo {
+    result: frame::Success,
+    /// The location.
+    site: &'static str,
+    /// The kind of credentials.
+    ownertype: &'static str,
+    /// The name of the workspace.
+    #[schema(required)]
+    domain: Option<String>,
+    sessionid: Uuid,
+    connectionid: Uuid,
+    /// The capabilities that are open.
+    capabilities: Vec<&'static str>,
+    /// The time of the server.
+    datetime: String,
+    /// The same in milliseconds since 1970.
+    timestamp: i64,
+    /// The id of the channel.
+    integration_point_id: String,
+    /// The code of the channel's type.
+    integration_point_type: String,
+    /// The names of the channel's roles.
+    roles: Vec<String>,
+    /// The token with which the client has connected.
+    #[schema(required)]
+    token: Option<String>,
+}
 
 /// The other end of a websocket.
 pub(super) struct Client {
@@ -325,14 +386,14 @@ impl Session {
         let (method, known, qid) = (frame.method(), frame.params(), frame.qid());
         let empty = Object::new();
         let asked = known.unwrap_or(&empty);
-        let result = |answer| Some(answered(method, qid.as_deref(), answer));
+        let result = |answer: Result<Done, _>| Some(answered(method, qid.as_deref(), answer));
         if let Err(error) = self.refresh_rights().await {
             return result(Err(said(&error)));
         }
         match method {
-            "login" => return result(Ok(Vec::new())),
+            "login" => return result(Ok(Done::default())),
             "setup" => return Some(self.setup(asked, qid.as_deref())),
-            "connection_info" => return result(self.info().await),
+            "connection_info" => return Some(answered(method, qid.as_deref(), self.info().await)),
             _ => {}
         }
         let capability = match method {
@@ -349,13 +410,16 @@ impl Session {
             return result(Err((1400, "The parameters must be an object".to_owned())));
         }
         match method {
-            "test" => result(Ok(Vec::new())),
+            "test" => result(Ok(Done::default())),
             "subscribe" => {
                 let done = self.subscribe(asked).await;
                 let done = done.inspect_err(|error| security::refused(error, None));
-                result(done.map(|()| Vec::new()).map_err(|error| said(&error)))
+                result(done.map(|()| Done::default()).map_err(|error| said(&error)))
             }
-            "abort_svcscript" => result(self.in_flight.abort(qid.as_deref()).map(|()| Vec::new())),
+            "abort_svcscript" => {
+                let aborted = self.in_flight.abort(qid.as_deref());
+                result(aborted.map(|()| Done::default()))
+            }
             "rest" => self.rest(asked.clone(), qid, hold),
             "start_svcscript" => match self.start(asked, qid.clone(), hold).await {
                 Ok(()) => None,
@@ -394,16 +458,17 @@ impl Session {
     }
 
     /// Opens capabilities.
-    fn setup(&mut self, asked: &Object, qid: Option<&RawValue>) -> String {
-        let wanted = asked.get("capabilities").and_then(Value::as_array);
-        let keys = wanted.map(|wanted| wanted.iter().map(|one| one.get("key")?.as_str()));
+    fn setup<'a>(&mut self, asked: &'a Object, qid: Option<&RawValue>) -> String {
+        let wanted = asked.get(CAPABILITIES.name).and_then(Value::as_array);
+        let key = |one: &'a Value| one.get(CAPABILITY_KEY.name)?.as_str();
+        let keys = wanted.map(|wanted| wanted.iter().map(key));
         let Some(keys) = keys.and_then(Iterator::collect::<Option<Vec<&str>>>) else {
             let why = "The capabilities must be a list of objects with a key".to_owned();
-            return answered("setup", qid, Err((1400, why)));
+            return answered("setup", qid, Err::<Done, _>((1400, why)));
         };
-        let mut shown = Vec::new();
+        let mut capabilities = Vec::new();
         for key in keys.into_iter().take(64) {
-            let known = CAPABILITIES.into_iter().find(|known| *known == key);
+            let known = WORDS.words.iter().copied().find(|known| *known == key);
             let error = match known {
                 None => Some("Unknown capability"),
                 Some(known) if !may(&self.handle, &self.standing.rights, known) => {
@@ -416,35 +481,43 @@ impl Session {
                     None
                 }
             };
-            shown.push(match error {
-                None => json!({ "key": key, "result": "ok" }),
-                Some(error) => json!({ "key": key, "result": "error", "errormsg": error }),
+            let key = key.to_owned();
+            capabilities.push(match error {
+                None => SetUp::Open(Opened {
+                    key,
+                    result: frame::Success::Ok,
+                }),
+                Some(errormsg) => SetUp::Closed(NotOpened {
+                    key,
+                    result: frame::Failure::Error,
+                    errormsg,
+                }),
             });
         }
-        let body = Object::from_iter([("capabilities".to_owned(), shown.into())]);
-        framed("setup", qid, body)
+        answered("setup", qid, Ok(SetUpResult { capabilities }))
     }
 
-    async fn info(&self) -> Result<Vec<(&'static str, Value)>, (i64, String)> {
+    async fn info(&self) -> Result<ConnectionInfo, (i64, String)> {
         let channel = &self.handle.channel;
         let id = self.handle.workspace.to_string();
         let workspace = access::find_workspace(&self.app, &id).await;
         let workspace = workspace.map_err(|error| said(&error))?;
         let now = self.app.clock.now();
-        Ok(vec![
-            ("site", SITE.into()),
-            ("ownertype", "token".into()),
-            ("domain", workspace.map(|found| found.name.clone()).into()),
-            ("sessionid", self.id.to_string().into()),
-            ("connectionid", self.id.to_string().into()),
-            ("capabilities", self.open.iter().copied().collect()),
-            ("datetime", millis(now).into()),
-            ("timestamp", (now.micros() / 1000).into()),
-            ("integration_point_id", channel.id.to_string().into()),
-            ("integration_point_type", channel.text("type").into()),
-            ("roles", channel.roles().collect()),
-            ("token", self.token.clone().into()),
-        ])
+        Ok(ConnectionInfo {
+            result: frame::Success::Ok,
+            site: SITE,
+            ownertype: "token",
+            domain: workspace.map(|found| found.name.clone()),
+            sessionid: self.id,
+            connectionid: self.id,
+            capabilities: self.open.iter().copied().collect(),
+            datetime: millis(now),
+            timestamp: now.micros() / 1000,
+            integration_point_id: channel.id.to_string(),
+            integration_point_type: channel.text("type").to_owned(),
+            roles: channel.roles().map(str::to_owned).collect(),
+            token: self.token.clone(),
+        })
     }
 
     fn seen(&self) -> Attribution {
@@ -473,8 +546,7 @@ impl Session {
                 Err(refused) => Err(refused),
             };
             drop(hold);
-            let answer = answer.map(|content| vec![("content", content)]);
-            let text = answered("rest", qid.as_deref(), answer);
+            let text = answered("rest", qid.as_deref(), answer.map(Content::of));
             Some(answer_frame("rest", qid.as_deref(), text, &payer))
         };
         let seen = self.seen();
@@ -483,7 +555,7 @@ impl Session {
             .spawn_request(async move { seen.by(work).await })
         {
             Ok(()) => None,
-            Err(error) => Some(answered("rest", again.as_deref(), Err(error))),
+            Err(error) => Some(answered("rest", again.as_deref(), Err::<Done, _>(error))),
         }
     }
 
@@ -572,11 +644,11 @@ impl Session {
         let admitted = writes::admit(&self.app, self.handle.workspace);
         admitted.map_err(|error| said(&error))?;
         let (code, params) = read_start(asked, MAX_PARAMS).map_err(|error| said(&error))?;
-        let time = match asked.get("timeout") {
+        let time = match asked.get(TIMEOUT.name) {
             None | Some(Value::Null) => DEFAULT_SCRIPT_TIMEOUT,
             Some(given) => given
                 .as_u64()
-                .filter(|millis| (1..=MAX_SCRIPT_TIMEOUT_MS).contains(millis))
+                .filter(|millis| (1..=MAX_SCRIPT_TIMEOUT_MS.unsigned_abs()).contains(millis))
                 .map(Duration::from_millis)
                 .ok_or_else(|| {
                     let why =
@@ -593,7 +665,8 @@ impl Session {
         let mut queued = self.queued("svcscript");
         let work = async move {
             if let Err(error) = queued.refresh().await {
-                let text = answered("start_svcscript", qid.as_deref(), Err(error));
+                let refused = Err::<Done, _>(error);
+                let text = answered("start_svcscript", qid.as_deref(), refused);
                 return Some(answer_frame(
                     "start_svcscript",
                     qid.as_deref(),
@@ -632,10 +705,7 @@ impl Session {
                     if failure.stopped { 1504 } else { 1500 },
                     failure.to_string(),
                 )),
-                Ok(outcome) => {
-                    let variables = value(outcome.variables.as_deref());
-                    Ok(vec![("data", json!({ "variables": variables }))])
-                }
+                Ok(outcome) => Ok(ScriptResult::of(value(outcome.variables.as_deref()))),
             };
             let text = answered("start_svcscript", qid.as_deref(), answer);
             Some(answer_frame(
@@ -666,7 +736,7 @@ impl Session {
     fn receive(&mut self, asked: InboundFrame) -> Option<String> {
         if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
             let qid = asked.qid.as_deref();
-            return Some(answered(&asked.method, qid, Err(said(&error))));
+            return Some(answered(&asked.method, qid, Err::<Done, _>(said(&error))));
         }
         let inbox = match self.inbox.take() {
             Some(inbox) => inbox,
@@ -680,7 +750,7 @@ impl Session {
         Some(answered(
             &asked.method,
             asked.qid.as_deref(),
-            Err((1503, why)),
+            Err::<Done, _>((1503, why)),
         ))
     }
 }
@@ -790,7 +860,7 @@ fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Paye
     Frame::paid(text, payer).unwrap_or_else(|| {
         metrics::counter!("prichal_memory_refused_total").increment(1);
         let why = "The server has no memory for the answer now".to_owned();
-        answered(method, qid, Err((1503, why))).into()
+        answered(method, qid, Err::<Done, _>((1503, why))).into()
     })
 }
 

@@ -4,19 +4,38 @@ use std::collections::BTreeMap;
 
 use prichal_core::{event::EntityKind, id, schema::Object, time::Timestamp};
 use prichal_store::LoggedEvent;
-use serde_json::{Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::error::{Code, Error, Result};
+use super::params::{
+    CHANGED, CLASSPATH, EVENTS, EXPIRES, MAX_EXPIRES, MAX_OBJECTS, OBJECTS, SUBSCRIPTION_ID,
+};
+use crate::{
+    dialect::asyncapi::ObjectEvent,
+    error::{Code, Error, Result},
+};
 
 /// The maximum number of subscriptions of a websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
-/// The longest life of a subscription, in seconds. The vendor advises an hour.
-const MAX_EXPIRES: u64 = 24 * 3600;
-/// The only kind of event.
-const CHANGED: &str = "modelevents.data_changed";
-/// The maximum number of ids that a subscription may name.
-const MAX_OBJECTS: usize = 1000;
+
+/// An event of the workspace that a subscription asks for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubscriptionEvent)]
+pub(super) struct Notification<'a> {
+    #[schema(examples("modelevents"))]
+    class: &'static str,
+    #[schema(examples("data_changed"))]
+    r#type: &'static str,
+    /// The time of the sending, in milliseconds since 1970.
+    eventts: i64,
+    /// The id of the subscription, as the client has given it.
+    #[schema(required)]
+    id: &'a Value,
+    #[schema(value_type = ObjectEvent)]
+    data: &'a RawValue,
+}
 
 /// The subscriptions of one websocket.
 #[derive(Default)]
@@ -39,16 +58,16 @@ impl Subscriptions {
 
     /// Adds, renews or removes a subscription.
     pub(super) fn change(&mut self, asked: &Object, now: Timestamp) -> Result<()> {
-        let id = match asked.get("id") {
+        let id = match asked.get(SUBSCRIPTION_ID.name) {
             None | Some(Value::Null) => {
                 return Err(Error::invalid("id", "The id field is required."));
             }
             Some(id) => id.clone(),
         };
-        let life = match asked.get("expires") {
+        let life = match asked.get(EXPIRES.name) {
             Some(life) => life
                 .as_u64()
-                .filter(|life| *life <= MAX_EXPIRES)
+                .filter(|life| *life <= MAX_EXPIRES.unsigned_abs())
                 .ok_or_else(|| {
                     let why = format!("The expires must be 0 to {MAX_EXPIRES} seconds.");
                     Error::invalid("expires", why)
@@ -61,19 +80,19 @@ impl Subscriptions {
             self.0.remove(&key);
             return Ok(());
         }
-        if let Some(events) = asked.get("events").filter(|events| !events.is_null()) {
+        if let Some(events) = asked.get(EVENTS.name).filter(|events| !events.is_null()) {
             let names = events.as_array();
             if !names.is_some_and(|names| names.iter().all(|name| name == CHANGED)) {
                 let why = format!("The events must be a list of {CHANGED}.");
                 return Err(Error::invalid("events", why));
             }
         }
-        let kind = match asked.get("classpath") {
+        let kind = match asked.get(CLASSPATH.name) {
             None | Some(Value::Null) => None,
             Some(Value::String(name)) if name.is_empty() => None,
             Some(name) => Some(kind(name)?),
         };
-        let objects = match asked.get("objects") {
+        let objects = match asked.get(OBJECTS.name) {
             None | Some(Value::Null) => Vec::new(),
             Some(ids) => objects(ids)?,
         };
@@ -106,18 +125,16 @@ impl Subscriptions {
                 })
         };
         let frame = move |one: &Subscription| {
-            let data = RawValue::from_string(event.body.clone()).ok();
-            let said = json!({
-                "class": "modelevents",
-                "type": "data_changed",
-                "eventts": now.micros() / 1000,
-                "id": one.id,
-            });
             // The text of the event is long and known to be JSON, so it is inserted unparsed.
-            let mut said = said.to_string();
-            said.pop();
-            let data = data.as_ref().map_or("null", |data| data.get());
-            format!("[\"notify\",{said},\"data\":{data}}}]")
+            let data = RawValue::from_string(event.body.clone()).unwrap_or_default();
+            let said = Notification {
+                class: "modelevents",
+                r#type: "data_changed",
+                eventts: now.micros() / 1000,
+                id: &one.id,
+                data: &data,
+            };
+            serde_json::to_string(&("notify", said)).unwrap_or_default()
         };
         self.0.values().filter(matches).map(frame)
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     hub::{Caller, Installation},
+    messages,
     telephony_exchange::{TelephonyExchange, event, finished, started},
 };
 
@@ -48,6 +49,7 @@ impl Cards {
                     (field("event:"), field("id:"), field("data:"))
                 {
                     let data = serde_json::from_str(&data).expect("JSON");
+                    messages::check_event(&name, &id, &data);
                     return Card { name, id, data };
                 }
             }
