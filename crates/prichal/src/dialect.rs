@@ -189,10 +189,10 @@ impl Dialect {
     fn routes(&self, app: &App) -> (Router<App>, Routes, OpenApi) {
         let (router, mut api) = (self.router)(app).split_for_parts();
         let router = guard_methods(router, self.guard);
-        let routes = api.paths.clone();
+        let undescribed = api.paths.clone();
         (self.describe)(&mut api);
         let router = (self.render_errors)(router, self.name, app);
-        (router, routes, api)
+        (router, undescribed, api)
     }
 }
 
@@ -270,12 +270,12 @@ pub fn router(app: App) -> Router {
     let mut router = Router::new();
     let (mut apis, mut all, mut lenient) = (Vec::new(), Vec::new(), Vec::new());
     for dialect in DIALECTS {
-        let (part, routes, api) = dialect.routes(&app);
+        let (part, paths, api) = dialect.routes(&app);
         router = router.merge(part);
         if dialect.has_lenient_paths {
-            lenient.extend(routes.paths.keys().cloned());
+            lenient.extend(paths.paths.keys().cloned());
         }
-        all.push(routes);
+        all.push(paths);
         apis.push(openapi::Part {
             name: dialect.document,
             title: dialect.title,

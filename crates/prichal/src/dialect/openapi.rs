@@ -59,13 +59,13 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
         .routes(routes!(get_readiness))
         .routes(routes!(get_metrics))
         .split_for_parts();
-    let mut served = vec![
+    let mut documented = vec![
         (WHOLE.to_owned(), ""),
         (SWAGGER.to_owned(), ""),
         (path_of(SERVER), SERVER),
     ];
-    served.extend(parts.iter().map(|part| (path_of(part.name), part.name)));
-    describe(&mut api, &served);
+    documented.extend(parts.iter().map(|part| (path_of(part.name), part.name)));
+    describe(&mut api, &documented);
     parts.push(Part {
         name: SERVER,
         title: "The server itself",
@@ -76,7 +76,7 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
     let mut docs = Router::new()
         .merge(page("/docs", WHOLE))
         .merge(page("/swagger", SWAGGER));
-    for (path, name) in served {
+    for (path, name) in documented {
         let documents = documents.clone();
         let handler = async move || {
             let json = documents.get(name).cloned().unwrap_or_default();

@@ -490,7 +490,7 @@ impl<'a> From<&'a Attempt> for MessageAttempt<'a> {
             id: attempt.id.to_string(),
             event_id: attempt.event.to_string(),
             attempt: attempt.attempt,
-            status: &attempt.status,
+            status: attempt.status,
             http_status: attempt.http_status,
             duration_ms: attempt.duration_ms,
             error: attempt.error.as_deref(),

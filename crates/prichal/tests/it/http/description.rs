@@ -111,7 +111,7 @@ fn has_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.trim().is_empty())
 }
 
-impl<'a> Lint<'a> {
+impl Lint<'_> {
     fn require(&mut self, holds: bool, at: &str, rule: &str) {
         if !holds {
             self.faults.push(format!("{at}: {rule}"));
