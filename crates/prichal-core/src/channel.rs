@@ -56,7 +56,7 @@ const OPTS: &[Field] = &[
     free_text("comment", "A note for people. Lists do not show it."),
     Field::new("allow_files_api", Type::Bool)
         .or(Preset::False)
-        .doc("Stored for the vendor's clients; without effect."),
+        .doc("Stored for clients; without effect."),
     Field::new("issync", Type::Bool)
         .or(Preset::False)
         .doc("True if the sender of a hook waits for the script's answer."),

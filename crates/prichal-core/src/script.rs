@@ -30,7 +30,7 @@ pub const FIELDS: &[Field] = &[
         .example(r#"{"language": "javascript", "source": "respond(200)"}"#),
     text(
         "projectid",
-        "Stored for the vendor's clients; without effect.",
+        "Stored for clients; without effect.",
     ),
     Field::new("opts", Type::Object(OPTS))
         .or(Preset::Object)
@@ -43,7 +43,7 @@ const OPTS: &[Field] = &[
     free_text("comment", "A note for people. Lists do not show it."),
     Field::new("loglevel", Type::Int)
         .or(Preset::Zero)
-        .doc("Stored for the vendor's clients; without effect."),
+        .doc("Stored for clients; without effect."),
     Field::new("variables", Type::Free)
         .or(Preset::Object)
         .doc("The initial members of the global object `variables`."),
