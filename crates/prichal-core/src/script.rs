@@ -28,10 +28,7 @@ pub const FIELDS: &[Field] = &[
         .required()
         .doc("The source. Lists show it only if it is asked for.")
         .example(r#"{"language": "javascript", "source": "respond(200)"}"#),
-    text(
-        "projectid",
-        "Stored for clients; without effect.",
-    ),
+    text("projectid", "Stored for clients; without effect."),
     Field::new("opts", Type::Object(OPTS))
         .or(Preset::Object)
         .doc("Options."),
