@@ -42,11 +42,22 @@ pub fn wrong_value(path: &str, mismatch: &Mismatch) -> String {
         _ => given,
     };
     let what = expectation(*expected);
+    if is_secret(path) {
+        return format!("`{path}` must be {what}.");
+    }
     if path.is_empty() {
         format!("The request body must be {what}, not {shown}.")
     } else {
         format!("`{path}` must be {what}, not {shown}.")
     }
+}
+
+/// True for a member whose value may be a secret, which no text repeats.
+fn is_secret(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["secret", "token", "password"]
+        .iter()
+        .any(|word| path.contains(word))
 }
 
 fn expectation(expected: TypeName) -> String {

@@ -286,7 +286,15 @@ pub fn router(app: App) -> Router {
             messages: dialect.messages,
         });
     }
-    PATHS.get_or_init(|| PathTree::new(&all));
+    PATHS.get_or_init(|| {
+        let mut tree = PathTree::new(&all);
+        let described = apis.iter().flat_map(|part| part.api.paths.paths.keys());
+        let own = openapi::OWN_PATHS.iter().copied();
+        for path in described.map(String::as_str).chain(own) {
+            tree.add_path(path);
+        }
+        tree
+    });
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router

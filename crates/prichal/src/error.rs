@@ -1,7 +1,7 @@
 //! The one error of the server, with variants for the possible reactions of a caller. It contains no status code:
 //! each dialect words it in its own way ([`crate::dialect`]).
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use prichal_core::{patch::PatchErrors, schema::Fault};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub enum Error {
     #[error("{0}")]
     Forbidden(&'static str),
     /// `Contact <id>` and the like, to which the text adds «not found».
-    #[error("{0} not found")]
+    #[error("{} not found", shortened(.0))]
     NotFound(String),
     /// A refusal by a business rule.
     #[error("{}", .0.message)]
@@ -44,7 +44,7 @@ pub enum Error {
     #[error("{0}")]
     NoRoute(NoRoute),
     /// A method that a path does not have, and those that it has.
-    #[error("The method is not allowed here{}", listed(allowed))]
+    #[error("{}", wrong_method(allowed))]
     WrongMethod { allowed: Vec<&'static str> },
     /// The caller has reached a rate.
     #[error("{limit} are allowed, try again in {seconds} seconds")]
@@ -68,6 +68,8 @@ pub struct NoRoute {
     pub part: String,
     /// The parts that exist there.
     pub known: Vec<String>,
+    /// The template of the path that differs from this one by slashes or by the case of letters only.
+    pub meant: Option<String>,
 }
 
 impl NoRoute {
@@ -84,19 +86,63 @@ impl NoRoute {
             above: above.into(),
             part: part.to_owned(),
             known,
+            meant: None,
+        }
+    }
+
+    /// The refusal of a path that is spelled otherwise.
+    pub fn misspelled(meant: String) -> Self {
+        Self {
+            meant: Some(meant),
+            ..Self::default()
         }
     }
 }
 
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { above, part, known } = self;
-        if part.is_empty() {
-            write!(f, "`{above}` alone is not a path of the API")?;
+        let Self {
+            above,
+            part,
+            known,
+            meant,
+        } = self;
+        if let Some(meant) = meant {
+            write!(
+                f,
+                "The path is written `{meant}`, in this case and with these slashes"
+            )
+        } else if part.is_empty() {
+            write!(
+                f,
+                "`{above}` alone is not a path of the API{}",
+                listed(known)
+            )
         } else {
-            write!(f, "There is no `{part}` in `{above}`")?;
+            write!(f, "There is no `{part}` in `{above}`{}", listed(known))
         }
-        f.write_str(&listed(known))
+    }
+}
+
+/// The maximum number of characters of a name that an error repeats.
+const MAX_NAME: usize = 200;
+
+/// A name that a client chose, cut to [`MAX_NAME`] characters.
+pub fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
+}
+
+fn wrong_method(allowed: &[&str]) -> String {
+    if allowed.is_empty() {
+        "The method is not allowed here".to_owned()
+    } else {
+        format!(
+            "The method is not allowed; the path has {}",
+            allowed.join(", ")
+        )
     }
 }
 

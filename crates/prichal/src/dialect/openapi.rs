@@ -73,6 +73,9 @@ const WHOLE: &str = "/docs/openapi.json";
 const SWAGGER: &str = "/swagger/v3/swagger.json";
 
 /// The paths that belong to no dialect.
+pub const OWN_PATHS: [&str; 4] = ["/docs", "/healthz", "/metrics", "/readyz"];
+
+/// The router of [`OWN_PATHS`].
 pub fn router(mut parts: Vec<Part>) -> Router<App> {
     let (server, mut api) = OpenApiRouter::new()
         .routes(routes!(get_health))

@@ -48,7 +48,24 @@ impl PathTree {
             above.push_str(name);
             node = below;
         }
-        NoRoute::new(root(above), "", node.names())
+        if node.methods.is_empty() {
+            NoRoute::new(root(above), "", node.names())
+        } else {
+            NoRoute::misspelled(above)
+        }
+    }
+
+    /// Adds the path of a part of the server that has no router of its own, unless its first part is known.
+    pub(super) fn add_path(&mut self, path: &str) {
+        let is_known = parts(path)
+            .next()
+            .is_some_and(|first| self.below.contains_key(first));
+        if !is_known {
+            let mut node = self;
+            for part in parts(path) {
+                node = node.below.entry(part.to_owned()).or_default();
+            }
+        }
     }
 
     /// The names of the parts below a route.

@@ -15,7 +15,7 @@ use utoipa::{
 
 use super::language::{Language, Localized};
 use crate::{
-    error::{Code, Error, NoRoute, RateLimit, listed},
+    error::{Code, Error, NoRoute, RateLimit, shortened},
     http::answer::{json_text, retry_after},
     platform::Platform,
 };
@@ -157,22 +157,33 @@ pub(super) fn is_server_fault(error: &Error) -> bool {
     code(error) == InternalServerError
 }
 
+/// A sentence with what there is; empty if that is not known.
+fn existing<T: AsRef<str>>(known: &[T], language: Language) -> String {
+    if known.is_empty() {
+        return String::new();
+    }
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    EXISTING.text(language, &[&known.join(", ")])
+}
+
 fn message(error: &Error, language: Language) -> String {
     let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
     match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
         Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
-        Error::NotFound(what) => say(&MISSING, &[what]),
-        Error::NoRoute(NoRoute { above, part, known }) => {
-            let known = listed(known);
+        Error::NotFound(what) => say(&MISSING, &[&shortened(what)]),
+        Error::NoRoute(NoRoute {
+            above, part, known, ..
+        }) => {
+            let known = existing(known, language);
             if part.is_empty() {
                 say(&NO_SUCH_END, &[above, &known])
             } else {
                 say(&NO_ROUTE, &[part, above, &known])
             }
         }
-        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&listed(allowed)]),
+        Error::WrongMethod { allowed } => say(&WRONG_METHOD, &[&existing(allowed, language)]),
         Error::TooMany { seconds, limit } => {
             let seconds = seconds.to_string();
             match limit {
@@ -250,19 +261,20 @@ const NO_COMPANY: Localized = Localized::new(
 );
 const MISSING: Localized = Localized::new("Не найдено: {}.", "Табылмады: {}.", "Not found: {}.");
 const NO_ROUTE: Localized = Localized::new(
-    "В API нет {} в {}{}.",
-    "API ішінде {} жоқ, {} құрамы{}.",
-    "The API has no {} in {}{}.",
+    "В API нет {} в {}.{}",
+    "API ішінде {} жоқ ({}).{}",
+    "The API has no {} in {}.{}",
 );
 const NO_SUCH_END: Localized = Localized::new(
-    "Сам по себе {} не метод API{}.",
-    "{} өзі API әдісі емес{}.",
-    "{} alone is not a method of the API{}.",
+    "Сам по себе {} не метод API.{}",
+    "{} өзі API әдісі емес.{}",
+    "{} alone is not a method of the API.{}",
 );
+const EXISTING: Localized = Localized::new(" Есть: {}.", " Бар: {}.", " There are: {}.");
 const WRONG_METHOD: Localized = Localized::new(
-    "Этот HTTP-метод здесь не поддерживается{}.",
-    "Бұл HTTP әдісі мұнда қолданылмайды{}.",
-    "The HTTP method is not allowed here{}.",
+    "Этот HTTP-метод здесь не поддерживается.{}",
+    "Бұл HTTP әдісі мұнда қолданылмайды.{}",
+    "The HTTP method is not allowed here.{}",
 );
 const BUSY: Localized = Localized::new(
     "Сервер перегружен, повторите запрос позже.",

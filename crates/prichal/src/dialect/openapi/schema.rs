@@ -322,6 +322,10 @@ fn value(side: Side, field: &Field) -> Schema {
     match field.ty {
         FieldType::Text | FieldType::TimeSpan => plain(Type::String).into(),
         FieldType::Bool => plain(Type::Boolean).into(),
+        // A number that some clients send as text.
+        FieldType::Size if side == Side::Body => Object::builder()
+            .schema_type(SchemaType::from_iter([Type::Integer, Type::String]))
+            .into(),
         FieldType::Int | FieldType::Size => plain(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .into(),

@@ -62,6 +62,9 @@ async fn a_refused_patch_names_the_member_and_the_allowed_values() {
         reason("invalidDatas", add(json!({ "relativeUrl": "/x" }))).await,
         "The triggerType field is required."
     );
+    let secret = json!({ "op": "add", "path": "/secrets", "value": "hidden" });
+    let why = reason("invalidValueTypes", secret).await;
+    assert_eq!(why, "`secrets` must be a JSON object.");
     let misspelt = json!({ "op": "replace", "path": "/webHook", "value": [] });
     let why = reason("invalidPaths", misspelt).await;
     assert!(
@@ -206,22 +209,37 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
         (
             &us.api.at(""),
             "/nowhere",
-            "There is no `nowhere` in `/`: admin, api, ",
+            "There is no `nowhere` in `/`: admin, api, docs, exec, healthz, hook, metrics, readyz, rest, ws",
+        ),
+        (
+            &us.api.at(""),
+            "/hook",
+            "`/hook` alone is not a path of the API",
+        ),
+        (
+            &us.api.at(""),
+            "/healthz/x",
+            "There is no `x` in `/healthz`",
+        ),
+        (
+            &hub.admin(),
+            "/admin/v1/Workspaces",
+            "The path is written `/admin/v1/workspaces`, ",
         ),
         (
             &english,
             "/api/v3/sync/references/status",
-            "The API has no status in /api/v3/sync/references: document-groups, statuses, route-actions, permissions, ",
+            "The API has no status in /api/v3/sync/references. There are: document-groups, statuses, route-actions, permissions, ",
         ),
         (
             &us.api,
             "/api/v3/sync/external",
-            "Сам по себе /api/v3/sync/external не метод API: documents-query, ",
+            "Сам по себе /api/v3/sync/external не метод API. Есть: documents-query, ",
         ),
         (
             &us.api,
             "/api/v3/sync/nowhere",
-            "В API нет nowhere в /api/v3/sync: blobs, bulk, external",
+            "В API нет nowhere в /api/v3/sync. Есть: blobs, bulk, external",
         ),
     ] {
         says(&caller.get(path).await, 404, &[words]);
@@ -231,6 +249,14 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
     let answer = hub.admin().get(&format!("/admin/v1/{secret}")).await;
     says(&answer, 404, &["There is no `…` in `/admin/v1`"]);
     assert!(!answer.text.contains("555"), "{}", answer.text);
+    // A long id is cut.
+    let long = "y".repeat(6000);
+    let answer = hub
+        .admin()
+        .get(&format!("/admin/v1/workspaces/{long}/usage"))
+        .await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.text.len() < 1000, "{}", answer.text);
 }
 
 #[tokio::test]
@@ -257,7 +283,7 @@ async fn a_wrong_method_is_answered_with_the_right_ones() {
         (&us.api, Method::PUT, RUNS, "GET, HEAD, POST"),
     ] {
         let answer = caller.send(method, path, None).await;
-        says(&answer, 405, &[&format!(": {allowed}")]);
+        says(&answer, 405, &[allowed]);
         let header = answer.header("allow").expect("an Allow");
         let mut header: Vec<&str> = header.split(',').map(str::trim).collect();
         let mut allowed: Vec<&str> = allowed.split(", ").collect();
