@@ -428,14 +428,16 @@ impl Runner {
 
     /// Starts the calls that were decided on in this turn. Those that need not wait begin together in the journal.
     fn start_calls(&mut self) {
-        let calls = std::mem::take(&mut self.starting);
-        let Some(recipient) = self.recipient.clone().filter(|_| !calls.is_empty()) else {
+        let Some(recipient) = self.recipient.clone() else {
             return;
         };
+        let calls = std::mem::take(&mut self.starting);
+        if calls.is_empty() {
+            return;
+        }
         let key = self.hook.key();
-        let has_turns = !calls.iter().any(|call| call.is_suspect);
         let mut begun = Vec::new();
-        if has_turns && writes::over(&self.app, key.workspace).is_none() {
+        if writes::over(&self.app, key.workspace).is_none() {
             let permits = calls
                 .iter()
                 .map_while(|_| self.app.calls.try_take(key.workspace, 1));

@@ -38,7 +38,10 @@ use super::{
 use crate::{
     app::App,
     dialect::openapi::schema::{of, one_of},
-    domain::document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
+    domain::{
+        document::check::{Brief, ExpectedSigner, Question, Rules, Unchecked, check, room},
+        journal::held,
+    },
     error::{Error, Result},
     http::{body::Json, extract::Path, idempotency::JsonAnswer},
 };
@@ -94,7 +97,7 @@ fn stored_report() -> Schema {
     ));
     AllOfBuilder::new()
         .item(of::<Report>())
-        .item(ObjectBuilder::new().property("held", reason))
+        .item(ObjectBuilder::new().property(held::MEMBER, reason))
         .into()
 }
 
