@@ -18,6 +18,8 @@ use super::openapi::schema::{self, described, model};
 /// The messages of a dialect, and the ways that they take.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
+    /// The tag of its messages, and what they are.
+    pub tag: (&'static str, &'static str),
     pub servers: &'static [Server],
     pub security: &'static [Security],
     pub channels: &'static [Channel],
@@ -191,6 +193,9 @@ pub fn document(title: &str, parts: &[&Part]) -> Value {
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
     };
+    let tags = parts.iter().map(|part| part.tag);
+    let tags = tags.map(|(name, about)| json!({ "name": name, "description": about }));
+    let tags: Vec<Value> = tags.collect();
     let servers = each(|part| part.servers.iter().map(Server::describe).collect());
     let channels = each(|part| part.channels.iter().map(Channel::describe).collect());
     let operations = each(|part| part.operations.iter().map(Operation::describe).collect());
@@ -206,6 +211,7 @@ pub fn document(title: &str, parts: &[&Part]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The messages that Prichal sends, and those of its streams and websockets. \
                             `openapi.json` describes the requests that it answers.",
+            "tags": tags,
             "contact": { "name": "The maintainers of Prichal" },
             "license": { "name": "Apache License 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
         },

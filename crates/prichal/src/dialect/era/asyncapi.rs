@@ -8,6 +8,10 @@ use crate::{
 };
 
 pub(super) const MESSAGES: Part = Part {
+    tag: (
+        "channels",
+        "Messages of channels, to their outside systems.",
+    ),
     servers: &[Server {
         name: "outsideSystem",
         protocol: "https",

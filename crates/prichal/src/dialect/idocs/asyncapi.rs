@@ -8,6 +8,10 @@ use crate::{
 };
 
 pub(super) const MESSAGES: Part = Part {
+    tag: (
+        "document hooks",
+        "The status of documents, to a company's subscription.",
+    ),
     servers: &[Server {
         name: "company",
         protocol: "https",

@@ -73,6 +73,10 @@ const LIVE_QUERY: &[Field] = &[
 const WS: (&str, &str) = ("ws", "The name of the workspace.");
 
 pub(super) const MESSAGES: Part = Part {
+    tag: (
+        "integrations",
+        "Webhooks, schedules and system calls, to integrations; calls as they happen, to users.",
+    ),
     servers: &[
         Server {
             name: "integration",

@@ -85,7 +85,7 @@ described! {
 
 /// Report that a call has begun. A repetition changes nothing; the answer is the call as it is now.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-started", tag = "telephony",
-    params(Reporter), request_body = CallStarted, responses((status = 200, body = Communication)))]
+    security(("accessKey" = [])), params(Reporter), request_body = CallStarted, responses((status = 200, body = Communication)))]
 pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callStartedInfo", &body, call::started)?;
     answer(from, callback, Report::Started, true).await
@@ -93,7 +93,7 @@ pub(super) async fn call_started(from: Reporter, Raw(body): Raw) -> Result<Respo
 
 /// Report an event of a leg.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-event", tag = "telephony",
-    params(Reporter), request_body = CallEvent, responses((status = 200, body = Done)))]
+    security(("accessKey" = [])), params(Reporter), request_body = CallEvent, responses((status = 200, body = Done)))]
 pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callEventInfo", &body, call::event)?;
     let report = |event| Report::Plain(Message::Event(event));
@@ -102,7 +102,7 @@ pub(super) async fn call_event(from: Reporter, Raw(body): Raw) -> Result<Respons
 
 /// Report the end of a call.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-finished", tag = "telephony",
-    params(Reporter), request_body = CallFinished, responses((status = 200, body = Done)))]
+    security(("accessKey" = [])), params(Reporter), request_body = CallFinished, responses((status = 200, body = Done)))]
 pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFinishedInfo", &body, call::finished)?;
     let report = |notice| Report::Plain(Message::Finished(notice));
@@ -111,7 +111,7 @@ pub(super) async fn call_finished(from: Reporter, Raw(body): Raw) -> Result<Resp
 
 /// Report that a call that a user asked for could not be made.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-failed", tag = "telephony",
-    params(Reporter), request_body = CallFailed, responses((status = 200, body = Done)))]
+    security(("accessKey" = [])), params(Reporter), request_body = CallFailed, responses((status = 200, body = Done)))]
 pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callFailedInfo", &body, call::failed)?;
     let report = |failure| Report::Plain(Message::Failed(failure));
@@ -120,7 +120,7 @@ pub(super) async fn call_failed(from: Reporter, Raw(body): Raw) -> Result<Respon
 
 /// Report the recording of a leg: a file that was uploaded before.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/call-recording", tag = "telephony",
-    params(Reporter), request_body = CallRecording, responses((status = 200, body = Done)))]
+    security(("accessKey" = [])), params(Reporter), request_body = CallRecording, responses((status = 200, body = Done)))]
 pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("callRecordingInfo", &body, call::recording)?;
     answer(from, callback, Report::Recording, false).await
@@ -128,7 +128,7 @@ pub(super) async fn call_recording(from: Reporter, Raw(body): Raw) -> Result<Res
 
 /// Report a call of the exchange's history, which is authoritative for the legs that it names.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/callbacks/telephony/register-call", tag = "telephony",
-    params(Reporter), request_body = RegisteredCall, responses((status = 200, body = Done)))]
+    security(("accessKey" = [])), params(Reporter), request_body = RegisteredCall, responses((status = 200, body = Done)))]
 pub(super) async fn register_call(from: Reporter, Raw(body): Raw) -> Result<Response> {
     let callback = read("registerCallInfo", &body, call::register)?;
     let report = |(history, recordings)| Report::Registered(history, recordings);
@@ -156,7 +156,7 @@ parameters! {
 
 /// Find the users to redirect a caller to: those responsible for the active deals of the number or of the call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/callbacks/telephony/call-redirect", tag = "telephony",
-    params(Reporter, RedirectQuery), responses((status = 200, body = Redirect)))]
+    security(("accessKey" = [])), params(Reporter, RedirectQuery), responses((status = 200, body = Redirect)))]
 pub(super) async fn call_redirect(from: Reporter, query: Query) -> Result<Response> {
     let (workspace, exchange) = (from.member.workspace_id(), from.exchange);
     let text = |field: Field| query.text(field.name).map(str::to_owned);

@@ -369,7 +369,7 @@ fn total(by: GroupBy, totals: &Totals) -> CallTotals {
 /// Follow the calls on the line of the token's user, as server-sent events: `opened`, `state` and
 /// `closed`, each with the call and its facts. `Last-Event-ID` resumes where a stream has ended.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/live", tag = "telephony",
-    params(Follower, LastEvent),
+    security(("token" = [])), params(Follower, LastEvent),
     responses((status = 200, description = "The events `opened`, `state` and `closed`. The data of each is a call with its facts", content_type = "text/event-stream", body = String)))]
 pub(super) async fn follow_calls(
     Follower {

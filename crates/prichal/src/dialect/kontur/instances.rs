@@ -308,7 +308,7 @@ fn in_patch(error: Error) -> Error {
 /// Pause an instance: no webhook and no system call is sent until it is resumed, and events of that time are not sent
 /// later.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/pause", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn pause_instance(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -327,7 +327,7 @@ pub(super) async fn pause_instance(
 
 /// Resume a paused instance. Its webhooks start at the end of the feed.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/instances/{id}/resume", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn resume_instance(
     Admin(member): Admin,
     InPath(id): InPath,

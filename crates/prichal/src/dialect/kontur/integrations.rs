@@ -159,7 +159,7 @@ fn find_own(conn: &mut Conn, workspace: WorkspaceId, id: IntegrationId) -> Resul
 
 /// Create an integration for this workspace only, from its manifest or a zip with `manifest.json`.
 #[utoipa::path(post, path = "/api/v1/{ws}/private-integrations", tag = "integrations",
-    params(Admin, IdempotencyKey),
+    security(("token" = [])), params(Admin, IdempotencyKey),
     request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn create_private_integration(
@@ -172,7 +172,7 @@ pub(super) async fn create_private_integration(
 
 /// Create an integration that every workspace can install, from its manifest or a zip with `manifest.json`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations", tag = "integrations",
-    params(Admin, IdempotencyKey),
+    security(("token" = [])), params(Admin, IdempotencyKey),
     request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn create_public_integration(
@@ -240,7 +240,7 @@ pub(super) async fn list_integrations(member: Member, page: Page) -> Result<Json
 /// Replace the manifest. The name stays. A changed version makes the next call of the webhook `setup/upgrade` due at
 /// once.
 #[utoipa::path(put, path = "/api/v1/{ws}/integrations/{id}/manifest", tag = "integrations",
-    params(Admin, InPath),
+    security(("token" = [])), params(Admin, InPath),
     request_body(content((IntegrationManifest = "application/json"), (inline(Binary) = "application/zip"))),
     responses((status = 200, body = IntegrationModel)))]
 pub(super) async fn replace_manifest(
@@ -284,7 +284,7 @@ fn with_manifest(
 
 /// Install an integration. A private one is active at once, a public one has to be set up.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/install", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn install_integration(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -304,7 +304,7 @@ pub(super) async fn install_integration(
 
 /// Uninstall an integration: its access keys become invalid, its webhooks are deleted.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/uninstall", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = Done)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), responses((status = 200, body = Done)))]
 pub(super) async fn uninstall_integration(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -351,7 +351,7 @@ const OK: &str = "\"OK\"";
 /// Replace the API key by a new one. A public integration has one API key for all workspaces, which only the workspace
 /// that created it may replace.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/api-key", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), responses((status = 200, body = ApiKey)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), responses((status = 200, body = ApiKey)))]
 pub(super) async fn create_api_key(
     Admin(member): Admin,
     InPath(id): InPath,
@@ -375,7 +375,7 @@ pub(super) async fn create_api_key(
 /// Set an integration up. The object is sent to `{baseUrl}/setup`. If that answers 200 with the echo, the members
 /// become settings and secrets and the instance is active; else its status is `failed`.
 #[utoipa::path(post, path = "/api/v1/{ws}/integrations/{id}/setup", tag = "integrations",
-    params(Admin, InPath, IdempotencyKey), request_body = SetupObject, responses((status = 200, body = Done)))]
+    security(("token" = [])), params(Admin, InPath, IdempotencyKey), request_body = SetupObject, responses((status = 200, body = Done)))]
 pub(super) async fn setup_integration(
     Admin(member): Admin,
     InPath(id): InPath,

@@ -48,7 +48,7 @@ struct LiveTicket {
 
 /// Issue a ticket for a browser, whose `EventSource` sends no token.
 #[utoipa::path(post, path = "/api/v1/{ws}/communications/live/ticket", tag = "telephony",
-    params(Member), responses((status = 200, body = LiveTicket)))]
+    security(("token" = [])), params(Member), responses((status = 200, body = LiveTicket)))]
 pub(super) async fn issue_ticket(member: Member, Bearer(token): Bearer) -> Result<Response> {
     user_of(&member)?;
     let mut random = [0; 32];

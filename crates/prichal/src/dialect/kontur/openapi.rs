@@ -119,7 +119,7 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_type::<BadRequest>(&mut schemas);
     add_type::<Unauthorized>(&mut schemas);
     components.schemas.extend(schemas);
-    let credentials = ["token", "accessKey"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    let any = ["token", "accessKey"].map(|name| SecurityRequirement::new(name, [""; 0]));
     for (path, method, operation) in operations(api) {
         // Handlers that take `Path` get its parameters a second time, without a description.
         if let Some(parameters) = &mut operation.parameters {
@@ -131,8 +131,11 @@ pub(super) fn describe(api: &mut OpenApi) {
             add_header(operation, "200", "X-Prichal-Note", NOTE);
         }
         let is_open = path.starts_with("/api/v1/authorization/");
-        let security = if is_open { &[][..] } else { &credentials };
-        operation.security = Some(security.to_vec());
+        let credentials = if is_open { &[][..] } else { &any };
+        // A handler for callers of one kind names the kind.
+        operation
+            .security
+            .get_or_insert_with(|| credentials.to_vec());
         let refused = match method {
             HttpMethod::Patch => patch_refused(),
             _ => schema("ErrorInfo"),

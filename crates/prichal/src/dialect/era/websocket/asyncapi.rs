@@ -15,6 +15,7 @@ use crate::dialect::asyncapi::{
 };
 
 pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
+    tag: ("websocket", "Frames of a channel's websocket."),
     servers: &[Server {
         name: "websockets",
         protocol: "ws",
