@@ -112,6 +112,7 @@ pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
         &usage::CHANNELS,
         "(workspace, id) IN (SELECT workspace, id FROM channel c WHERE deleted_at < $1
            AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id)
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = c.workspace AND d.integration = c.id)
            AND NOT EXISTS (SELECT 1 FROM walk k WHERE k.workspace = c.workspace AND k.kind = 'kept' AND k.item = c.id)
            LIMIT $2)",
         params![before, limit],

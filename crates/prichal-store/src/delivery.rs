@@ -1,8 +1,13 @@
 //! Deliveries: the log of attempts, the deferred events that wait for another attempt, and replays.
 
-use std::fmt::Write as _;
+mod earlier;
+pub mod log;
+mod pack;
+
+use std::time::Duration;
 
 use prichal_core::{
+    event::EventHead,
     id::{EventId, IntegrationId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
@@ -10,21 +15,23 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Error, Result, Row, Tx,
-    insert::Insert,
     job::{self, BATCH_ROWS, Job},
     quarantine::{Kind, not_held},
     usage,
-    value::{Value, params},
+    value::params,
     webhook::Key,
 };
 
 /// The outcome of one call.
 #[derive(Clone, Debug)]
 pub struct Attempt {
+    /// Ids are ordered by time. [`log::insert`] replaces the lowest bits.
     pub id: Uuid,
     pub webhook: WebhookId,
     pub event: EventId,
     pub seq: i64,
+    /// The kind and the entities of an event of the log.
+    pub about: Option<EventHead>,
     /// The number of the call for this event, from 1.
     pub attempt: i64,
     /// `delivered`, `deferred` or `exhausted`.
@@ -32,71 +39,41 @@ pub struct Attempt {
     pub http_status: Option<i64>,
     pub duration_ms: i64,
     pub error: Option<String>,
-    /// The first KiB of the answer.
+    /// The first 4 KiB of the answer, or 1 KiB if the call succeeded.
     pub answer: Option<String>,
     pub started_at: Timestamp,
+    /// True for an event that was sent again on request.
+    pub is_replay: bool,
+    pub exchange: Exchange,
+}
+
+/// The headers that were sent and received, and the times that the parts of the call took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Lines of `name: value`, without secrets.
+    pub sent: Vec<u8>,
+    pub received: Vec<u8>,
+    pub timings: Timings,
+}
+
+/// The times that the parts of a call took. A kept connection needs only the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    pub resolve: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub tls: Option<Duration>,
+    /// From sending the request to the head of the answer.
+    pub first_byte: Option<Duration>,
+}
+
+impl Timings {
+    fn all(&self) -> [Option<Duration>; 4] {
+        [self.resolve, self.connect, self.tls, self.first_byte]
+    }
 }
 
 /// All values of an attempt's status.
 pub const STATUSES: [&str; 3] = ["delivered", "deferred", "exhausted"];
-
-static ATTEMPT: Insert = Insert::new(
-    "attempt",
-    &[
-        "workspace",
-        "integration",
-        "id",
-        "webhook",
-        "event",
-        "seq",
-        "attempt",
-        "status",
-        "http_status",
-        "duration_ms",
-        "error",
-        "answer",
-        "started_at",
-    ],
-);
-
-pub fn insert_attempt(
-    tx: &mut Tx<'_>,
-    workspace: WorkspaceId,
-    integration: IntegrationId,
-    attempt: &Attempt,
-) {
-    let Attempt {
-        id,
-        webhook,
-        event,
-        seq,
-        attempt: number,
-        status,
-        http_status,
-        duration_ms,
-        error,
-        answer,
-        started_at,
-    } = attempt.clone();
-    let texts = [&error, &answer].map(|text| text.as_deref().unwrap_or_default());
-    usage::add(tx, workspace, &texts);
-    let values = params![
-        workspace,
-        integration,
-        id,
-        webhook,
-        event,
-        seq,
-        number,
-        status,
-        http_status,
-        duration_ms,
-        error,
-        answer,
-        started_at
-    ];
-    tx.insert(&ATTEMPT, values.to_vec());
-}
 
 /// Criteria of a list of attempts.
 #[derive(Clone, Debug, Default)]
@@ -116,108 +93,24 @@ pub fn list_attempts(
     filter: &AttemptFilter,
     limit: i64,
 ) -> Result<Vec<Attempt>> {
-    let AttemptFilter {
-        webhook,
-        event,
-        status,
-        before,
-    } = filter;
-    let mut values = params![workspace, integration, limit].to_vec();
-    let mut conditions = String::new();
-    // A condition is written only when it is asked for, so that the engine can use its indexes.
-    let mut only = |condition: &str, value: Value<'static>| {
-        values.push(value);
-        let _ = write!(conditions, " AND {condition} ${}", values.len());
+    let criteria = log::Filter {
+        integration: Some(integration),
+        webhook: filter.webhook,
+        event: filter.event,
+        status: filter.status.clone(),
+        before: filter.before,
+        ..log::Filter::default()
     };
-    if let Some(before) = before {
-        only("id <", (*before).into());
-    }
-    if let Some(event) = event {
-        only("event =", (*event).into());
-        // Ids are ordered by time, and no attempt for an event is older than the event.
-        only(
-            "id >=",
-            format!("{}-0000-0000-0000-000000000000", &event.to_string()[..13]).into(),
-        );
-    }
-    if let Some(webhook) = webhook {
-        only("webhook =", (*webhook).into());
-    }
-    if let Some(status) = status {
-        only("status =", status.clone().into());
-        if status != STATUSES[0] {
-            // Failed attempts have a partial index. The engine does not see from an equality that the index applies.
-            conditions.push_str(" AND status <> 'delivered'");
-        }
-    }
-    conn.query(
-        &format!(
-            "SELECT id, webhook, event, seq, attempt, status, http_status, duration_ms, error, answer, started_at FROM attempt
-             WHERE workspace = $1 AND integration = $2{conditions} ORDER BY id DESC LIMIT $3"
-        ),
-        &values,
-        |row| {
-            let status: String = row.get(5)?;
-            Ok(Attempt {
-                id: row.uuid(0)?,
-                webhook: WebhookId(row.uuid(1)?),
-                event: EventId(row.uuid(2)?),
-                seq: row.get(3)?,
-                attempt: row.get(4)?,
-                status: STATUSES.into_iter().find(|known| *known == status).unwrap_or(STATUSES[1]),
-                http_status: row.get(6)?,
-                duration_ms: row.get(7)?,
-                error: row.get(8)?,
-                answer: row.get(9)?,
-                started_at: row.time(10)?,
-            })
-        },
-    )
+    let found = log::list(conn, workspace, &criteria, limit, usize::MAX)?;
+    let mut found: Vec<Attempt> = found.items.into_iter().map(|one| one.attempt).collect();
+    found.extend(earlier::list(conn, workspace, integration, filter, limit)?);
+    // Nodes of both versions may have written at the same time.
+    found.sort_by_key(|attempt| std::cmp::Reverse(attempt.id));
+    found.truncate(usize::try_from(limit).unwrap_or(0));
+    Ok(found)
 }
 
-/// Lists the owners of attempts older than `before`, at most `limit`: instances, channels that send, and in each
-/// workspace the hooks marked by the integration ids `targets`.
-pub fn with_attempts_before(
-    conn: &mut Conn,
-    before: Timestamp,
-    limit: i64,
-    targets: &[IntegrationId],
-) -> Result<Vec<(WorkspaceId, IntegrationId)>> {
-    let of_targets = targets.iter().map(|target| {
-        format!(
-            "UNION ALL SELECT id, '{target}' FROM workspace w WHERE EXISTS (
-               SELECT 1 FROM attempt a WHERE a.workspace = w.id AND a.integration = '{target}' AND a.id < $1)"
-        )
-    });
-    let sql = format!(
-        "SELECT workspace, integration FROM instance i WHERE EXISTS (
-           SELECT 1 FROM attempt a WHERE a.workspace = i.workspace AND a.integration = i.integration AND a.id < $1)
-         UNION ALL SELECT workspace, id FROM channel c WHERE EXISTS (
-           SELECT 1 FROM attempt a WHERE a.workspace = c.workspace AND a.integration = c.id AND a.id < $1)
-         {} LIMIT $2",
-        of_targets.collect::<String>()
-    );
-    conn.query(&sql, params![first_id(before), limit], |row| {
-        Ok((WorkspaceId(row.uuid(0)?), IntegrationId(row.uuid(1)?)))
-    })
-}
-
-/// Deletes attempts of an instance older than `before`, at most `limit`. Returns their number.
-pub fn forget_attempts(
-    tx: &mut Tx<'_>,
-    workspace: WorkspaceId,
-    integration: IntegrationId,
-    before: Timestamp,
-    limit: i64,
-) -> Result<u64> {
-    usage::remove(
-        tx,
-        &usage::ATTEMPTS,
-        "workspace = $1 AND integration = $2 AND id IN (
-           SELECT id FROM attempt WHERE workspace = $1 AND integration = $2 AND id < $3 ORDER BY id LIMIT $4)",
-        params![workspace, integration, first_id(before), limit],
-    )
-}
+pub use earlier::{forget as forget_attempts, with_attempts_before};
 
 /// Returns the lowest id that can be generated at `at`. Ids are ordered by time.
 pub(crate) fn first_id(at: Timestamp) -> Uuid {
@@ -295,6 +188,14 @@ pub fn calls_made(conn: &mut Conn, key: Key, seq: i64) -> Result<i64> {
     let at = params![key.workspace, key.integration, key.id, seq];
     let found = conn.query_one(sql, at, |row| row.get::<Option<i64>>(0))?;
     Ok(found.flatten().unwrap_or(0))
+}
+
+/// Finds the time of the next attempt for a deferred event.
+pub fn next_attempt(conn: &mut Conn, key: Key, seq: i64) -> Result<Option<Timestamp>> {
+    let sql = "SELECT min(due_at) FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4 AND in_flight = 0";
+    let at = params![key.workspace, key.integration, key.id, seq];
+    let found = conn.query_one(sql, at, |row| row.get::<Option<i64>>(0))?;
+    Ok(found.flatten().map(Timestamp::from_micros))
 }
 
 /// Makes all waiting events of a webhook due.

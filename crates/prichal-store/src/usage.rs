@@ -147,6 +147,7 @@ pub(crate) const ATTEMPTS: Table = Table::new(
     "attempt",
     "coalesce(octet_length(error), 0) + coalesce(octet_length(answer), 0)",
 );
+pub(crate) const DELIVERIES: Table = Table::new("delivery", "bytes");
 pub(crate) const REPLAYS: Table = Table::new("replay", "0");
 pub(crate) const INTEGRATIONS: Table = Table::new(
     "integration",
@@ -177,6 +178,11 @@ const ROW_BYTES: i64 = 100;
 pub(crate) fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, texts: &[&str]) {
     let bytes = ROW_BYTES + texts.iter().map(|text| length(text)).sum::<i64>();
     tx.use_bytes(workspace, Kind::Records, bytes);
+}
+
+/// Counts a new row with this number of bytes.
+pub(crate) fn add_sized(tx: &mut Tx<'_>, workspace: WorkspaceId, bytes: i64) {
+    tx.use_bytes(workspace, Kind::Records, ROW_BYTES + bytes);
 }
 
 /// Counts `rows` new rows without texts, such as links. A negative number stands for removed rows.

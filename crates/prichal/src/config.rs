@@ -108,6 +108,14 @@ pub struct Config {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration)]
     pub delivery_timeout: Duration,
 
+    /// The time for which the delivery log keeps a call
+    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = value::duration)]
+    pub delivery_log_ttl: Duration,
+
+    /// The maximum bytes of the delivery log of a workspace, whose oldest calls go first; 0 is no limit
+    #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = value::quota)]
+    pub delivery_log_bytes: i64,
+
     /// The lifetime of an access key
     ///
     /// The vendor's is twenty minutes.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, bulk, channel, delivery,
+    Conn, Tx, bulk, channel,
+    delivery::{self, log},
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
@@ -47,7 +48,7 @@ const MAX_CONCURRENT_REMOVALS: usize = 16;
 
 /// The time for which the temporary id of a bound file leads to its permanent one (`prichal_store::file::bind`).
 const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
-/// The lifetime of delivery attempts, finished runs of scripts, elements of bulk calls, expired links, and the rows of
+/// The lifetime of finished runs of scripts, elements of bulk calls, expired links, and the rows of
 /// deleted channels, types and scripts.
 const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// The maximum duration of an upload. An unfinished older one is abandoned.
@@ -158,7 +159,8 @@ pub async fn sweep(app: &App) -> Result<()> {
     let links = step(app, Step::Links, links).await;
     let evidence = forget(app, ANY, move |tx| evidence::forget(tx, now, most));
     let evidence = step(app, Step::Evidence, evidence).await;
-    let attempts = step(app, Step::Attempts, forget_attempts(app, before)).await;
+    let logged = forget_attempts(app, now - app.config.delivery_log_ttl);
+    let attempts = step(app, Step::Attempts, logged).await;
     let runs = step(app, Step::Runs, forget_runs(app, before)).await;
     let answers = forget(app, ANY, move |tx| {
         idempotency::forget_answers(tx, now - KEY_LIFETIME, most)
@@ -215,8 +217,48 @@ async fn forget(
     Ok(())
 }
 
-/// Removes attempts made before `before`, one instance after the other.
+/// Removes attempts made before `before`, and the oldest ones of workspaces whose log is too large.
 async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
+    let step = i64::from(MAX_PER_STEP);
+    let last = log::last_before(before);
+    loop {
+        let old = move |conn: &mut Conn| log::with_rows_before(conn, before, step);
+        let workspaces = app.db.read(old).await?;
+        if workspaces.is_empty() {
+            break;
+        }
+        for workspace in workspaces {
+            forget_logged(app, workspace, last).await?;
+        }
+    }
+    let most = app.config.delivery_log_bytes;
+    while most > 0 {
+        let large = move |conn: &mut Conn| log::larger_than(conn, most, step);
+        let workspaces = app.db.read(large).await?;
+        if workspaces.is_empty() {
+            break;
+        }
+        for workspace in workspaces {
+            let start = move |conn: &mut Conn| log::start_of_newest(conn, workspace, most);
+            if let Some(last) = app.db.read(start).await? {
+                forget_logged(app, workspace, last).await?;
+            }
+        }
+    }
+    forget_earlier_attempts(app, before).await
+}
+
+/// Removes a workspace's part of the delivery log up to `last`.
+async fn forget_logged(app: &App, workspace: WorkspaceId, last: Uuid) -> Result<()> {
+    let step = i64::from(MAX_PER_STEP);
+    forget(app, workspace, move |tx| {
+        log::forget(tx, workspace, last, step)
+    })
+    .await
+}
+
+/// Removes attempts of earlier versions made before `before`, one instance after the other.
+async fn forget_earlier_attempts(app: &App, before: Timestamp) -> Result<()> {
     let step = i64::from(MAX_PER_STEP);
     loop {
         let instances = app

@@ -95,10 +95,14 @@ pub fn model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
         http_status: attempt.http_status,
         duration_ms: attempt.duration_ms,
         error: attempt.error.as_deref(),
-        answer: attempt.answer.as_deref(),
+        answer: attempt.answer.as_deref().map(first_kib),
         started_at: attempt.started_at,
     };
     json!(model)
+}
+
+fn first_kib(answer: &str) -> &str {
+    &answer[..answer.floor_char_boundary(1024)]
 }
 
 /// The model of an attempt for dialects that leave out absent members.

@@ -1,7 +1,7 @@
 //! The writes of a runner: cursor, attempts and deferred events, for many calls in one transaction.
 
 use prichal_core::{
-    event::{Author, Entity, Origin},
+    event::{Author, Entity, EventHead, Origin},
     health::Streak,
     id::{EventId, WebhookId},
     retry::Verdict,
@@ -88,9 +88,7 @@ pub(super) fn write(
     if !webhook::move_cursor(tx, lease, batch.cursor)? {
         return Ok(false);
     }
-    for attempt in &batch.attempts {
-        delivery::insert_attempt(tx, key.workspace, key.integration, attempt);
-    }
+    delivery::log::insert(tx, key.workspace, key.integration, &batch.attempts);
     for queued in &batch.queue {
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,
@@ -118,27 +116,39 @@ pub(super) fn origin(lease: &Lease, at: Timestamp) -> Origin {
     }
 }
 
-/// The row of the attempt log for a call: attempt number `number` at event `event`.
+/// The subject of a call.
+pub struct Subject {
+    pub event: EventId,
+    pub seq: i64,
+    /// The kind and the entities of an event of the log.
+    pub about: Option<EventHead>,
+    pub is_replay: bool,
+}
+
+/// The entry of the delivery log for a call: attempt number `number`.
 pub fn attempt(
     id: Uuid,
     webhook: WebhookId,
-    event: (EventId, i64),
+    subject: &Subject,
     number: u32,
-    outcome: &Outcome,
+    outcome: Outcome,
     verdict: Verdict,
 ) -> Attempt {
     Attempt {
         id,
         webhook,
-        event: event.0,
-        seq: event.1,
+        event: subject.event,
+        seq: subject.seq,
+        about: subject.about,
+        is_replay: subject.is_replay,
         attempt: i64::from(number),
         status: status(verdict),
         http_status: outcome.http_status.map(i64::from),
         duration_ms: i64::try_from(outcome.duration.as_millis()).unwrap_or(i64::MAX),
-        error: outcome.error.clone(),
-        answer: outcome.answer.clone(),
+        error: outcome.error,
+        answer: outcome.answer,
         started_at: outcome.started_at,
+        exchange: outcome.exchange,
     }
 }
 

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Hook, RETRY_DELAY,
-    commit::{self, Batch, Queued},
+    commit::{self, Batch, Queued, Subject},
     cursor::CursorWindow,
     log::Next,
     target::{self, Attempt, AttemptResult, HealthChange, HealthState, Recipient, Target},
@@ -526,7 +526,7 @@ impl Runner {
         }
         self.is_side_queue_due |= job.is_side;
         match ended {
-            AttemptResult::Called(outcome) => self.record_attempt(&job, &outcome),
+            AttemptResult::Called(outcome) => self.record_attempt(&job, outcome),
             AttemptResult::Postponed(until) => {
                 // No call was made.
                 let attempt = job.attempt - 1;
@@ -537,16 +537,22 @@ impl Runner {
         }
     }
 
-    fn record_attempt(&mut self, job: &Job, outcome: &Outcome) {
+    fn record_attempt(&mut self, job: &Job, outcome: Outcome) {
         let now = self.app.clock.now();
         let config = &self.app.config;
         let schedule = self.target.schedule(config);
         let verdict = schedule.judge(job.attempt, outcome.reply, now);
-        let event = (job.event.id, job.event.seq);
+        let subject = Subject {
+            event: job.event.id,
+            seq: job.event.seq,
+            about: Some(job.event.head),
+            is_replay: job.lane == Lane::Replay,
+        };
+        metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
         let attempt = commit::attempt(
             generate(now),
             self.hook.key().id,
-            event,
+            &subject,
             job.attempt,
             outcome,
             verdict,
@@ -554,7 +560,6 @@ impl Runner {
         self.batch.attempts.push(attempt);
         metrics::counter!("prichal_delivery_attempts_total", "status" => commit::status(verdict))
             .increment(1);
-        metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
         self.target
             .count(&mut self.health_state, &mut self.batch, verdict, now);
         self.record_verdict(job, verdict);

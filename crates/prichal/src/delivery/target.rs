@@ -60,6 +60,33 @@ pub(super) fn of(key: Key) -> &'static dyn Target {
     &webhook::Webhooks
 }
 
+/// The request of an attempt that was made.
+#[derive(Default)]
+pub struct SentText {
+    pub body: Option<String>,
+    /// The text that the signature covers. `None` if the attempt was not signed.
+    pub signed: Option<String>,
+}
+
+/// The texts of an attempt to deliver an event to a hook. `header` finds the value of a header that was sent.
+pub fn sent(
+    key: Key,
+    event: &LoggedEvent,
+    number: u32,
+    header: impl Fn(&str) -> Option<String>,
+) -> SentText {
+    let target = of(key);
+    let body = target.body(event, number);
+    let (signature, before) = target.signature();
+    let signed = header(signature).and(body.as_ref()).and_then(|body| {
+        let parts = before.iter().map(|name| header(name));
+        let mut parts = parts.collect::<Option<Vec<String>>>()?;
+        parts.push(body.clone());
+        Some(parts.join("."))
+    });
+    SentText { body, signed }
+}
+
 /// The integration ids that mark hooks of targets, and the attempts at them.
 pub fn integrations() -> Vec<IntegrationId> {
     TARGETS.iter().map(|(id, _)| *id).collect()
@@ -99,6 +126,14 @@ pub(super) trait Target: Sync {
     ) -> Result<Vec<LoggedEvent>> {
         Ok(event::list(conn, workspace, cursor, limit)?)
     }
+
+    /// The body of an attempt to deliver an event. `None` if it cannot be made any more.
+    fn body(&self, event: &LoggedEvent, _number: u32) -> Option<String> {
+        Some(event.body.clone())
+    }
+
+    /// The header with the signature, and those whose values precede the body in the signed text.
+    fn signature(&self) -> (&'static str, &'static [&'static str]);
 
     /// Writes a change of health, in the transaction that writes the batch.
     fn write_health(

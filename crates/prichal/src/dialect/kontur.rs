@@ -6,6 +6,7 @@ mod callbacks;
 mod caller;
 mod communications;
 mod deliveries;
+mod delivery_log;
 mod entities;
 mod error_response;
 mod feed;

@@ -28,12 +28,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Method, Request, header};
+use prichal_store::delivery::Timings;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
@@ -236,13 +237,32 @@ impl Connector {
         request: Outgoing,
         timeout: impl Future<Output = ()>,
     ) -> Result<Answer, CallError> {
+        let mut timings = Timings::default();
+        self.call_timed(connections, target, request, timeout, &mut timings)
+            .await
+    }
+
+    /// Makes a call and notes how long its parts took, also those of a call that fails.
+    pub async fn call_timed(
+        &self,
+        connections: &Connections,
+        target: &Target,
+        request: Outgoing,
+        timeout: impl Future<Output = ()>,
+        timings: &mut Timings,
+    ) -> Result<Answer, CallError> {
         // A flooding peer would use up the task's budget every time, and a timer without budget never fires.
         let mut timeout = pin!(unconstrained(timeout));
         let keep = request.keep;
         let mut request = request.into_http(target);
-        if let Some(mut live) = connections.take(&target.origin, Instant::now()) {
+        let began = Instant::now();
+        if let Some(mut live) = connections.take(&target.origin, began) {
             let again = request.clone();
-            match live.exchange(request, keep, timeout.as_mut()).await {
+            let first_byte = (began, &mut timings.first_byte);
+            match live
+                .exchange(request, keep, timeout.as_mut(), first_byte)
+                .await
+            {
                 // Most likely the peer closed an idle connection just as it was taken. HTTP cannot tell if the peer
                 // has processed the request nevertheless. A repetition is harmless here: delivery is at least once,
                 // and receivers know an event by its id. Without it a healthy receiver would see its event only after
@@ -255,8 +275,12 @@ impl Connector {
             }
         }
         // Rare and large, so it is kept out of the future of the common case.
-        let mut live = Box::pin(self.open(connections, &target.origin, timeout.as_mut())).await?;
-        let outcome = live.exchange(request, keep, timeout.as_mut()).await;
+        let opening = self.open(connections, &target.origin, timeout.as_mut(), timings);
+        let mut live = Box::pin(opening).await?;
+        let first_byte = (Instant::now(), &mut timings.first_byte);
+        let outcome = live
+            .exchange(request, keep, timeout.as_mut(), first_byte)
+            .await;
         connections.put(live, &target.origin, Instant::now());
         outcome
     }
@@ -266,15 +290,19 @@ impl Connector {
         connections: &Connections,
         origin: &Origin,
         mut timeout: Pin<&mut impl Future<Output = ()>>,
+        timings: &mut Timings,
     ) -> Result<Box<Live>, CallError> {
         let addresses = self.addresses(connections, origin);
-        let addresses = within(timeout.as_mut(), Phase::Resolve, addresses).await?;
-        let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses)).await?;
+        let addresses = within(timeout.as_mut(), Phase::Resolve, addresses);
+        let addresses = timed(&mut timings.resolve, addresses).await?;
+        let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses));
+        let tcp = timed(&mut timings.connect, tcp).await?;
         let Some(name) = &origin.tls else {
             return Live::new(&self.http, Stream::Plain(tcp), false).await;
         };
         let handshake = self.handshake(name.clone(), tcp);
-        let (tls, asked) = within(timeout, Phase::Tls, handshake).await?;
+        let shaken = within(timeout, Phase::Tls, handshake);
+        let (tls, asked) = timed(&mut timings.tls, shaken).await?;
         Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
     }
 
@@ -335,6 +363,14 @@ impl Outgoing {
             .insert(header::HOST, target.authority.clone());
         request
     }
+}
+
+/// Notes how long `work` takes.
+async fn timed<T>(duration: &mut Option<Duration>, work: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let done = work.await;
+    *duration = Some(began.elapsed());
+    done
 }
 
 /// Runs `work` unless `timeout` ends first. Completed work counts, even if it is late.

@@ -4,7 +4,7 @@ use prichal_core::{
     id::{EventId, FileId, IntegrationId, WebhookId, generate},
 };
 use prichal_store::{
-    delivery::{Attempt, AttemptFilter},
+    delivery::{Attempt, AttemptFilter, Exchange},
     idempotency::FirstAnswer,
     integration::{Integration, Revocation},
 };
@@ -184,7 +184,7 @@ async fn expired_records_are_removed() {
     let id = IntegrationId::generate(start);
     install(&app, id, start).await;
     write(&app, move |tx| {
-        delivery::insert_attempt(tx, HERE, id, &attempt(start));
+        log::insert(tx, HERE, id, &[attempt(start)]);
         let gone = Revocation {
             workspace: HERE,
             integration: id,
@@ -250,10 +250,10 @@ async fn attempts_go_of_all_instances_that_have_old_ones() {
         write(&app, move |tx| {
             for n in 0..=u128::from(MAX_PER_STEP) {
                 let mut attempt = attempt(start);
-                attempt.id = Uuid::from_u128(attempt.id.as_u128() + n);
-                delivery::insert_attempt(tx, HERE, id, &attempt);
+                attempt.id = Uuid::from_u128(attempt.id.as_u128() + (n << 8));
+                log::insert(tx, HERE, id, &[attempt]);
             }
-            delivery::insert_attempt(tx, HERE, id, &attempt(start + DAY));
+            log::insert(tx, HERE, id, &[attempt(start + DAY)]);
             Ok(())
         })
         .await;
@@ -299,6 +299,9 @@ fn attempt(at: Timestamp) -> Attempt {
         webhook: WebhookId::generate(at),
         event: EventId::generate(at),
         seq: 1,
+        about: None,
+        is_replay: false,
+        exchange: Exchange::default(),
         attempt: 1,
         status: "delivered",
         http_status: Some(200),

@@ -116,6 +116,15 @@ impl super::Target for DocumentHooks {
         Ok(document::events_after(conn, workspace, cursor, limit)?)
     }
 
+    fn body(&self, event: &LoggedEvent, number: u32) -> Option<String> {
+        let change = StatusChange::read(&event.body)?;
+        Some(json!(change.body(event.workspace, event.seq, Some(number))).to_string())
+    }
+
+    fn signature(&self) -> (&'static str, &'static [&'static str]) {
+        (idocs::header::SIGNATURE, &[idocs::header::TIMESTAMP])
+    }
+
     fn write_health(
         &self,
         _: &Vault,

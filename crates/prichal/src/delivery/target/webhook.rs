@@ -109,6 +109,10 @@ impl super::Target for Webhooks {
         }
     }
 
+    fn signature(&self) -> (&'static str, &'static [&'static str]) {
+        (SIGNATURE_FIELD.name, &[ID_FIELD.name, TIMESTAMP_FIELD.name])
+    }
+
     fn write_health(
         &self,
         vault: &Vault,
@@ -273,19 +277,22 @@ fn headers(
     let id = payload.id.to_string();
     let timestamp = now.secs();
     let mut headers = HeaderMap::with_capacity(10);
-    let mut put = |name: HeaderName, value: String| {
-        // Every value is ASCII that the server made, so none is left out.
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    };
+    // Every value is ASCII that the server made, so none is left out.
     if receiver.gets_key {
         let access = AccessKey {
             expires: now.secs().saturating_add(ttl),
             ..receiver.access.clone()
         };
-        put(ACCESS_KEY, app.vault.issue(&access));
+        if let Ok(mut key) = HeaderValue::try_from(app.vault.issue(&access)) {
+            key.set_sensitive(true);
+            headers.insert(ACCESS_KEY, key);
+        }
     }
+    let mut put = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
     put(ECHO, echo.to_owned());
     if !receiver.keys.is_empty() {
         put(

@@ -27,7 +27,7 @@ use super::{caller::Member, instances::InPath};
 use crate::{
     delivery::{
         attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
-        commit,
+        commit::{self, Subject},
         target::webhook::{Payload, Receiver, call},
     },
     dialect::openapi::schema::{body, described, example, parameters, takes},
@@ -266,7 +266,13 @@ pub(super) async fn test_webhook(
     let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
     // A schedule without retries: a failure is final.
     let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
-    let attempt = commit::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
+    let subject = Subject {
+        event,
+        seq: 0,
+        about: None,
+        is_replay: false,
+    };
+    let attempt = commit::attempt(generate(member.now), hook, &subject, 1, outcome, verdict);
     Ok(json_text(
         StatusCode::OK,
         attempt::lean_model(key.workspace, &attempt).to_string(),

@@ -3,8 +3,8 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, callbacks, communications, deliveries, entities, feed, files, instances,
-    integrations, links, live_tickets, settings, system_calls, ui_settings,
+    authorization, callbacks, communications, deliveries, delivery_log, entities, feed, files,
+    instances, integrations, links, live_tickets, settings, system_calls, ui_settings,
 };
 use crate::app::App;
 
@@ -27,6 +27,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(instances::pause_instance))
         .routes(routes!(instances::resume_instance))
         .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(delivery_log::list_all_deliveries))
+        .routes(routes!(delivery_log::get_delivery))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
         .routes(routes!(

@@ -1,6 +1,6 @@
 //! One run of a script or a message, and the record of its outcome.
 
-use std::{pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, slice::from_ref, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
@@ -13,7 +13,7 @@ use prichal_core::{
 use prichal_script::{Failure, Outcome, Presets};
 use prichal_store::{
     Tx,
-    delivery::{self, Attempt},
+    delivery::{self, Attempt, Exchange},
     run::{self, Kind, Lane, Run, State, Status},
     socket,
 };
@@ -428,7 +428,7 @@ async fn write(
         let changed = effects.write(&at, tx, &origin, run.channel)?;
         if let Some(attempt) = &attempt {
             let channel = IntegrationId(run.lane.id.0);
-            delivery::insert_attempt(tx, run.lane.workspace, channel, attempt);
+            delivery::log::insert(tx, run.lane.workspace, channel, from_ref(attempt));
         }
         Ok(Some(changed))
     };
@@ -450,6 +450,9 @@ fn message_attempt(
         webhook: WebhookId(run.lane.id.0),
         event: EventId(run.id.0),
         seq: 0,
+        about: None,
+        is_replay: false,
+        exchange: Exchange::default(),
         attempt: state.attempts,
         status: match state.status {
             Status::Finished => "delivered",

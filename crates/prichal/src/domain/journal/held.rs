@@ -1,12 +1,13 @@
 //! The tenant's view of work in quarantine: it has failed, with the reason, and does not wait.
 
 use prichal_core::{
+    event::EventHead,
     id::{EventId, IntegrationId, RunId, WebhookId, generate},
     time::Timestamp,
 };
 use prichal_store::{
     Tx, bulk,
-    delivery::{self, Attempt},
+    delivery::{self, Attempt, Exchange},
     event,
     quarantine::{HELD, Item, Kind},
     run, signature,
@@ -73,8 +74,9 @@ fn show_run(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
     if let Some(run) = run.filter(|run| run.kind == run::Kind::Send) {
         let channel = run.lane.id.0;
         let of = (EventId(run.id.0), 0);
-        let attempt = attempt(WebhookId(channel), of, run.state.attempts + 1, now);
-        delivery::insert_attempt(tx, item.workspace, IntegrationId(channel), &attempt);
+        let attempt = attempt(WebhookId(channel), of, None, run.state.attempts + 1, now);
+        let channel = IntegrationId(channel);
+        delivery::log::insert(tx, item.workspace, channel, &[attempt]);
     }
     Ok(())
 }
@@ -90,14 +92,16 @@ fn show_delivery(tx: &mut Tx<'_>, item: &Item, now: Timestamp) -> Result<()> {
         return Ok(());
     };
     let number = delivery::calls_made(conn, key, item.seq)? + 1;
-    let attempt = attempt(key.id, (event.id, item.seq), number, now);
-    delivery::insert_attempt(tx, key.workspace, key.integration, &attempt);
+    let of = (event.id, item.seq);
+    let attempt = attempt(key.id, of, Some(event.head), number, now);
+    delivery::log::insert(tx, key.workspace, key.integration, &[attempt]);
     Ok(())
 }
 
 fn attempt(
     webhook: WebhookId,
     (event, seq): (EventId, i64),
+    about: Option<EventHead>,
     number: i64,
     now: Timestamp,
 ) -> Attempt {
@@ -106,6 +110,9 @@ fn attempt(
         webhook,
         event,
         seq,
+        about,
+        is_replay: false,
+        exchange: Exchange::default(),
         attempt: number,
         status: "exhausted",
         http_status: None,

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
@@ -76,16 +77,20 @@ impl Live {
         !self.spoilt && self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// Sends `request` and reads the answer with at most `keep` bytes of its body.
+    /// Sends `request` and reads the answer with at most `keep` bytes of its body. Notes the time from `began` until the
+    /// head of the answer.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
         keep: usize,
         mut timeout: Pin<&mut impl Future<Output = ()>>,
+        (began, first_byte): (Instant, &mut Option<Duration>),
     ) -> Result<Answer, CallError> {
         self.spoilt = true;
         self.sent().begin();
-        let head = match within(timeout.as_mut(), Phase::Answer, self.head(request)).await {
+        let head = within(timeout.as_mut(), Phase::Answer, self.head(request)).await;
+        *first_byte = Some(began.elapsed());
+        let head = match head {
             Ok(head) => head,
             Err(error) => return self.look_again(error, keep),
         };

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 use prichal_core::{
     retry::{Failure, Reply},
     schema::{Field, Type},
     time::Timestamp,
 };
+use prichal_store::delivery::Exchange;
 
 use crate::platform::{
     Platform,
-    outgoing::{
-        Answer, CallError, LOGGED_BYTES, Outgoing, connections::Connections, target::Target,
-    },
+    outgoing::{Answer, CallError, Outgoing, connections::Connections, target::Target},
 };
+
+/// The bytes of an answer's body that the delivery log keeps.
+const MAX_ANSWER_BYTES: usize = 4096;
+/// The bytes of the headers that the delivery log keeps, for each direction.
+const MAX_HEADER_BYTES: usize = 4096;
 
 pub const WEBHOOK_ID: HeaderName = HeaderName::from_static(ID_FIELD.name);
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static(TIMESTAMP_FIELD.name);
@@ -43,8 +47,10 @@ pub struct Outcome {
     pub http_status: Option<u16>,
     /// The reason of a failure, for people.
     pub error: Option<String>,
-    /// The first KiB of the answer.
+    /// The first [`MAX_ANSWER_BYTES`] of the answer.
     pub answer: Option<String>,
+    /// The headers, and the times of the call's parts.
+    pub exchange: Exchange,
 }
 
 /// The outcome of a call with an invalid URL.
@@ -56,6 +62,7 @@ pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
         http_status: None,
         error: Some(error),
         answer: None,
+        exchange: Exchange::default(),
     }
 }
 
@@ -69,14 +76,21 @@ pub async fn post(
     read: impl FnOnce(&Answer) -> Reply,
 ) -> Outcome {
     let started_at = app.clock.now();
+    let mut exchange = Exchange {
+        sent: header_lines(&headers),
+        ..Exchange::default()
+    };
     let request = Outgoing {
         method: Method::POST,
         headers,
         body,
-        keep: LOGGED_BYTES,
+        keep: MAX_ANSWER_BYTES,
     };
     let deadline = app.clock.sleep(app.config.delivery_timeout);
-    let called = app.outgoing.call(connections, target, request, deadline);
+    let timings = &mut exchange.timings;
+    let called = app
+        .outgoing
+        .call_timed(connections, target, request, deadline, timings);
     let called = called.await;
     let duration = app.clock.now().since(started_at);
     match called {
@@ -87,9 +101,11 @@ pub async fn post(
             http_status: None,
             error: Some(error.to_string()),
             answer: None,
+            exchange,
         },
         Ok(answer) => {
             let reply = read(&answer);
+            exchange.received = header_lines(&answer.headers);
             Outcome {
                 reply,
                 started_at,
@@ -97,9 +113,27 @@ pub async fn post(
                 http_status: Some(answer.status),
                 error: reply.error().map(|fault| answer.explained(fault, target)),
                 answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
+                exchange,
             }
         }
     }
+}
+
+/// The headers as lines of `name: value`, without the values that are secret.
+fn header_lines(headers: &HeaderMap) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(512);
+    for (name, value) in headers {
+        let is_secret = value.is_sensitive() || name == header::SET_COOKIE;
+        let value: &[u8] = if is_secret { b"***" } else { value.as_bytes() };
+        if lines.len() + name.as_str().len() + value.len() > MAX_HEADER_BYTES {
+            break;
+        }
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value);
+        lines.push(b'\n');
+    }
+    lines
 }
 
 /// The kind of failure that a call's error is for a delivery.

@@ -620,9 +620,9 @@ async fn idle_connections_are_closed_after_a_while() {
     let call = connector.call(&connections, &target, post(), pending());
     let (outcome, mut stream) = tokio::join!(call, answer(&receiver, OK));
     outcome.expect("an answer");
-    connections.sweep(Instant::now() + std::time::Duration::from_secs(20));
+    connections.sweep(Instant::now() + Duration::from_secs(20));
     assert_eq!(connections.idle(), 1);
-    connections.sweep(Instant::now() + std::time::Duration::from_secs(30));
+    connections.sweep(Instant::now() + Duration::from_secs(30));
     assert_eq!(connections.idle(), 0);
     assert_eq!(stream.read(&mut [0]).await.expect("closed"), 0);
 }

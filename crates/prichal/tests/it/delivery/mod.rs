@@ -3,6 +3,7 @@
 mod attempts;
 mod failures;
 mod lifecycle;
+mod log;
 mod receiver_answers;
 mod schedules;
 mod webhooks;

@@ -1,0 +1,493 @@
+//! The delivery log: the outcome of each call, of all sources, newest first.
+//!
+//! A failed call has a row of its own. The successes of a batch share a row, so the log writes fewer rows than there
+//! are deliveries. A call's id is that of its row and the position there, so ids are ordered like rows.
+
+use std::fmt::Write as _;
+
+use prichal_core::{
+    event::{EntityKind, EventType},
+    id::{EventId, IntegrationId, WebhookId, WorkspaceId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use super::{
+    Attempt, STATUSES, first_id,
+    pack::{self, Head},
+};
+use crate::{
+    Conn, Error, Result, Tx,
+    document_hook::INTEGRATION,
+    insert::Insert,
+    usage,
+    value::{Value, params},
+};
+
+/// The maximum number of calls of a row.
+const MAX_PACKED: usize = 256;
+/// The bits of an id that tell the position in its row.
+const POSITION: u128 = 0xff;
+
+static DELIVERY: Insert = Insert::new(
+    "delivery",
+    &[
+        "workspace",
+        "integration",
+        "id",
+        "webhook",
+        "failed",
+        "first_seq",
+        "last_seq",
+        "types",
+        "entities",
+        "statuses",
+        "bytes",
+        "heads",
+        "details",
+    ],
+);
+
+/// Logs calls of one webhook.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+    attempts: &[Attempt],
+) {
+    let is_success = |attempt: &Attempt| attempt.status == STATUSES[0];
+    for failure in attempts.iter().filter(|attempt| !is_success(attempt)) {
+        insert_row(tx, workspace, integration, &[failure]);
+    }
+    let successes: Vec<&Attempt> = attempts.iter().filter(|one| is_success(one)).collect();
+    for some in successes.chunks(MAX_PACKED) {
+        insert_row(tx, workspace, integration, some);
+    }
+}
+
+fn insert_row(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    integration: IntegrationId,
+    attempts: &[&Attempt],
+) {
+    let Some(last) = attempts.last() else {
+        return;
+    };
+    let packed = pack::pack(attempts.iter().copied());
+    let bytes = packed.heads.len() + packed.details.len();
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    usage::add_sized(tx, workspace, bytes);
+    let failed = STATUSES.iter().position(|status| *status == last.status);
+    let values = vec![
+        workspace.into(),
+        integration.into(),
+        row_of(last.id).into(),
+        last.webhook.into(),
+        i64::try_from(failed.unwrap_or(1)).unwrap_or(1).into(),
+        packed.seqs.0.into(),
+        packed.seqs.1.into(),
+        packed.types.into(),
+        packed.entities.into(),
+        packed.statuses.into(),
+        bytes.into(),
+        Value::Blob(packed.heads.into()),
+        Value::Blob(packed.details.into()),
+    ];
+    tx.insert(&DELIVERY, values);
+}
+
+/// The id of the row of a call.
+fn row_of(id: Uuid) -> Uuid {
+    Uuid::from_u128(id.as_u128() & !POSITION)
+}
+
+fn id_at(row: Uuid, position: usize) -> Uuid {
+    Uuid::from_u128(row.as_u128() | position as u128)
+}
+
+/// The kinds of sources of deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A webhook of an integration.
+    Webhook,
+    /// The document hook of a company.
+    DocumentHook,
+    /// A channel that sends messages.
+    Channel,
+}
+
+impl Source {
+    pub const ALL: [Self; 3] = [Self::Webhook, Self::DocumentHook, Self::Channel];
+    pub const NAMES: [&'static str; 3] = ["webhook", "documentHook", "channel"];
+
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    pub fn of(integration: IntegrationId, webhook: WebhookId) -> Self {
+        if integration == INTEGRATION {
+            Self::DocumentHook
+        } else if integration.0 == webhook.0 {
+            Self::Channel
+        } else {
+            Self::Webhook
+        }
+    }
+}
+
+/// The HTTP statuses to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpStatus {
+    /// Calls without an answer.
+    Absent,
+    /// The first and the last one.
+    Between(i64, i64),
+}
+
+/// Criteria of a list of calls.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub source: Option<Source>,
+    pub integration: Option<IntegrationId>,
+    pub webhook: Option<WebhookId>,
+    pub event: Option<EventId>,
+    /// One of [`STATUSES`].
+    pub status: Option<String>,
+    /// Any of these types.
+    pub types: Option<Vec<EventType>>,
+    pub entity_kind: Option<EntityKind>,
+    pub entity: Option<Uuid>,
+    pub http_status: Option<HttpStatus>,
+    /// Calls that were logged at or after this time.
+    pub from: Option<Timestamp>,
+    /// Calls that were logged before this time.
+    pub to: Option<Timestamp>,
+    /// Only calls older than this one.
+    pub before: Option<Uuid>,
+}
+
+/// A call in the log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub integration: IntegrationId,
+    pub attempt: Attempt,
+}
+
+/// A page of the log.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub items: Vec<Logged>,
+    /// The value of [`Filter::before`] for the next page. `None` at the end of the log.
+    pub next: Option<Uuid>,
+}
+
+/// A row without its calls.
+struct Row {
+    integration: IntegrationId,
+    id: Uuid,
+    webhook: WebhookId,
+    failed: usize,
+    types: i64,
+    entities: i64,
+    statuses: i64,
+}
+
+/// The number of rows that are read at once to look for matches.
+const WINDOW_ROWS: i64 = 512;
+/// The number of matching rows whose calls are read at once.
+const FETCHED_ROWS: usize = 16;
+
+/// Lists at most `limit` calls, newest first, and looks at about `max_rows` rows. The page may have fewer calls, or
+/// none, although there is a next one.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    limit: i64,
+    max_rows: usize,
+) -> Result<Page> {
+    let most = usize::try_from(limit).unwrap_or(0);
+    let (mut items, mut before, mut seen) = (Vec::new(), filter.before, 0);
+    // A row has at least one call, so the first page needs no more rows than calls.
+    let mut window = limit.min(WINDOW_ROWS);
+    while items.len() < most {
+        let rows = list_rows(conn, workspace, filter, before, window)?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
+        seen += rows.len();
+        let next = rows.last().map(|row| row.id);
+        let wanted: Vec<Row> = rows
+            .into_iter()
+            .filter(|row| filter.may_match(row))
+            .collect();
+        for some in wanted.chunks(FETCHED_ROWS) {
+            fetch(conn, workspace, filter, some, most, &mut items)?;
+            if items.len() >= most {
+                break;
+            }
+        }
+        if items.len() >= most {
+            break;
+        }
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+        before = next;
+        if seen >= max_rows {
+            return Ok(Page { items, next });
+        }
+        window = WINDOW_ROWS;
+    }
+    let next = items.last().map(|one: &Logged| one.attempt.id);
+    Ok(Page { items, next })
+}
+
+impl Filter {
+    /// False if no call of the row matches.
+    fn may_match(&self, row: &Row) -> bool {
+        let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
+        wants(self.webhook.map(|webhook| webhook == row.webhook))
+            && wants(
+                self.source
+                    .map(|of| of == Source::of(row.integration, row.webhook)),
+            )
+            && wants(
+                self.status
+                    .as_ref()
+                    .map(|status| status == STATUSES[row.failed]),
+            )
+            && wants(self.types.as_ref().map(|types| {
+                types
+                    .iter()
+                    .any(|kind| row.types & pack::type_bit(*kind) != 0)
+            }))
+            && wants(
+                self.entity_kind
+                    .map(|kind| row.types & pack::kind_bit(kind) != 0),
+            )
+            && wants(
+                self.entity
+                    .map(|entity| row.entities & pack::entity_bit(entity) != 0),
+            )
+            && wants(match self.http_status {
+                Some(HttpStatus::Absent) => Some(row.statuses & pack::status_bit(None) != 0),
+                Some(HttpStatus::Between(one, same)) if one == same => {
+                    Some(row.statuses & pack::status_bit(Some(one)) != 0)
+                }
+                _ => None,
+            })
+    }
+
+    fn matches(&self, id: Uuid, head: &Head) -> bool {
+        let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
+        let kind = head.about.map(|about| about.kind);
+        let about = head.about.as_ref();
+        let mut entities = about.into_iter().flat_map(|about| about.entities.iter());
+        let is_entity = (self.entity_kind.is_none() && self.entity.is_none())
+            || entities.any(|(kind, id)| {
+                wants(self.entity_kind.map(|wanted| wanted == *kind))
+                    && wants(self.entity.map(|wanted| wanted == *id))
+            });
+        is_entity
+            && wants(self.before.map(|before| id < before))
+            && wants(self.event.map(|event| event == head.event))
+            && wants(
+                self.types
+                    .as_ref()
+                    .map(|types| kind.is_some_and(|kind| types.contains(&kind))),
+            )
+            && wants(
+                self.http_status
+                    .map(|status| match (status, head.http_status) {
+                        (HttpStatus::Absent, found) => found.is_none(),
+                        (HttpStatus::Between(first, last), Some(found)) => {
+                            (first..=last).contains(&found)
+                        }
+                        (HttpStatus::Between(..), None) => false,
+                    }),
+            )
+    }
+}
+
+fn list_rows(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Row>> {
+    let mut values = params![workspace, limit].to_vec();
+    let mut conditions = String::new();
+    // A condition is written only when it is asked for, so that the engine can use its indexes.
+    let mut only = |condition: &str, value: Value<'static>| {
+        values.push(value);
+        let _ = write!(conditions, " AND {condition} ${}", values.len());
+    };
+    if let Some(integration) = filter.integration {
+        only("integration =", integration.into());
+    }
+    if let Some(before) = before {
+        only("id <", before.into());
+    }
+    if let Some(to) = filter.to {
+        only("id <", first_id(to).into());
+    }
+    // No call for an event is older than the event.
+    let event = filter
+        .event
+        .map(|event| Uuid::from_u128(event.0.as_u128() >> 80 << 80));
+    let from = filter.from.map(first_id).into_iter().chain(event).max();
+    if let Some(from) = from {
+        only("id >=", from.into());
+    }
+    if filter
+        .status
+        .as_ref()
+        .is_some_and(|status| status != STATUSES[0])
+    {
+        // Failures have partial indexes.
+        conditions.push_str(" AND failed > 0");
+    }
+    let sql = format!(
+        "SELECT integration, id, webhook, failed, types, entities, statuses FROM delivery
+         WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2"
+    );
+    conn.query(&sql, &values, |row| {
+        let failed: i64 = row.get(3)?;
+        Ok(Row {
+            integration: IntegrationId(row.uuid(0)?),
+            id: row.uuid(1)?,
+            webhook: WebhookId(row.uuid(2)?),
+            failed: usize::try_from(failed).map_or(1, |failed| failed.min(2)),
+            types: row.get(4)?,
+            entities: row.get(5)?,
+            statuses: row.get(6)?,
+        })
+    })
+}
+
+/// Reads the calls of rows, and adds those that match until there are `most`.
+fn fetch(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    rows: &[Row],
+    most: usize,
+    items: &mut Vec<Logged>,
+) -> Result<()> {
+    let marks: Vec<String> = (2..2 + FETCHED_ROWS).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "SELECT heads, details FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
+        marks.join(", ")
+    );
+    let last = rows.last().map(|row| row.id).unwrap_or_default();
+    let ids = rows.iter().map(|row| row.id).chain(std::iter::repeat(last));
+    let mut values = params![workspace].to_vec();
+    values.extend(ids.take(FETCHED_ROWS).map(Value::from));
+    let mut rows = rows.iter();
+    conn.scan(&sql, &values, &mut |found| {
+        let Some(row) = rows.next() else {
+            return Ok(false);
+        };
+        let heads = pack::heads(&found.get::<Vec<u8>>(0)?)?;
+        let calls = heads.iter().enumerate().rev();
+        let calls = calls.filter(|(n, head)| filter.matches(id_at(row.id, *n), head));
+        let calls: Vec<_> = calls.take(most - items.len()).collect();
+        if calls.is_empty() {
+            return Ok(true);
+        }
+        let mut details = pack::details(&found.get::<Vec<u8>>(1)?)?;
+        for (n, head) in calls {
+            let detail = details.get_mut(n).map(std::mem::take).ok_or_else(|| {
+                Error::corrupt("a row of the delivery log has fewer details than calls")
+            })?;
+            items.push(logged(row, n, head, detail));
+        }
+        Ok(items.len() < most)
+    })
+}
+
+fn logged(row: &Row, position: usize, head: &Head, detail: pack::Detail) -> Logged {
+    Logged {
+        integration: row.integration,
+        attempt: Attempt {
+            id: id_at(row.id, position),
+            webhook: row.webhook,
+            event: head.event,
+            seq: head.seq,
+            about: head.about,
+            attempt: head.attempt,
+            status: STATUSES[row.failed],
+            http_status: head.http_status,
+            duration_ms: head.duration_ms,
+            error: detail.error,
+            answer: detail.answer,
+            started_at: head.started_at,
+            is_replay: head.is_replay,
+            exchange: detail.exchange,
+        },
+    }
+}
+
+/// Finds a call.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<Logged>> {
+    // The next possible id, to find this one as the newest before it.
+    let filter = Filter {
+        before: id.as_u128().checked_add(1).map(Uuid::from_u128),
+        ..Filter::default()
+    };
+    let found = list(conn, workspace, &filter, 1, 1)?.items.pop();
+    Ok(found.filter(|found| found.attempt.id == id))
+}
+
+/// Lists the workspaces with rows before `before`, at most `limit`.
+pub fn with_rows_before(
+    conn: &mut Conn,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<WorkspaceId>> {
+    // Each step finds the next workspace in the index.
+    let sql = "WITH RECURSIVE w(workspace) AS (
+                 SELECT min(workspace) FROM delivery
+                 UNION ALL SELECT (SELECT min(workspace) FROM delivery d WHERE d.workspace > w.workspace) FROM w WHERE workspace IS NOT NULL)
+               SELECT workspace FROM w WHERE workspace IS NOT NULL
+                 AND EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = w.workspace AND d.id < $1) LIMIT $2";
+    conn.query(sql, params![first_id(before), limit], |row| {
+        Ok(WorkspaceId(row.uuid(0)?))
+    })
+}
+
+/// Lists the workspaces whose log is larger than `bytes`, at most `limit`.
+pub fn larger_than(conn: &mut Conn, bytes: i64, limit: i64) -> Result<Vec<WorkspaceId>> {
+    let sql = "SELECT workspace FROM delivery GROUP BY workspace HAVING CAST(sum(bytes) AS BIGINT) > $1 LIMIT $2";
+    conn.query(sql, params![bytes, limit], |row| {
+        Ok(WorkspaceId(row.uuid(0)?))
+    })
+}
+
+/// Finds the time since which a log has about `bytes` bytes. `None` if it has fewer.
+pub fn start_of_newest(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    bytes: i64,
+) -> Result<Option<Uuid>> {
+    let sql = "SELECT id FROM (SELECT id, CAST(sum(bytes) OVER (ORDER BY id DESC) AS BIGINT) AS total FROM delivery
+                 WHERE workspace = $1) AS sums WHERE total > $2 ORDER BY id DESC LIMIT 1";
+    conn.query_one(sql, params![workspace, bytes], |row| row.uuid(0))
+}
+
+/// Deletes the rows of a workspace up to `last`, the oldest first, at most `limit`. Returns their number.
+pub fn forget(tx: &mut Tx<'_>, workspace: WorkspaceId, last: Uuid, limit: i64) -> Result<u64> {
+    usage::remove(
+        tx,
+        &usage::DELIVERIES,
+        "workspace = $1 AND (integration, id) IN (
+           SELECT integration, id FROM delivery WHERE workspace = $1 AND id <= $2 ORDER BY id LIMIT $3)",
+        params![workspace, last, limit],
+    )
+}
+
+/// The last id before a time.
+pub fn last_before(at: Timestamp) -> Uuid {
+    Uuid::from_u128(first_id(at).as_u128().saturating_sub(1))
+}

@@ -1,0 +1,524 @@
+//! `/api/v1/{ws}/deliveries`: the calls of all sources, newest first, and what was sent and came back
+//! (`docs/contracts/prichal.md §6`).
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use prichal_core::{
+    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventKind, EventType},
+    id::{self, EventId, IntegrationId, WebhookId},
+    offset,
+    schema::{Field, Type, Words},
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn,
+    delivery::{
+        self, Attempt, STATUSES,
+        log::{self, Filter, HttpStatus, Logged, Source},
+    },
+    event,
+    webhook::Key,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::caller::Member;
+use crate::{
+    delivery::target::{self, SentText},
+    dialect::openapi::schema::{parameters, takes},
+    error::{Error, Result},
+    http::{
+        answer::json_text,
+        page::{LIMIT, Query},
+    },
+};
+
+/// The maximum number of rows of the log that one page looks at. Most hold several calls.
+const MAX_ROWS: usize = 4096;
+
+static SOURCES: Words = Words {
+    name: "source",
+    words: &Source::NAMES,
+};
+static STATUS_WORDS: Words = Words {
+    name: "deliveryStatus",
+    words: &STATUSES,
+};
+static ENTITY_TYPES: Words = Words {
+    name: "entityType",
+    words: EntityKind::NAMES,
+};
+
+const SOURCE: Field =
+    Field::new("source", Type::Enum(&SOURCES)).doc("The calls of this kind of source only.");
+const INTEGRATION: Field = Field::new("integrationId", Type::Guid)
+    .doc("The calls of this integration only. An integration sees its own calls.");
+const WEBHOOK: Field = Field::new("webHookId", Type::Guid)
+    .doc("The calls of this webhook, document hook or channel only. With `integrationId` they are found sooner.");
+const STATUS: Field =
+    Field::new("status", Type::Enum(&STATUS_WORDS)).doc("The calls with this outcome only.");
+const EVENT: Field = Field::new("eventId", Type::Guid).doc("The calls for this event only.");
+const EVENT_TYPE: Field = Field::new("eventType", Type::Enum(&EVENT_KINDS))
+    .doc("The calls for events of this type only.");
+const CHANGE_TYPE: Field =
+    Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The calls for such changes only.");
+const ENTITY_TYPE: Field = Field::new("entityType", Type::Enum(&ENTITY_TYPES))
+    .doc("The calls for events about entities of this type only.");
+const ENTITY: Field =
+    Field::new("entityId", Type::Guid).doc("The calls for events about this entity only.");
+const HTTP_STATUS: Field = Field::new("httpStatus", Type::Text)
+    .doc("The calls with this status of the answer only: a number, a class such as `5xx`, or `none` for calls without an answer.");
+const FROM: Field =
+    Field::new("from", Type::Moment).doc("The calls that ended at this time or later.");
+const TO: Field = Field::new("to", Type::Moment).doc("The calls that ended before this time.");
+const BEFORE: Field = Field::new("before", Type::Guid).doc("The `next` of the page before.");
+
+/// The criteria of [`read_filter`].
+pub(super) const FILTER: &[Field] = &[
+    SOURCE,
+    INTEGRATION,
+    WEBHOOK,
+    STATUS,
+    EVENT,
+    EVENT_TYPE,
+    CHANGE_TYPE,
+    ENTITY_TYPE,
+    ENTITY,
+    HTTP_STATUS,
+    FROM,
+    TO,
+    BEFORE,
+    LIMIT,
+];
+
+parameters! {
+    /// The calls to list.
+    DeliveryQuery = FILTER;
+}
+
+takes! {
+    DeliveryInPath: Path &[Field::new("deliveryId", Type::Guid).required().doc("The id of the call.")];
+}
+
+/// The call whose id is in the path.
+pub(super) struct DeliveryInPath(Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for DeliveryInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params =
+            params.map_err(|_| Error::invalid("deliveryId", "The path is not valid UTF-8."))?;
+        let found = params.iter().find(|(name, _)| *name == "deliveryId");
+        let (_, text) = found.unwrap_or_default();
+        let shown: String = text.chars().take(64).collect();
+        let id = id::parse_any(text).ok_or_else(|| {
+            Error::invalid(
+                "deliveryId",
+                format!("The value '{shown}' is not a valid id."),
+            )
+        })?;
+        Ok(Self(id))
+    }
+}
+
+/// A call of a source: a webhook, a document hook, or a channel that sends a message.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Delivery<'a> {
+    /// The id of the call.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    #[schema(value_type = String)]
+    source: &'static str,
+    /// The id of the webhook's integration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    integration_id: Option<IntegrationId>,
+    /// The id of the webhook, the document hook or the channel.
+    #[schema(value_type = String, format = "uuid")]
+    web_hook_id: WebhookId,
+    /// The id of the event or the message.
+    #[schema(value_type = String, format = "uuid")]
+    event_id: EventId,
+    /// The event's offset in the feed. Messages of channels have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    offset: Option<Uuid>,
+    /// `change`, `link` or `unlink`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event_type: Option<&'static str>,
+    /// The type of a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    change_type: Option<&'static str>,
+    /// The entities that the event is about.
+    entities: Vec<DeliveredEntity>,
+    /// The number of the call for this event, from 1.
+    attempt: i64,
+    /// `delivered`; `deferred`, which is tried again; or `exhausted`, which is not.
+    status: &'static str,
+    /// True if the event was sent again on request.
+    is_replay: bool,
+    /// The status of the receiver's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    http_status: Option<i64>,
+    /// The time until the answer, or until the failure.
+    duration_ms: i64,
+    /// The reason of a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'a str>,
+    /// The time of the call.
+    #[schema(value_type = String, format = "date-time")]
+    started_at: Timestamp,
+}
+
+/// An entity that an event is about.
+#[derive(Serialize, ToSchema)]
+struct DeliveredEntity {
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: &'static str,
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+}
+
+/// A page of calls.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeliveryList<'a> {
+    /// The number of calls on the page. It may be below the limit, or zero, although there is a next page.
+    count: usize,
+    /// The calls, newest first.
+    items: Vec<Delivery<'a>>,
+    /// The value of `before` for the next page. Absent at the end of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    next: Option<Uuid>,
+}
+
+/// A call with what was sent and what came back.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryDetail<'a> {
+    #[serde(flatten)]
+    delivery: Delivery<'a>,
+    /// The time of the next attempt, if there will be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time", nullable = false)]
+    next_attempt_at: Option<Timestamp>,
+    sent: SentRequest,
+    received: ReceivedAnswer<'a>,
+    timings: CallTimings,
+}
+
+/// What was sent.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SentRequest {
+    /// The headers, with `***` instead of secrets.
+    headers: Vec<HeaderLine>,
+    /// The body. Absent if the log has the event no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<String>,
+    /// The text that the signature covers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    signed_text: Option<String>,
+}
+
+/// What came back.
+#[derive(Serialize, ToSchema)]
+struct ReceivedAnswer<'a> {
+    headers: Vec<HeaderLine>,
+    /// The first 4 KiB of the answer; 1 KiB for a call that succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<&'a str>,
+}
+
+/// A header.
+#[derive(Serialize, ToSchema)]
+struct HeaderLine {
+    name: String,
+    value: String,
+}
+
+/// The times that the parts of the call took, in milliseconds. A kept connection needs no resolving, connecting and TLS.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CallTimings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    resolve_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    connect_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tls_ms: Option<f64>,
+    /// From the request to the head of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    first_byte_ms: Option<f64>,
+    total_ms: i64,
+}
+
+/// List the calls of all sources, newest first: webhooks, document hooks and channels.
+///
+/// For the next page, give `next` as `before`. A page with filters that match little looks at a part of the log only,
+/// and may be empty although there is a next one. Calls are kept for `--delivery-log-ttl`, up to
+/// `--delivery-log-bytes`.
+#[utoipa::path(get, operation_id = "list_all_deliveries", path = "/api/v1/{ws}/deliveries", tag = "webhooks",
+    params(Member, DeliveryQuery), responses((status = 200, body = DeliveryList<'static>)))]
+pub(super) async fn list_all_deliveries(member: Member, query: Query) -> Result<Response> {
+    let filter = read_filter(&member, &query)?;
+    let (workspace, limit) = (member.workspace_id(), query.limit()?);
+    let read = move |conn: &mut Conn| {
+        Ok::<_, Error>(log::list(conn, workspace, &filter, limit, MAX_ROWS)?)
+    };
+    let found = member.app.db.read(read).await?;
+    let page = DeliveryList {
+        count: found.items.len(),
+        items: found.items.iter().map(|one| model(&member, one)).collect(),
+        next: found.next,
+    };
+    answer(&page)
+}
+
+/// Read a call: what was sent, what came back, how long it took, and when it is tried again.
+#[utoipa::path(get, operation_id = "get_delivery", path = "/api/v1/{ws}/deliveries/{deliveryId}", tag = "webhooks",
+    params(Member, DeliveryInPath), responses((status = 200, body = DeliveryDetail<'static>)))]
+pub(super) async fn get_delivery(
+    member: Member,
+    DeliveryInPath(id): DeliveryInPath,
+) -> Result<Response> {
+    let own = own(&member)?;
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        let Some(found) = log::find(conn, workspace, id)? else {
+            return Ok(None);
+        };
+        let attempt = &found.attempt;
+        let key = Key {
+            workspace,
+            integration: found.integration,
+            id: attempt.webhook,
+        };
+        let event = match attempt.seq {
+            // The event was not one of the log.
+            0 => None,
+            seq => event::find(conn, workspace, seq)?,
+        };
+        let next = match attempt.status {
+            "deferred" => delivery::next_attempt(conn, key, attempt.seq)?,
+            _ => None,
+        };
+        Ok::<_, Error>(Some((found, key, event, next)))
+    };
+    let found = member.app.db.read(read).await?;
+    let found = found.filter(|(found, ..)| own.is_none_or(|own| own == found.integration));
+    let (found, key, event, next) =
+        found.ok_or_else(|| Error::NotFound(format!("Delivery {id}")))?;
+    let headers = lines(&found.attempt.exchange.sent);
+    let header = |name: &str| {
+        let found = headers.iter().find(|line| line.name == name);
+        found.map(|line| line.value.clone())
+    };
+    let number = u32::try_from(found.attempt.attempt).unwrap_or(u32::MAX);
+    let SentText { body, signed } = event.map_or_else(SentText::default, |event| {
+        target::sent(key, &event, number, header)
+    });
+    answer(&DeliveryDetail {
+        delivery: model(&member, &found),
+        next_attempt_at: next,
+        sent: SentRequest {
+            headers,
+            body,
+            signed_text: signed,
+        },
+        received: ReceivedAnswer {
+            headers: lines(&found.attempt.exchange.received),
+            body: found.attempt.answer.as_deref(),
+        },
+        timings: timings(&found.attempt),
+    })
+}
+
+/// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and
+/// so more than a user without rights may read.
+fn own(member: &Member) -> Result<Option<IntegrationId>> {
+    match member.caller.integration() {
+        Some(own) => Ok(Some(own)),
+        None => member.require_admin().map(|()| None),
+    }
+}
+
+/// Reads the criteria of a list of calls.
+fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
+    let word = |field: &Field, words: &'static [&'static str]| {
+        let what = words.join(", ");
+        let known = |text: &str| {
+            words
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case(text))
+        };
+        query.read(field.name, &format!("one of {what}"), known)
+    };
+    let guid = |field: &Field| query.read(field.name, "a GUID", id::parse_any);
+    let moment = |field: &Field| query.read(field.name, "an ISO-8601 time", Timestamp::parse);
+    let kind = word(&EVENT_TYPE, EventKind::WORDS)?.map(|n| EventKind::ALL[n]);
+    let change = word(&CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
+    let integration = guid(&INTEGRATION)?.map(IntegrationId);
+    if let Some(own) = own(member)? {
+        if integration.is_some_and(|wanted| wanted != own) {
+            return Err(Error::Forbidden("An integration sees its own calls only"));
+        }
+    }
+    Ok(Filter {
+        source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
+        integration: own(member)?.or(integration),
+        webhook: guid(&WEBHOOK)?.map(WebhookId),
+        event: guid(&EVENT)?.map(EventId),
+        status: word(&STATUS, &STATUSES)?.map(|n| STATUSES[n].to_owned()),
+        types: (kind.is_some() || change.is_some()).then(|| types(kind, change)),
+        entity_kind: word(&ENTITY_TYPE, EntityKind::NAMES)?.map(|n| EntityKind::ALL[n]),
+        entity: guid(&ENTITY)?,
+        http_status: query.read(
+            HTTP_STATUS.name,
+            "a status, a class such as 5xx, or none",
+            http_status,
+        )?,
+        from: moment(&FROM)?,
+        to: moment(&TO)?,
+        before: guid(&BEFORE)?,
+    })
+}
+
+/// The types of events with this kind and this change.
+fn types(kind: Option<EventKind>, change: Option<ChangeType>) -> Vec<EventType> {
+    let changes = ChangeType::ALL
+        .iter()
+        .map(|change| EventType::Change(*change));
+    let all = changes.chain([EventType::Link, EventType::Unlink]);
+    let right = all.filter(|one| kind.is_none_or(|kind| one.kind() == kind));
+    right
+        .filter(|one| change.is_none_or(|change| one.change() == Some(change)))
+        .collect()
+}
+
+/// Reads a status such as `404`, `4xx` or `none`.
+fn http_status(text: &str) -> Option<HttpStatus> {
+    if text.eq_ignore_ascii_case("none") {
+        return Some(HttpStatus::Absent);
+    }
+    let is_class = text.len() == 3 && text.is_ascii() && text[1..].eq_ignore_ascii_case("xx");
+    let (first, last) = if is_class {
+        let class: i64 = text[..1].parse().ok()?;
+        (class * 100, class * 100 + 99)
+    } else {
+        let status = text.parse().ok()?;
+        (status, status)
+    };
+    let is_known = (100..=999).contains(&first);
+    is_known.then_some(HttpStatus::Between(first, last))
+}
+
+fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
+    let attempt = &found.attempt;
+    let source = Source::of(found.integration, attempt.webhook);
+    let about = attempt.about.as_ref();
+    let entities = about.into_iter().flat_map(|about| about.entities.iter());
+    Delivery {
+        id: attempt.id,
+        source: source.name(),
+        integration_id: (source == Source::Webhook).then_some(found.integration),
+        web_hook_id: attempt.webhook,
+        event_id: attempt.event,
+        offset: (attempt.seq > 0).then(|| offset::of(member.workspace_id(), attempt.seq)),
+        event_type: about.map(|about| about.kind_column()),
+        change_type: about.and_then(|about| about.change_column()),
+        entities: entities
+            .map(|(kind, id)| DeliveredEntity {
+                kind: kind.name(),
+                id: *id,
+            })
+            .collect(),
+        attempt: attempt.attempt,
+        status: attempt.status,
+        is_replay: attempt.is_replay,
+        http_status: attempt.http_status,
+        duration_ms: attempt.duration_ms,
+        error: attempt.error.as_deref(),
+        started_at: attempt.started_at,
+    }
+}
+
+/// Reads lines of `name: value`.
+fn lines(text: &[u8]) -> Vec<HeaderLine> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines
+        .map(|(name, value)| HeaderLine {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+        .collect()
+}
+
+fn timings(attempt: &Attempt) -> CallTimings {
+    let times = attempt.exchange.timings;
+    let ms = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64() * 1000.0);
+    CallTimings {
+        resolve_ms: ms(times.resolve),
+        connect_ms: ms(times.connect),
+        tls_ms: ms(times.tls),
+        first_byte_ms: ms(times.first_byte),
+        total_ms: attempt.duration_ms,
+    }
+}
+
+fn answer(model: &impl Serialize) -> Result<Response> {
+    let text = serde_json::to_string(model).map_err(Error::internal)?;
+    Ok(json_text(StatusCode::OK, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_numbers_classes_or_none() {
+        for (text, found) in [
+            ("404", Some(HttpStatus::Between(404, 404))),
+            ("5xx", Some(HttpStatus::Between(500, 599))),
+            ("5XX", Some(HttpStatus::Between(500, 599))),
+            ("None", Some(HttpStatus::Absent)),
+            ("0xx", None),
+            ("99", None),
+            ("1000", None),
+            ("éx", None),
+            ("-1", None),
+            ("xxx", None),
+        ] {
+            assert_eq!(http_status(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn types_combine_kind_and_change() {
+        assert_eq!(types(Some(EventKind::Change), None).len(), 4);
+        assert_eq!(types(Some(EventKind::Link), None), [EventType::Link]);
+        let patch = EventType::Change(ChangeType::Patch);
+        assert_eq!(types(None, Some(ChangeType::Patch)), [patch]);
+        assert!(types(Some(EventKind::Link), Some(ChangeType::Patch)).is_empty());
+    }
+}
