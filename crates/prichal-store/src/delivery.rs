@@ -1,8 +1,10 @@
 //! Deliveries: the log of attempts, the deferred events that wait for another attempt, and replays.
 
+pub mod dead_letter;
 mod earlier;
 pub mod log;
 mod pack;
+pub mod resend;
 
 use std::time::Duration;
 
@@ -373,6 +375,8 @@ pub struct Replay {
     /// The number up to which every event is accepted for delivery.
     pub cursor: i64,
     pub last: i64,
+    /// The events a second of a replay of selected events ([`resend`]). `None` for a whole range.
+    pub rate: Option<i64>,
 }
 
 /// The largest number of unfinished replays of a webhook.
@@ -399,9 +403,9 @@ pub fn insert_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<bool>
 /// Finds the oldest unfinished replay of a webhook.
 pub fn first_replay(conn: &mut Conn, key: Key) -> Result<Option<Replay>> {
     conn.query_one(
-        "SELECT id, cursor, last FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 ORDER BY id LIMIT 1",
+        "SELECT id, cursor, last, rate FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 ORDER BY id LIMIT 1",
         params![key.workspace, key.integration, key.id],
-        |row| Ok(Replay { id: row.uuid(0)?, cursor: row.get(1)?, last: row.get(2)? }),
+        |row| Ok(Replay { id: row.uuid(0)?, cursor: row.get(1)?, last: row.get(2)?, rate: row.get(3)? }),
     )
 }
 
@@ -414,6 +418,9 @@ pub fn move_replay(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
         replay.id,
         replay.cursor
     ];
+    if replay.rate.is_some() {
+        resend::remove_started(tx, key, replay)?;
+    }
     if replay.cursor >= replay.last {
         let one = "workspace = $1 AND integration = $2 AND webhook = $3 AND id = $4";
         usage::remove(tx, &usage::REPLAYS, one, &at[..4])?;

@@ -25,16 +25,19 @@ pub enum Kind {
     RemoveDeferred,
     /// Makes the deferred events of a webhook due. The item is as for `RemoveDeferred`.
     MakeDeferredDue,
+    /// Selects the events of a resend. The item is its id.
+    Resend,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ApplyType,
         Self::ApplyManifest,
         Self::ClearWorkspace,
         Self::ClearValues,
         Self::RemoveDeferred,
         Self::MakeDeferredDue,
+        Self::Resend,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Kind {
             Self::ClearValues => "kept",
             Self::RemoveDeferred => "waiting",
             Self::MakeDeferredDue => "due",
+            Self::Resend => "resend",
         }
     }
 }

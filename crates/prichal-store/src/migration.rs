@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_signature_brief.sql"),
     include_str!("../migrations/0020_deleted.sql"),
     include_str!("../migrations/0027_delivery_log.sql"),
+    include_str!("../migrations/0028_resend.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

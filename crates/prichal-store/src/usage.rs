@@ -149,6 +149,7 @@ pub(crate) const ATTEMPTS: Table = Table::new(
 );
 pub(crate) const DELIVERIES: Table = Table::new("delivery", "bytes");
 pub(crate) const REPLAYS: Table = Table::new("replay", "0");
+pub(crate) const RESENDS: Table = Table::new("resend", "octet_length(filter)");
 pub(crate) const INTEGRATIONS: Table = Table::new(
     "integration",
     "octet_length(name) + octet_length(version) + octet_length(base_url) + coalesce(octet_length(title), 0)",

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Conn, Tx, bulk, channel,
-    delivery::{self, log},
+    delivery::{self, dead_letter, log, resend},
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
@@ -217,7 +217,7 @@ async fn forget(
     Ok(())
 }
 
-/// Removes attempts made before `before`, and the oldest ones of workspaces whose log is too large.
+/// Removes attempts made before `before`, what came of them, and the oldest ones of workspaces whose log is too large.
 async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
     let step = i64::from(MAX_PER_STEP);
     let last = log::last_before(before);
@@ -245,7 +245,11 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
             }
         }
     }
-    forget_earlier_attempts(app, before).await
+    forget_earlier_attempts(app, before).await?;
+    forget(app, ANY, move |tx| {
+        Ok(dead_letter::forget(tx, before, step)? + resend::forget(tx, before, step)?)
+    })
+    .await
 }
 
 /// Removes a workspace's part of the delivery log up to `last`.

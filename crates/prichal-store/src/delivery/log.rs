@@ -98,7 +98,7 @@ fn insert_row(
 }
 
 /// The id of the row of a call.
-fn row_of(id: Uuid) -> Uuid {
+pub(super) fn row_of(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128() & !POSITION)
 }
 
@@ -278,7 +278,7 @@ impl Filter {
             })
     }
 
-    fn matches(&self, id: Uuid, head: &Head) -> bool {
+    pub(super) fn matches(&self, id: Uuid, head: &Head) -> bool {
         let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
         let kind = head.about.map(|about| about.kind);
         let about = head.about.as_ref();

@@ -89,6 +89,7 @@ pub(super) fn write(
         return Ok(false);
     }
     delivery::log::insert(tx, key.workspace, key.integration, &batch.attempts);
+    delivery::dead_letter::note(tx, key, &batch.attempts)?;
     for queued in &batch.queue {
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,

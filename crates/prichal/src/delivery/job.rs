@@ -146,7 +146,7 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         match job.kind {
             Kind::ApplyType => app.channels.forget_channels(),
             Kind::ApplyManifest => app.dispatch.ticks_changed(),
-            Kind::MakeDeferredDue => app.dispatch.check_side_queues(),
+            Kind::MakeDeferredDue | Kind::Resend => app.dispatch.check_side_queues(),
             _ => {}
         }
     }
@@ -171,6 +171,7 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<Change
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
         Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
+        Kind::Resend => delivery::resend::run_batch(tx, &job)?,
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some(changed))

@@ -17,10 +17,10 @@ use futures_util::{
     future::{BoxFuture, FutureExt as _, OptionFuture},
     stream::FuturesUnordered,
 };
-use prichal_core::{event::Entity, id::generate, retry::Verdict};
+use prichal_core::{event::Entity, id::generate, retry::Verdict, time::Timestamp};
 use prichal_store::{
     LoggedEvent,
-    delivery::{self, Deferred, Lane},
+    delivery::{self, Deferred, Lane, resend},
     event,
     quarantine::{Item, Kind},
     webhook::{self, Key},
@@ -122,6 +122,8 @@ pub(super) struct Runner {
     retrying: HashSet<(Lane, i64)>,
     /// Events of the main lane that got a deferred row while their first call is in flight.
     detached: HashSet<i64>,
+    /// The time until which the rate of a replay allows no further event.
+    replay_at: Option<Timestamp>,
     /// True if the side queue has to be read.
     is_side_queue_due: bool,
     /// True after a call found that the lease is lost.
@@ -172,6 +174,7 @@ impl Runner {
             parked: VecDeque::new(),
             retrying: HashSet::new(),
             detached: HashSet::new(),
+            replay_at: None,
             is_side_queue_due: false,
             lost: false,
             health_state: HealthState::default(),
@@ -238,13 +241,19 @@ impl Runner {
             () = hook.notify.notified() => {}
             () = stop.cancelled(), if !stop.is_cancelled() => {}
             Some(()) = OptionFuture::from(detach_at.map(|at| app.clock.sleep_until(at))) => self.detach_blocking_calls(),
+            Some(()) = OptionFuture::from(self.replay_at.map(|at| app.clock.sleep_until(at))) => self.resume_replay(),
         }
         true
     }
 
     /// Waits for a wake-up while no call is in flight. Returns true if the runner is to end.
     async fn wait_idle(&mut self) -> bool {
+        let clock = self.app.clock.clone();
         tokio::select! {
+            Some(()) = OptionFuture::from(self.replay_at.map(|at| clock.sleep_until(at))) => {
+                self.resume_replay();
+                false
+            }
             () = self.hook.notify.notified() => false,
             () = self.stop.cancelled() => false,
             () = self.app.clock.sleep(IDLE_TIMEOUT) => {
@@ -670,7 +679,11 @@ impl Runner {
     /// cursor need not wait for the calls.
     async fn continue_replay(&mut self) -> Result<()> {
         let room = self.side_room();
-        if room == 0 || self.batch.replay.is_some() || self.writing_batch.replay.is_some() {
+        if room == 0
+            || self.replay_at.is_some()
+            || self.batch.replay.is_some()
+            || self.writing_batch.replay.is_some()
+        {
             return Ok(());
         }
         let (key, target) = (self.hook.key(), self.target);
@@ -679,7 +692,11 @@ impl Runner {
             let Some(replay) = delivery::first_replay(conn, key)? else {
                 return Ok::<_, Error>(None);
             };
-            let events = target.replayable(conn, key.workspace, replay.cursor, limit)?;
+            let events = if replay.rate.is_some() {
+                resend::next_events(conn, key, &replay, limit)?
+            } else {
+                target.replayable(conn, key.workspace, replay.cursor, limit)?
+            };
             Ok(Some((replay, events)))
         });
         let Some((mut replay, events)) = found.await? else {
@@ -687,6 +704,11 @@ impl Runner {
         };
         let definition = self.hook.definition();
         let start = replay.cursor;
+        self.replay_at = replay.rate.map(|rate| {
+            let rate = u32::try_from(rate).unwrap_or(1).max(1);
+            let count = u32::try_from(events.len()).unwrap_or(1);
+            self.app.clock.now() + Duration::from_secs(1) * count / rate
+        });
         if events.is_empty() {
             replay.cursor = replay.last;
         }
@@ -703,7 +725,8 @@ impl Runner {
             if seq > replay.last {
                 break;
             }
-            if !definition.wants(event.head.kind, event.entities()) {
+            // Selected events were asked for, whatever the filter is now.
+            if replay.rate.is_none() && !definition.wants(event.head.kind, event.entities()) {
                 continue;
             }
             if self.is_held(seq) {
@@ -722,6 +745,12 @@ impl Runner {
         }
         self.batch.replay = Some(replay);
         Ok(())
+    }
+
+    /// Lets the replay go on, whose rate allows it again.
+    fn resume_replay(&mut self) {
+        self.replay_at = None;
+        self.is_side_queue_due = true;
     }
 
     /// Starts a write of the batch, unless it is empty or another write runs.

@@ -17,6 +17,7 @@ mod links;
 mod live_tickets;
 pub mod manifest;
 mod openapi;
+mod resends;
 mod routes;
 mod settings;
 mod system_calls;

@@ -3,6 +3,8 @@
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::schema::{Field, Limit, Type};
 
+use serde_json::{Map, Value};
+
 use crate::error::{Error, Result};
 
 /// A page of a list: at most 1000 rows, 50 by default.
@@ -48,6 +50,14 @@ impl Query {
                 .into_owned()
                 .collect(),
         )
+    }
+
+    /// The texts among the members of a body, which are read like parameters.
+    pub fn of_members(members: &Map<String, Value>) -> Self {
+        let texts = members
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        Self(texts.collect())
     }
 
     /// A parameter's value; an empty one counts as absent.

@@ -398,6 +398,7 @@ pub(super) async fn replay_events(
                     id,
                     cursor: first - 1,
                     last,
+                    rate: None,
                 };
                 if !delivery::insert_replay(tx, hook.key(), &replay)? {
                     return Err(attempt::too_many_replays());

@@ -201,6 +201,7 @@ pub(super) async fn replay_events(
         id: generate(member.now),
         cursor: from,
         last: to,
+        rate: None,
     };
     let work = move |tx: &mut Tx<'_>| {
         if count > 0 && !delivery::insert_replay(tx, key, &replay)? {

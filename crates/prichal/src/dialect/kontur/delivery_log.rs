@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventKind, EventType},
+    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventHead, EventKind, EventType},
     id::{self, EventId, IntegrationId, WebhookId},
     offset,
     schema::{Field, Type, Words},
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The maximum number of rows of the log that one page looks at. Most hold several calls.
-const MAX_ROWS: usize = 4096;
+pub(super) const MAX_ROWS: usize = 4096;
 
 static SOURCES: Words = Words {
     name: "source",
@@ -53,32 +53,34 @@ static ENTITY_TYPES: Words = Words {
     words: EntityKind::NAMES,
 };
 
-const SOURCE: Field =
+pub(super) const SOURCE: Field =
     Field::new("source", Type::Enum(&SOURCES)).doc("The calls of this kind of source only.");
-const INTEGRATION: Field = Field::new("integrationId", Type::Guid)
+pub(super) const INTEGRATION: Field = Field::new("integrationId", Type::Guid)
     .doc("The calls of this integration only. An integration sees its own calls.");
-const WEBHOOK: Field = Field::new("webHookId", Type::Guid)
+pub(super) const WEBHOOK: Field = Field::new("webHookId", Type::Guid)
     .doc("The calls of this webhook, document hook or channel only. With `integrationId` they are found sooner.");
-const STATUS: Field =
+pub(super) const STATUS: Field =
     Field::new("status", Type::Enum(&STATUS_WORDS)).doc("The calls with this outcome only.");
-const EVENT: Field = Field::new("eventId", Type::Guid).doc("The calls for this event only.");
-const EVENT_TYPE: Field = Field::new("eventType", Type::Enum(&EVENT_KINDS))
+pub(super) const EVENT: Field =
+    Field::new("eventId", Type::Guid).doc("The calls for this event only.");
+pub(super) const EVENT_TYPE: Field = Field::new("eventType", Type::Enum(&EVENT_KINDS))
     .doc("The calls for events of this type only.");
-const CHANGE_TYPE: Field =
+pub(super) const CHANGE_TYPE: Field =
     Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The calls for such changes only.");
-const ENTITY_TYPE: Field = Field::new("entityType", Type::Enum(&ENTITY_TYPES))
+pub(super) const ENTITY_TYPE: Field = Field::new("entityType", Type::Enum(&ENTITY_TYPES))
     .doc("The calls for events about entities of this type only.");
-const ENTITY: Field =
+pub(super) const ENTITY: Field =
     Field::new("entityId", Type::Guid).doc("The calls for events about this entity only.");
-const HTTP_STATUS: Field = Field::new("httpStatus", Type::Text)
+pub(super) const HTTP_STATUS: Field = Field::new("httpStatus", Type::Text)
     .doc("The calls with this status of the answer only: a number, a class such as `5xx`, or `none` for calls without an answer.");
-const FROM: Field =
+pub(super) const FROM: Field =
     Field::new("from", Type::Moment).doc("The calls that ended at this time or later.");
-const TO: Field = Field::new("to", Type::Moment).doc("The calls that ended before this time.");
+pub(super) const TO: Field =
+    Field::new("to", Type::Moment).doc("The calls that ended before this time.");
 const BEFORE: Field = Field::new("before", Type::Guid).doc("The `next` of the page before.");
 
-/// The criteria of [`read_filter`].
-pub(super) const FILTER: &[Field] = &[
+/// The parameters of a list.
+const FILTER: &[Field] = &[
     SOURCE,
     INTEGRATION,
     WEBHOOK,
@@ -97,34 +99,42 @@ pub(super) const FILTER: &[Field] = &[
 
 parameters! {
     /// The calls to list.
-    DeliveryQuery = FILTER;
+    pub(super) DeliveryQuery = FILTER;
 }
 
 takes! {
-    DeliveryInPath: Path &[Field::new("deliveryId", Type::Guid).required().doc("The id of the call.")];
+    DeliveryInPath: Path &[DELIVERY_ID];
 }
 
+const DELIVERY_ID: Field = Field::new("deliveryId", Type::Guid)
+    .required()
+    .doc("The id of the call.");
+
 /// The call whose id is in the path.
-pub(super) struct DeliveryInPath(Uuid);
+pub(super) struct DeliveryInPath(pub(super) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for DeliveryInPath {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let params =
-            params.map_err(|_| Error::invalid("deliveryId", "The path is not valid UTF-8."))?;
-        let found = params.iter().find(|(name, _)| *name == "deliveryId");
-        let (_, text) = found.unwrap_or_default();
-        let shown: String = text.chars().take(64).collect();
-        let id = id::parse_any(text).ok_or_else(|| {
-            Error::invalid(
-                "deliveryId",
-                format!("The value '{shown}' is not a valid id."),
-            )
-        })?;
-        Ok(Self(id))
+        id_in_path(parts, state, DELIVERY_ID.name).await.map(Self)
     }
+}
+
+/// The id with this name in the path.
+pub(super) async fn id_in_path<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Result<Uuid> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    let params = params.map_err(|_| Error::invalid(name, "The path is not valid UTF-8."))?;
+    let found = params.iter().find(|(found, _)| *found == name);
+    let (_, text) = found.unwrap_or_default();
+    let shown: String = text.chars().take(64).collect();
+    let id = id::parse_any(text)
+        .ok_or_else(|| Error::invalid(name, format!("The value '{shown}' is not a valid id.")))?;
+    Ok(id)
 }
 
 /// A call of a source: a webhook, a document hook, or a channel that sends a message.
@@ -183,7 +193,7 @@ pub(super) struct Delivery<'a> {
 
 /// An entity that an event is about.
 #[derive(Serialize, ToSchema)]
-struct DeliveredEntity {
+pub(super) struct DeliveredEntity {
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: &'static str,
@@ -355,7 +365,7 @@ pub(super) async fn get_delivery(
 
 /// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and
 /// so more than a user without rights may read.
-fn own(member: &Member) -> Result<Option<IntegrationId>> {
+pub(super) fn own(member: &Member) -> Result<Option<IntegrationId>> {
     match member.caller.integration() {
         Some(own) => Ok(Some(own)),
         None => member.require_admin().map(|()| None),
@@ -363,7 +373,7 @@ fn own(member: &Member) -> Result<Option<IntegrationId>> {
 }
 
 /// Reads the criteria of a list of calls.
-fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
+pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
     let word = |field: &Field, words: &'static [&'static str]| {
         let what = words.join(", ");
         let known = |text: &str| {
@@ -436,7 +446,6 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
     let attempt = &found.attempt;
     let source = Source::of(found.integration, attempt.webhook);
     let about = attempt.about.as_ref();
-    let entities = about.into_iter().flat_map(|about| about.entities.iter());
     Delivery {
         id: attempt.id,
         source: source.name(),
@@ -446,12 +455,7 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         offset: (attempt.seq > 0).then(|| offset::of(member.workspace_id(), attempt.seq)),
         event_type: about.map(|about| about.kind_column()),
         change_type: about.and_then(|about| about.change_column()),
-        entities: entities
-            .map(|(kind, id)| DeliveredEntity {
-                kind: kind.name(),
-                id: *id,
-            })
-            .collect(),
+        entities: entities(about),
         attempt: attempt.attempt,
         status: attempt.status,
         is_replay: attempt.is_replay,
@@ -460,6 +464,17 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         error: attempt.error.as_deref(),
         started_at: attempt.started_at,
     }
+}
+
+/// The entities that an event is about.
+pub(super) fn entities(about: Option<&EventHead>) -> Vec<DeliveredEntity> {
+    let entities = about.into_iter().flat_map(|about| about.entities.iter());
+    entities
+        .map(|(kind, id)| DeliveredEntity {
+            kind: kind.name(),
+            id: *id,
+        })
+        .collect()
 }
 
 /// Reads lines of `name: value`.
@@ -486,7 +501,7 @@ fn timings(attempt: &Attempt) -> CallTimings {
     }
 }
 
-fn answer(model: &impl Serialize) -> Result<Response> {
+pub(super) fn answer(model: &impl Serialize) -> Result<Response> {
     let text = serde_json::to_string(model).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))
 }

@@ -4,7 +4,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, delivery_log, entities, feed, files,
-    instances, integrations, links, live_tickets, settings, system_calls, ui_settings,
+    instances, integrations, links, live_tickets, resends, settings, system_calls, ui_settings,
 };
 use crate::app::App;
 
@@ -29,6 +29,12 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(delivery_log::list_all_deliveries))
         .routes(routes!(delivery_log::get_delivery))
+        .routes(routes!(resends::resend_delivery))
+        .routes(routes!(resends::begin_resend, resends::list_resends))
+        .routes(routes!(resends::get_resend))
+        .routes(routes!(resends::cancel_resend))
+        .routes(routes!(resends::list_dead_letters))
+        .routes(routes!(resends::dismiss_dead_letter))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
         .routes(routes!(

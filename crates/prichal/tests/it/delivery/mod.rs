@@ -5,6 +5,7 @@ mod failures;
 mod lifecycle;
 mod log;
 mod receiver_answers;
+mod resends;
 mod schedules;
 mod webhooks;
 

@@ -1,0 +1,200 @@
+//! Dead letters: events that were given up, until they are delivered on request, dismissed or expired.
+
+use prichal_core::{
+    event::EventHead,
+    id::{EventId, IntegrationId, WebhookId, WorkspaceId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use super::{
+    Attempt, STATUSES, first_id,
+    log::{self, Filter, Source},
+    pack::Head,
+};
+use crate::{Conn, Error, Result, Tx, value::params, webhook::Key};
+
+/// An event that was given up.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub integration: IntegrationId,
+    pub webhook: WebhookId,
+    pub seq: i64,
+    /// The id of the last call in the log.
+    pub id: Uuid,
+    pub event: EventId,
+    pub about: EventHead,
+    pub attempts: i64,
+    pub http_status: Option<i64>,
+    pub error: Option<String>,
+}
+
+/// A page of dead letters.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub items: Vec<DeadLetter>,
+    /// The value of [`Filter::before`] for the next page. `None` if there is none.
+    pub next: Option<Uuid>,
+}
+
+/// The maximum bytes of the reason that is kept.
+const MAX_ERROR_BYTES: usize = 1000;
+
+/// Notes the events that calls have given up, and settles those that calls have delivered on request.
+pub fn note(tx: &mut Tx<'_>, key: Key, attempts: &[Attempt]) -> Result<()> {
+    for attempt in attempts {
+        if attempt.status == STATUSES[2] {
+            insert(tx, key, attempt)?;
+        } else if attempt.status == STATUSES[0] && attempt.is_replay {
+            tx.run(
+                "DELETE FROM dead_letter WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4",
+                params![key.workspace, key.integration, key.id, attempt.seq],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
+    let Some(about) = attempt.about else {
+        return Ok(());
+    };
+    let error = attempt
+        .error
+        .as_deref()
+        .map(|error| &error[..error.floor_char_boundary(MAX_ERROR_BYTES)]);
+    tx.run(
+        "INSERT INTO dead_letter (workspace, integration, webhook, seq, id, event, type, change, entities, attempts, http_status, error)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (workspace, integration, webhook, seq) DO UPDATE SET
+           id = excluded.id, attempts = excluded.attempts, http_status = excluded.http_status, error = excluded.error",
+        params![
+            key.workspace,
+            key.integration,
+            key.id,
+            attempt.seq,
+            log::row_of(attempt.id),
+            attempt.event,
+            about.kind_column(),
+            about.change_column(),
+            about.entities_column(),
+            attempt.attempt,
+            attempt.http_status,
+            error
+        ],
+    )
+}
+
+/// Dismisses the dead letter with this last call, unless it is another integration's than `own`. Returns false if there
+/// is none.
+pub fn dismiss(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    own: Option<IntegrationId>,
+) -> Result<bool> {
+    let gone = tx.execute(
+        "DELETE FROM dead_letter WHERE workspace = $1 AND id = $2 AND integration = coalesce($3, integration)",
+        params![workspace, id, own],
+    )?;
+    Ok(gone > 0)
+}
+
+/// The number of rows that are read at once to look for matches.
+const WINDOW_ROWS: i64 = 512;
+
+/// Lists at most `limit` dead letters, the last given up first, and looks at about `max_rows` rows. The page may have
+/// fewer, or none, although there is a next one.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    limit: i64,
+    max_rows: usize,
+) -> Result<Page> {
+    let most = usize::try_from(limit).unwrap_or(0);
+    let (mut page, mut seen) = (Page::default(), 0);
+    let mut before = filter.before;
+    let until = filter.to.map(first_id);
+    loop {
+        let bounds = before.into_iter().chain(until);
+        let end = bounds.min().unwrap_or(Uuid::max());
+        let from = filter.from.map(first_id).unwrap_or_default();
+        let rows = conn.query(
+            "SELECT integration, webhook, seq, id, event, type, change, entities, attempts, http_status, error FROM dead_letter
+             WHERE workspace = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT $4",
+            params![workspace, end, from, WINDOW_ROWS],
+            read,
+        )?;
+        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < WINDOW_ROWS);
+        seen += rows.len();
+        for letter in rows {
+            before = Some(letter.id);
+            if wants(filter, &letter) {
+                page.items.push(letter);
+                if page.items.len() >= most {
+                    page.next = before;
+                    return Ok(page);
+                }
+            }
+        }
+        if is_last {
+            return Ok(page);
+        }
+        if seen >= max_rows {
+            page.next = before;
+            return Ok(page);
+        }
+    }
+}
+
+fn wants(filter: &Filter, letter: &DeadLetter) -> bool {
+    let head = Head {
+        event: letter.event,
+        seq: letter.seq,
+        about: Some(letter.about),
+        attempt: letter.attempts,
+        http_status: letter.http_status,
+        duration_ms: 0,
+        started_at: Timestamp::default(),
+        is_replay: false,
+    };
+    let source = Source::of(letter.integration, letter.webhook);
+    filter.source.is_none_or(|wanted| wanted == source)
+        && filter
+            .integration
+            .is_none_or(|wanted| wanted == letter.integration)
+        && filter.webhook.is_none_or(|wanted| wanted == letter.webhook)
+        && filter
+            .status
+            .as_ref()
+            .is_none_or(|status| status == STATUSES[2])
+        && filter.matches(letter.id, &head)
+}
+
+fn read(row: &crate::Row<'_>) -> Result<DeadLetter> {
+    let (kind, change, entities): (String, Option<String>, String) =
+        (row.get(5)?, row.get(6)?, row.get(7)?);
+    let about = EventHead::from_columns(&kind, change.as_deref(), &entities)
+        .ok_or_else(|| Error::corrupt("a dead letter is damaged"))?;
+    Ok(DeadLetter {
+        integration: IntegrationId(row.uuid(0)?),
+        webhook: WebhookId(row.uuid(1)?),
+        seq: row.get(2)?,
+        id: row.uuid(3)?,
+        event: EventId(row.uuid(4)?),
+        about,
+        attempts: row.get(8)?,
+        http_status: row.get(9)?,
+        error: row.get(10)?,
+    })
+}
+
+/// Deletes dead letters that were given up before `before`, at most `limit`. Returns their number.
+pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM dead_letter WHERE (workspace, integration, webhook, seq) IN (
+           SELECT workspace, integration, webhook, seq FROM dead_letter WHERE id < $1 LIMIT $2)",
+        params![first_id(before), limit],
+    )
+}

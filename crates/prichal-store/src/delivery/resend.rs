@@ -1,0 +1,430 @@
+//! Resends: selected events that are sent again, in the order of the log.
+//!
+//! A background job walks the delivery log, or the dead letters, and stores the events it finds. Its last batch begins a
+//! replay for each webhook among them, under the id of the resend. The runners take the events from there, each into
+//! the deferred queue, so that a crash loses none.
+
+use prichal_core::{
+    event::{ChangeType, EntityKind, EventKind, EventType},
+    id::{EventId, IntegrationId, WebhookId, WorkspaceId},
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Replay, dead_letter, first_id,
+    log::{self, Filter, HttpStatus, Source},
+};
+use crate::{
+    Conn, Error, LoggedEvent, Result, Tx, event,
+    job::{self, BATCH_ROWS, Job, Kind},
+    usage,
+    value::params,
+    webhook::Key,
+};
+
+/// The largest number of unfinished resends of a workspace.
+pub const MAX_UNFINISHED: i64 = 10;
+/// The largest number of events that a resend selects.
+pub const MAX_SELECTED: i64 = 1_000_000;
+/// The number of rows of the log that one batch of the job looks at.
+const ROWS_PER_BATCH: usize = 1024;
+
+/// The events to send again.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// True to select dead letters, false to select calls of the log.
+    pub of_dead_letters: bool,
+    pub filter: Filter,
+}
+
+/// A request to send events again.
+#[derive(Clone, Debug)]
+pub struct Resend {
+    pub id: Uuid,
+    /// The integration that the selection is limited to.
+    pub integration: Option<IntegrationId>,
+    pub state: State,
+    /// The events a second that are sent to each webhook.
+    pub rate: i64,
+    /// The events found so far.
+    pub selected: i64,
+    /// Those of them that wait.
+    pub waiting: i64,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Selecting,
+    Sending,
+    Done,
+    Cancelled,
+}
+
+impl State {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Selecting => "selecting",
+            Self::Sending => "sending",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One delivery to repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub integration: IntegrationId,
+    pub webhook: WebhookId,
+    pub seq: i64,
+}
+
+/// Begins a resend. `events` are sent at once; without them a job makes the selection. Returns false if the workspace has
+/// [`MAX_UNFINISHED`] resends.
+pub fn begin(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    resend: (Uuid, i64),
+    selection: &Selection,
+    events: Option<&[Target]>,
+    now: Timestamp,
+) -> Result<bool> {
+    let (id, rate) = resend;
+    let unfinished = tx.conn()?.query_one(
+        "SELECT count(*) FROM resend r WHERE workspace = $1 AND cancelled = 0 AND (
+           EXISTS (SELECT 1 FROM walk w WHERE w.workspace = r.workspace AND w.kind = 'resend' AND w.item = r.id)
+           OR EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id))",
+        params![workspace],
+        |row| row.get::<i64>(0),
+    )?;
+    if unfinished.unwrap_or(0) >= MAX_UNFINISHED {
+        return Ok(false);
+    }
+    let detail = to_json(selection).to_string();
+    tx.run(
+        "INSERT INTO resend (workspace, id, filter, rate, selected, cancelled, created_at) VALUES ($1, $2, $3, $4, 0, 0, $5)",
+        params![workspace, id, &detail, rate, now],
+    )?;
+    usage::add_sized(tx, workspace, usage::length(&detail));
+    match events {
+        None => job::begin(tx, workspace, Kind::Resend, &id.to_string(), &detail)?,
+        Some(events) => {
+            add(tx, workspace, id, events)?;
+            start(tx, workspace, id)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Adds events to a resend.
+fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, events: &[Target]) -> Result<()> {
+    let mut added = 0;
+    for event in events.iter().filter(|event| event.seq > 0) {
+        added += tx.execute(
+            "INSERT INTO resend_event (workspace, resend, integration, webhook, seq) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
+            params![workspace, id, event.integration, event.webhook, event.seq],
+        )?;
+    }
+    tx.run(
+        "UPDATE resend SET selected = selected + $3 WHERE workspace = $1 AND id = $2",
+        params![workspace, id, i64::try_from(added).unwrap_or(0)],
+    )
+}
+
+/// Begins the replays of a resend whose events are selected.
+fn start(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid) -> Result<()> {
+    let begun = tx.execute(
+        "INSERT INTO replay (workspace, integration, webhook, id, cursor, last, rate)
+           SELECT DISTINCT e.workspace, e.integration, e.webhook, e.resend, 0, CAST($3 AS BIGINT), r.rate
+           FROM resend_event e JOIN resend r ON r.workspace = e.workspace AND r.id = e.resend
+             JOIN webhook w ON w.workspace = e.workspace AND w.integration = e.integration AND w.id = e.webhook
+           WHERE e.workspace = $1 AND e.resend = $2",
+        params![workspace, id, i64::MAX],
+    )?;
+    usage::add_bare(tx, workspace, i64::try_from(begun).unwrap_or(0));
+    Ok(())
+}
+
+/// Runs a batch of the job that selects the events of a resend. Returns the next mark, or `None` at the end.
+pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
+    let damaged = || Error::corrupt("the selection of a resend is damaged");
+    let id = prichal_core::id::parse(&job.item).ok_or_else(damaged)?;
+    let mut selection = from_json(&job.detail).ok_or_else(damaged)?;
+    if let Some(last) = prichal_core::id::parse(&job.last) {
+        selection.filter.before = Some(last);
+    }
+    let workspace = job.workspace;
+    let (events, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
+    add(tx, workspace, id, &events)?;
+    let selected = tx.conn()?.query_one(
+        "SELECT selected FROM resend WHERE workspace = $1 AND id = $2",
+        params![workspace, id],
+        |row| row.get::<i64>(0),
+    )?;
+    if let Some(next) = next.filter(|_| selected.unwrap_or(0) < MAX_SELECTED) {
+        return Ok(Some(next.to_string()));
+    }
+    start(tx, workspace, id)?;
+    Ok(None)
+}
+
+/// Finds the next events of a selection, and the value of [`Filter::before`] for those that follow.
+pub fn select(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    selection: &Selection,
+    limit: i64,
+) -> Result<(Vec<Target>, Option<Uuid>)> {
+    let filter = &selection.filter;
+    if selection.of_dead_letters {
+        let page = dead_letter::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
+        let events = page.items.iter().map(|letter| Target {
+            integration: letter.integration,
+            webhook: letter.webhook,
+            seq: letter.seq,
+        });
+        return Ok((events.collect(), page.next));
+    }
+    let page = log::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
+    Ok((page.items.iter().filter_map(target).collect(), page.next))
+}
+
+/// The delivery that a call was for. `None` if it cannot be repeated.
+pub fn target(call: &log::Logged) -> Option<Target> {
+    let of = (call.integration, call.attempt.webhook);
+    (Source::of(of.0, of.1) != Source::Channel && call.attempt.seq > 0).then_some(Target {
+        integration: of.0,
+        webhook: of.1,
+        seq: call.attempt.seq,
+    })
+}
+
+/// Lists the next events of a replay of selected events.
+pub fn next_events(
+    conn: &mut Conn,
+    key: Key,
+    replay: &Replay,
+    limit: i64,
+) -> Result<Vec<LoggedEvent>> {
+    conn.query(
+        "SELECT e.seq, e.id, e.type, e.change, e.entities, e.body FROM resend_event r
+           JOIN event e ON e.workspace = r.workspace AND e.seq = r.seq
+         WHERE r.workspace = $1 AND r.resend = $2 AND r.integration = $3 AND r.webhook = $4 AND r.seq > $5
+         ORDER BY r.seq LIMIT $6",
+        params![key.workspace, replay.id, key.integration, key.id, replay.cursor, limit],
+        |row| event::logged(key.workspace, row),
+    )
+}
+
+/// Removes the events of a replay that were started.
+pub(super) fn remove_started(tx: &mut Tx<'_>, key: Key, replay: &Replay) -> Result<()> {
+    tx.run(
+        "DELETE FROM resend_event WHERE workspace = $1 AND resend = $2 AND integration = $3 AND webhook = $4 AND seq <= $5",
+        params![key.workspace, replay.id, key.integration, key.id, replay.cursor],
+    )
+}
+
+const COLUMNS: &str = "id, rate, selected, cancelled, created_at, filter,
+    (SELECT count(*) FROM resend_event e WHERE e.workspace = r.workspace AND e.resend = r.id),
+    (SELECT count(*) FROM walk w WHERE w.workspace = r.workspace AND w.kind = 'resend' AND w.item = r.id),
+    (SELECT count(*) FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id)";
+
+/// Finds a resend.
+pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<Resend>> {
+    let sql = format!("SELECT {COLUMNS} FROM resend r WHERE workspace = $1 AND id = $2");
+    conn.query_one(&sql, params![workspace, id], read)
+}
+
+/// Lists the newest resends.
+pub fn list(conn: &mut Conn, workspace: WorkspaceId, limit: i64) -> Result<Vec<Resend>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM resend r WHERE workspace = $1 ORDER BY id DESC LIMIT $2");
+    conn.query(&sql, params![workspace, limit], read)
+}
+
+fn read(row: &crate::Row<'_>) -> Result<Resend> {
+    let is_some = |column| row.get::<i64>(column).map(|count| count > 0);
+    let state = if is_some(3)? {
+        State::Cancelled
+    } else if is_some(7)? {
+        State::Selecting
+    } else if is_some(8)? {
+        State::Sending
+    } else {
+        State::Done
+    };
+    let selection = from_json(&row.get::<String>(5)?);
+    Ok(Resend {
+        id: row.uuid(0)?,
+        integration: selection.and_then(|selection| selection.filter.integration),
+        state,
+        rate: row.get(1)?,
+        selected: row.get(2)?,
+        waiting: row.get(6)?,
+        created_at: row.time(4)?,
+    })
+}
+
+/// Cancels a resend: events that were not started are not sent. One that has ended stays as it is.
+pub fn cancel(tx: &mut Tx<'_>, workspace: WorkspaceId, resend: &Resend) -> Result<()> {
+    if matches!(resend.state, State::Done | State::Cancelled) {
+        return Ok(());
+    }
+    let values = params![workspace, resend.id];
+    tx.run(
+        "UPDATE resend SET cancelled = 1 WHERE workspace = $1 AND id = $2",
+        values,
+    )?;
+    tx.run(
+        "DELETE FROM walk WHERE workspace = $1 AND kind = 'resend' AND item = $2",
+        values,
+    )?;
+    usage::remove(tx, &usage::REPLAYS, "workspace = $1 AND id = $2", values)?;
+    Ok(())
+}
+
+/// Deletes cancelled resends' events, and resends from before `before`, at most `limit` rows. Returns their number.
+pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
+    let events = tx.execute(
+        "DELETE FROM resend_event WHERE (workspace, resend, integration, webhook, seq) IN (
+           SELECT e.workspace, e.resend, e.integration, e.webhook, e.seq FROM resend r
+             JOIN resend_event e ON e.workspace = r.workspace AND e.resend = r.id
+           WHERE r.cancelled = 1 OR r.id < $1 LIMIT $2)",
+        params![first_id(before), limit],
+    )?;
+    if events > 0 {
+        return Ok(events);
+    }
+    usage::remove(
+        tx,
+        &usage::RESENDS,
+        "(workspace, id) IN (SELECT workspace, id FROM resend WHERE id < $1 LIMIT $2)",
+        params![first_id(before), limit],
+    )
+}
+
+fn to_json(selection: &Selection) -> Value {
+    let Selection {
+        of_dead_letters,
+        filter,
+    } = selection;
+    let types = filter.types.as_ref().map(|types| {
+        let pairs = types
+            .iter()
+            .map(|one| json!([one.kind().name(), one.change().map(ChangeType::name)]));
+        pairs.collect::<Vec<_>>()
+    });
+    let http_status = filter.http_status.map(|status| match status {
+        HttpStatus::Absent => json!([]),
+        HttpStatus::Between(first, last) => json!([first, last]),
+    });
+    json!({
+        "deadLetters": of_dead_letters,
+        "source": filter.source.map(Source::name),
+        "integration": filter.integration,
+        "webhook": filter.webhook,
+        "event": filter.event,
+        "status": filter.status,
+        "types": types,
+        "entityKind": filter.entity_kind.map(EntityKind::name),
+        "entity": filter.entity,
+        "httpStatus": http_status,
+        "from": filter.from.map(Timestamp::micros),
+        "to": filter.to.map(Timestamp::micros),
+        "before": filter.before,
+    })
+}
+
+/// Reads the text of [`to_json`]. `None` if it is damaged.
+fn from_json(text: &str) -> Option<Selection> {
+    let json: Value = serde_json::from_str(text).ok()?;
+    let text = |name: &str| json[name].as_str();
+    let id = |name: &str| text(name).and_then(prichal_core::id::parse);
+    let time = |name: &str| json[name].as_i64().map(Timestamp::from_micros);
+    let event_type = |pair: &Value| {
+        let change = pair[1].as_str().and_then(ChangeType::from_name);
+        match (EventKind::from_name(pair[0].as_str()?)?, change) {
+            (EventKind::Change, Some(change)) => Some(EventType::Change(change)),
+            (EventKind::Link, None) => Some(EventType::Link),
+            (EventKind::Unlink, None) => Some(EventType::Unlink),
+            _ => None,
+        }
+    };
+    let types = match json["types"].as_array() {
+        None => None,
+        Some(all) => Some(all.iter().map(event_type).collect::<Option<Vec<_>>>()?),
+    };
+    let http_status = json["httpStatus"].as_array().map(|range| {
+        match (
+            range.first().and_then(Value::as_i64),
+            range.get(1).and_then(Value::as_i64),
+        ) {
+            (Some(first), Some(last)) => HttpStatus::Between(first, last),
+            _ => HttpStatus::Absent,
+        }
+    });
+    let source =
+        text("source").and_then(|name| Source::ALL.into_iter().find(|one| one.name() == name));
+    Some(Selection {
+        of_dead_letters: json["deadLetters"].as_bool()?,
+        filter: Filter {
+            source,
+            integration: id("integration").map(IntegrationId),
+            webhook: id("webhook").map(WebhookId),
+            event: id("event").map(EventId),
+            status: text("status").map(str::to_owned),
+            types,
+            entity_kind: text("entityKind").and_then(EntityKind::from_name),
+            entity: id("entity"),
+            http_status,
+            from: time("from"),
+            to: time("to"),
+            before: id("before"),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::id::generate;
+
+    use super::*;
+
+    #[test]
+    fn a_selection_is_stored_whole() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let full = Filter {
+            source: Some(Source::DocumentHook),
+            integration: Some(IntegrationId::generate(now)),
+            webhook: Some(WebhookId::generate(now)),
+            event: Some(EventId::generate(now)),
+            status: Some("exhausted".to_owned()),
+            types: Some(vec![
+                EventType::Change(ChangeType::Patch),
+                EventType::Unlink,
+            ]),
+            entity_kind: Some(EntityKind::Deal),
+            entity: Some(generate(now)),
+            http_status: Some(HttpStatus::Between(500, 599)),
+            from: Some(now),
+            to: Some(now),
+            before: Some(generate(now)),
+        };
+        let none = Filter {
+            http_status: Some(HttpStatus::Absent),
+            ..Filter::default()
+        };
+        for (filter, of_dead_letters) in [(full, true), (none, false), (Filter::default(), false)] {
+            let selection = Selection {
+                of_dead_letters,
+                filter,
+            };
+            let read = from_json(&to_json(&selection).to_string()).unwrap();
+            assert_eq!(format!("{selection:?}"), format!("{read:?}"));
+        }
+    }
+}

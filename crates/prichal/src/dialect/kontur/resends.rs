@@ -1,0 +1,592 @@
+//! `/api/v1/{ws}/resends` and `/api/v1/{ws}/dead-letters`: events that are sent again, and those that were given up
+//! (`docs/contracts/prichal.md §6`).
+
+use std::collections::HashSet;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use prichal_core::{
+    id::{self, EventId, IntegrationId, WebhookId, WorkspaceId, generate},
+    offset,
+    schema::{self, Field, Type},
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn, Tx,
+    delivery::{
+        self,
+        dead_letter::{self, DeadLetter},
+        log::{self, Filter, Source},
+        resend::{self, Resend, Selection, Target},
+    },
+    job::{Items, Kind},
+    webhook::Key,
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    caller::Member,
+    delivery_log::{
+        CHANGE_TYPE, DeliveredEntity, DeliveryInPath, DeliveryQuery, ENTITY, ENTITY_TYPE, EVENT,
+        EVENT_TYPE, FROM, HTTP_STATUS, INTEGRATION, MAX_ROWS, SOURCE, STATUS, TO, WEBHOOK, answer,
+        entities, id_in_path, own, read_filter,
+    },
+};
+use crate::{
+    delivery::job,
+    dialect::openapi::schema::{body, described, takes},
+    error::{Code, Error, Result},
+    http::{
+        body::Raw,
+        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
+        page::Query,
+    },
+    platform::reading::parse_json,
+};
+
+/// The events a second that are sent to each webhook, unless the request says otherwise.
+const DEFAULT_RATE: i64 = 50;
+/// The maximum number of calls that one request names.
+const MAX_NAMED: usize = 100;
+/// The maximum number of resends in a list.
+const MAX_LISTED: i64 = 100;
+/// The calls that a preview reads at once, and the most it reads.
+const PREVIEW_PAGE: i64 = 1000;
+const MAX_PREVIEWED: usize = 100_000;
+
+const DELIVERIES: Field = Field::new("deliveryIds", Type::Guids)
+    .items(MAX_NAMED)
+    .doc("The ids of calls, whose events are sent again. No criteria are given then.");
+const DEAD_LETTERS: Field = Field::new("deadLetters", Type::Bool).doc(
+    "True to select the dead letters that match instead of all calls. With `integrationId` and `webHookId`, the deferred events of the webhook become due as well.",
+);
+const RATE: Field = Field::new("rate", Type::Int)
+    .within(1, 1000)
+    .doc("The events a second that are sent to each webhook, 50 if absent.");
+const PREVIEW: Field =
+    Field::new("preview", Type::Bool).doc("True to count the events and send none.");
+
+const REQUEST: &[Field] = &[
+    DELIVERIES,
+    SOURCE,
+    INTEGRATION,
+    WEBHOOK,
+    STATUS,
+    EVENT,
+    EVENT_TYPE,
+    CHANGE_TYPE,
+    ENTITY_TYPE,
+    ENTITY,
+    HTTP_STATUS,
+    FROM,
+    TO,
+    DEAD_LETTERS,
+    RATE,
+    PREVIEW,
+];
+/// The members of a request that are no criteria.
+const OPTIONS: [&str; 4] = [DELIVERIES.name, DEAD_LETTERS.name, RATE.name, PREVIEW.name];
+
+described! {
+    /// The events to send again: named calls, or everything that matches all criteria.
+    ResendRequest = body(REQUEST);
+}
+
+/// Events that are sent again.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Resend)]
+pub(super) struct ResendModel {
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    /// `selecting`, `sending`, `done` or `cancelled`. The events of a webhook that is switched off wait until it is on.
+    state: &'static str,
+    /// The events a second that are sent to each webhook.
+    rate: i64,
+    /// The number of events found so far.
+    selected: i64,
+    /// The number of these that were not sent yet.
+    waiting: i64,
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+}
+
+/// The newest resends.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ResendList {
+    count: usize,
+    items: Vec<ResendModel>,
+}
+
+/// The number of events that a resend would send.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResendPreview {
+    count: usize,
+    /// False if there are more events than were counted.
+    is_complete: bool,
+}
+
+/// An event that was given up.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetter)]
+pub(super) struct DeadLetterModel {
+    /// The id of the last call.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    source: &'static str,
+    /// The id of the webhook's integration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    integration_id: Option<IntegrationId>,
+    /// The id of the webhook or document hook.
+    #[schema(value_type = String, format = "uuid")]
+    web_hook_id: WebhookId,
+    #[schema(value_type = String, format = "uuid")]
+    event_id: EventId,
+    /// The event's offset in the feed.
+    #[schema(value_type = String, format = "uuid")]
+    offset: Uuid,
+    /// `change`, `link` or `unlink`.
+    event_type: &'static str,
+    /// The type of a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    change_type: Option<&'static str>,
+    /// The entities that the event is about.
+    entities: Vec<DeliveredEntity>,
+    /// The number of calls for this event.
+    attempts: i64,
+    /// The status of the last answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    http_status: Option<i64>,
+    /// The reason of the last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+}
+
+/// A page of dead letters.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeadLetterList {
+    /// The number of dead letters on the page. It may be below the limit although there is a next page.
+    count: usize,
+    /// The dead letters, the last given up first.
+    items: Vec<DeadLetterModel>,
+    /// The value of `before` for the next page. Absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    next: Option<Uuid>,
+}
+
+/// List the events that were given up, until a resend delivers them, they are dismissed, or they expire.
+#[utoipa::path(get, operation_id = "list_dead_letters", path = "/api/v1/{ws}/dead-letters", tag = "webhooks",
+    params(Member, DeliveryQuery), responses((status = 200, body = DeadLetterList)))]
+pub(super) async fn list_dead_letters(member: Member, query: Query) -> Result<Response> {
+    let filter = read_filter(&member, &query)?;
+    let (workspace, limit) = (member.workspace_id(), query.limit()?);
+    let read = move |conn: &mut Conn| {
+        let page = dead_letter::list(conn, workspace, &filter, limit, MAX_ROWS)?;
+        Ok::<_, Error>(page)
+    };
+    let found = member.app.db.read(read).await?;
+    let items = found.items.into_iter();
+    answer(&DeadLetterList {
+        count: items.len(),
+        items: items.map(|letter| letter_model(&member, letter)).collect(),
+        next: found.next,
+    })
+}
+
+/// Dismiss a dead letter.
+#[utoipa::path(delete, operation_id = "dismiss_dead_letter", path = "/api/v1/{ws}/dead-letters/{letterId}",
+    tag = "webhooks", params(Member, LetterInPath), responses((status = 204)))]
+pub(super) async fn dismiss_dead_letter(
+    member: Member,
+    LetterInPath(id): LetterInPath,
+) -> Result<StatusCode> {
+    let (own, workspace) = (own(&member)?, member.workspace_id());
+    let write = move |tx: &mut Tx<'_>| {
+        if dead_letter::dismiss(tx, workspace, id, own)? {
+            Ok(StatusCode::NO_CONTENT)
+        } else {
+            Err(Error::NotFound(format!("Dead letter {id}")))
+        }
+    };
+    member.app.db.write(workspace, write).await
+}
+
+/// Send the event of a call again: a resend of one event.
+#[utoipa::path(post, operation_id = "resend_delivery", path = "/api/v1/{ws}/deliveries/{deliveryId}/resend",
+    tag = "webhooks", params(Member, DeliveryInPath, IdempotencyKey), responses((status = 202, body = ResendModel)))]
+pub(super) async fn resend_delivery(
+    member: Member,
+    DeliveryInPath(id): DeliveryInPath,
+    idempotency: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    begin(
+        &member,
+        idempotency,
+        &body,
+        DEFAULT_RATE,
+        Wanted::Calls(vec![id]),
+    )
+    .await
+}
+
+/// Send events again, beside the regular deliveries: named calls, or everything that matches.
+///
+/// A background job selects the events, and each webhook gets its events in the order of the log, marked
+/// `X-Prichal-Replay: true`, with the `webhook-id` of the first delivery and a new timestamp. A failure goes to the
+/// deferred events. With `preview`, events are counted only, and the status is 200. A workspace may have 10 unfinished
+/// resends.
+#[utoipa::path(post, operation_id = "begin_resend", path = "/api/v1/{ws}/resends", tag = "webhooks",
+    params(Member, IdempotencyKey), request_body = ResendRequest,
+    responses((status = 202, body = ResendModel), (status = 200, body = ResendPreview)))]
+pub(super) async fn begin_resend(
+    member: Member,
+    idempotency: IdempotencyKey,
+    Raw(body): Raw,
+) -> Result<JsonAnswer> {
+    let given = parse_json(&body)?;
+    let given = schema::object(&given)?;
+    // A misspelt criterion would select too much.
+    let is_known = |name: &String| {
+        REQUEST
+            .iter()
+            .any(|field| field.name.eq_ignore_ascii_case(name))
+    };
+    if let Some(unknown) = given.keys().find(|name| !is_known(name)) {
+        let shown: String = unknown.chars().take(64).collect();
+        return Err(Error::invalid(
+            &shown,
+            format!("There is no criterion '{shown}'."),
+        ));
+    }
+    let given = schema::read(REQUEST, given, &mut || generate(member.now))?;
+    let flag = |field: &Field| {
+        given
+            .get(field.name)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    };
+    let query = Query::of_members(&given);
+    let mut filter = read_filter(&member, &query)?;
+    let has_criteria = given.keys().any(|name| !OPTIONS.contains(&name.as_str()));
+    let of_dead_letters = flag(&DEAD_LETTERS);
+    let named = given.get(DELIVERIES.name).and_then(Value::as_array);
+    let wanted = match named {
+        Some(_) if has_criteria || of_dead_letters => {
+            let why = "Give either the ids of calls or criteria.";
+            return Err(Error::invalid(DELIVERIES.name, why));
+        }
+        Some(named) if named.is_empty() => {
+            return Err(Error::invalid(DELIVERIES.name, "Give at least one id."));
+        }
+        Some(named) => {
+            let ids = named
+                .iter()
+                .filter_map(|id| id.as_str().and_then(id::parse_any));
+            Wanted::Calls(ids.collect())
+        }
+        None if !has_criteria && !of_dead_letters => {
+            let why = "Give the ids of calls, or at least one criterion.";
+            return Err(Error::invalid(DELIVERIES.name, why));
+        }
+        None => {
+            // The calls of the resend itself come later.
+            filter.before = filter.before.or(Some(generate(member.now)));
+            Wanted::Selection(Box::new(Selection {
+                of_dead_letters,
+                filter,
+            }))
+        }
+    };
+    if flag(&PREVIEW) {
+        return preview(&member, wanted).await;
+    }
+    let rate = given.get(RATE.name).and_then(Value::as_i64);
+    begin(
+        &member,
+        idempotency,
+        &body,
+        rate.unwrap_or(DEFAULT_RATE),
+        wanted,
+    )
+    .await
+}
+
+/// The events to send again.
+#[derive(Clone)]
+enum Wanted {
+    Calls(Vec<Uuid>),
+    Selection(Box<Selection>),
+}
+
+/// The deliveries that named calls were for.
+fn named(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    own: Option<IntegrationId>,
+    ids: &[Uuid],
+) -> Result<Vec<Target>> {
+    let found = ids.iter().map(|id| {
+        let found = log::find(conn, workspace, *id)?;
+        let found = found.filter(|found| own.is_none_or(|own| own == found.integration));
+        let found = found.ok_or_else(|| Error::NotFound(format!("Delivery {id}")))?;
+        resend::target(&found).ok_or_else(|| {
+            let why = format!("The call {id} is none of a webhook, so it cannot be repeated.");
+            Error::invalid(DELIVERIES.name, why)
+        })
+    });
+    found.collect()
+}
+
+async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
+    let selection = match wanted {
+        Wanted::Calls(ids) => {
+            let count = ids.iter().collect::<HashSet<_>>().len();
+            return shown(
+                StatusCode::OK,
+                &ResendPreview {
+                    count,
+                    is_complete: true,
+                },
+            );
+        }
+        Wanted::Selection(selection) => selection,
+    };
+    let workspace = member.workspace_id();
+    let (mut events, mut seen, mut selection) = (HashSet::new(), 0, *selection);
+    loop {
+        let this = selection.clone();
+        let read = move |conn: &mut Conn| {
+            Ok::<_, Error>(resend::select(conn, workspace, &this, PREVIEW_PAGE)?)
+        };
+        let (found, next) = member.app.db.read(read).await?;
+        seen += found.len().max(1);
+        events.extend(found);
+        selection.filter.before = next;
+        if next.is_none() || seen >= MAX_PREVIEWED {
+            let counted = ResendPreview {
+                count: events.len(),
+                is_complete: next.is_none(),
+            };
+            return shown(StatusCode::OK, &counted);
+        }
+    }
+}
+
+async fn begin(
+    member: &Member,
+    idempotency: IdempotencyKey,
+    body: &[u8],
+    rate: i64,
+    wanted: Wanted,
+) -> Result<JsonAnswer> {
+    let (workspace, now) = (member.workspace_id(), member.now);
+    let id = generate(now);
+    let calls = match &wanted {
+        Wanted::Selection(_) => None,
+        Wanted::Calls(ids) => Some(ids.clone()),
+    };
+    let events = match calls {
+        None => None,
+        Some(ids) => {
+            let own = own(member)?;
+            let read = move |conn: &mut Conn| named(conn, workspace, own, &ids);
+            Some(member.app.db.read(read).await?)
+        }
+    };
+    let selection = match wanted {
+        Wanted::Selection(selection) => *selection,
+        Wanted::Calls(_) => Selection {
+            of_dead_letters: false,
+            filter: Filter {
+                // The integration sees its resend.
+                integration: own(member)?,
+                ..Filter::default()
+            },
+        },
+    };
+    let recovered = recovered(workspace, &selection);
+    let is_selected = events.is_none();
+    let work = move |tx: &mut Tx<'_>| {
+        let of = (id, rate);
+        if !resend::begin(tx, workspace, of, &selection, events.as_deref(), now)? {
+            let most = resend::MAX_UNFINISHED;
+            let why = format!(
+                "The workspace has {most} resends that are not finished yet. Try again when some are."
+            );
+            return Err(Error::refused(Code::LimitReached, why));
+        }
+        if let Some(key) = recovered {
+            delivery::make_due(tx, key, now)?;
+        }
+        let found = resend::find(tx.conn()?, workspace, id)?;
+        let found = found.ok_or_else(|| Error::internal("a resend is gone"))?;
+        Ok((shown(StatusCode::ACCEPTED, &model(&found))?, ()))
+    };
+    let (answer, is_new) = write_once_and(member, idempotency, body, work).await?;
+    if is_new.is_some() {
+        let app = &member.app;
+        app.dispatch.check_side_queues();
+        if let Some(key) = recovered {
+            let item = format!("{}:{}", key.integration, key.id);
+            finish(member, Kind::MakeDeferredDue, item);
+        }
+        if is_selected {
+            finish(member, Kind::Resend, id.to_string());
+        }
+    }
+    Ok(answer)
+}
+
+/// The webhook whose deferred events become due with its dead letters.
+fn recovered(workspace: WorkspaceId, selection: &Selection) -> Option<Key> {
+    let filter = &selection.filter;
+    let integration = filter.integration.filter(|_| selection.of_dead_letters)?;
+    Some(Key {
+        workspace,
+        integration,
+        id: filter.webhook?,
+    })
+}
+
+/// Completes a job in the background. If that fails, the server completes it later.
+fn finish(member: &Member, kind: Kind, item: String) {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    member.app.background.spawn(async move {
+        if let Err(error) = job::finish(&app, workspace, kind, Items::One(item)).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, %workspace, job.kind = kind.name(), "cannot complete a background job; trying again later");
+        }
+    });
+}
+
+/// List the newest resends.
+#[utoipa::path(get, operation_id = "list_resends", path = "/api/v1/{ws}/resends", tag = "webhooks",
+    params(Member), responses((status = 200, body = ResendList)))]
+pub(super) async fn list_resends(member: Member) -> Result<Response> {
+    member.require_admin()?;
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| Ok::<_, Error>(resend::list(conn, workspace, MAX_LISTED)?);
+    let found = member.app.db.read(read).await?;
+    answer(&ResendList {
+        count: found.len(),
+        items: found.iter().map(model).collect(),
+    })
+}
+
+takes! {
+    ResendInPath: Path &[RESEND_ID];
+    LetterInPath: Path &[LETTER_ID];
+}
+
+const RESEND_ID: Field = Field::new("resendId", Type::Guid)
+    .required()
+    .doc("The id of the resend.");
+const LETTER_ID: Field = Field::new("letterId", Type::Guid)
+    .required()
+    .doc("The id of the dead letter.");
+
+/// The resend whose id is in the path.
+pub(super) struct ResendInPath(Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ResendInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        id_in_path(parts, state, RESEND_ID.name).await.map(Self)
+    }
+}
+
+/// The dead letter whose id is in the path.
+pub(super) struct LetterInPath(Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for LetterInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        id_in_path(parts, state, LETTER_ID.name).await.map(Self)
+    }
+}
+
+/// Read the progress of a resend.
+#[utoipa::path(get, operation_id = "get_resend", path = "/api/v1/{ws}/resends/{resendId}", tag = "webhooks",
+    params(Member, ResendInPath), responses((status = 200, body = ResendModel)))]
+pub(super) async fn get_resend(member: Member, ResendInPath(id): ResendInPath) -> Result<Response> {
+    let (own, workspace) = (own(&member)?, member.workspace_id());
+    let read = move |conn: &mut Conn| find(conn, workspace, own, id);
+    answer(&model(&member.app.db.read(read).await?))
+}
+
+/// Finds a resend that the caller may see.
+fn find(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    own: Option<IntegrationId>,
+    id: Uuid,
+) -> Result<Resend> {
+    let found = resend::find(conn, workspace, id)?;
+    let found = found.filter(|found| own.is_none_or(|own| found.integration == Some(own)));
+    found.ok_or_else(|| Error::NotFound(format!("Resend {id}")))
+}
+
+/// Cancel a resend. Events that were not started are not sent. One that has ended stays as it is.
+#[utoipa::path(post, operation_id = "cancel_resend", path = "/api/v1/{ws}/resends/{resendId}/cancel", tag = "webhooks",
+    params(Member, ResendInPath), responses((status = 200, body = ResendModel)))]
+pub(super) async fn cancel_resend(
+    member: Member,
+    ResendInPath(id): ResendInPath,
+) -> Result<Response> {
+    let (own, workspace) = (own(&member)?, member.workspace_id());
+    let write = move |tx: &mut Tx<'_>| {
+        let found = find(tx.conn()?, workspace, own, id)?;
+        resend::cancel(tx, workspace, &found)?;
+        find(tx.conn()?, workspace, own, id)
+    };
+    answer(&model(&member.app.db.write(workspace, write).await?))
+}
+
+fn model(found: &Resend) -> ResendModel {
+    ResendModel {
+        id: found.id,
+        state: found.state.name(),
+        rate: found.rate,
+        selected: found.selected,
+        waiting: found.waiting,
+        created_at: found.created_at,
+    }
+}
+
+fn letter_model(member: &Member, letter: DeadLetter) -> DeadLetterModel {
+    let source = Source::of(letter.integration, letter.webhook);
+    DeadLetterModel {
+        id: letter.id,
+        source: source.name(),
+        integration_id: (source == Source::Webhook).then_some(letter.integration),
+        web_hook_id: letter.webhook,
+        event_id: letter.event,
+        offset: offset::of(member.workspace_id(), letter.seq),
+        event_type: letter.about.kind_column(),
+        change_type: letter.about.change_column(),
+        entities: entities(Some(&letter.about)),
+        attempts: letter.attempts,
+        http_status: letter.http_status,
+        error: letter.error,
+    }
+}
+
+fn shown(status: StatusCode, model: &impl Serialize) -> Result<JsonAnswer> {
+    let text = serde_json::to_string(model).map_err(Error::internal)?;
+    Ok(JsonAnswer::new(status, text))
+}
