@@ -193,7 +193,8 @@ struct Row {
     statuses: i64,
 }
 
-/// The number of rows that are read at once to look for matches.
+/// The number of rows that are read at once to look for matches: at first, since most hold many calls, and at most.
+const FIRST_ROWS: i64 = 4;
 const WINDOW_ROWS: i64 = 512;
 /// The number of matching rows whose calls are read at once.
 const FETCHED_ROWS: usize = 16;
@@ -209,8 +210,7 @@ pub fn list(
 ) -> Result<Page> {
     let most = usize::try_from(limit).unwrap_or(0);
     let (mut items, mut before, mut seen) = (Vec::new(), filter.before, 0);
-    // A row has at least one call, so the first page needs no more rows than calls.
-    let mut window = limit.min(WINDOW_ROWS);
+    let mut window = limit.min(FIRST_ROWS);
     while items.len() < most {
         let rows = list_rows(conn, workspace, filter, before, window)?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
@@ -236,7 +236,7 @@ pub fn list(
         if seen >= max_rows {
             return Ok(Page { items, next });
         }
-        window = WINDOW_ROWS;
+        window = (window * 2).min(WINDOW_ROWS);
     }
     let next = items.last().map(|one: &Logged| one.attempt.id);
     Ok(Page { items, next })
@@ -340,16 +340,19 @@ fn list_rows(
     if let Some(from) = from {
         only("id >=", from.into());
     }
-    if filter
-        .status
-        .as_ref()
-        .is_some_and(|status| status != STATUSES[0])
-    {
-        // Failures have partial indexes.
+    let status = filter.status.as_deref();
+    let of_failures = status.is_some_and(|status| status != STATUSES[0]);
+    // SQLite would prefer the primary key.
+    let index = match filter.integration {
+        _ if !of_failures => "",
+        None => "/*sqlite INDEXED BY delivery_failed*/",
+        Some(_) => "/*sqlite INDEXED BY delivery_failed_of*/",
+    };
+    if of_failures {
         conditions.push_str(" AND failed > 0");
     }
     let sql = format!(
-        "SELECT integration, id, webhook, failed, types, entities, statuses FROM delivery
+        "SELECT integration, id, webhook, failed, types, entities, statuses FROM delivery {index}
          WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2"
     );
     conn.query(&sql, &values, |row| {

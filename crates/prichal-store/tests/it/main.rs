@@ -1,5 +1,6 @@
 //! Tests of the public interface, on the engine that `PRICHAL_TEST_ENGINE` names.
 
+mod delivery_log;
 mod document;
 mod evidence;
 mod fairness;
