@@ -232,11 +232,24 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
         }
     }
     let most = app.config.delivery_log_bytes;
-    while most > 0 {
+    if most > 0 {
+        shrink_logs(app, most).await?;
+    }
+    forget_earlier_attempts(app, before).await?;
+    forget(app, ANY, move |tx| {
+        Ok(dead_letter::forget(tx, before, step)? + resend::forget(tx, before, step)?)
+    })
+    .await
+}
+
+/// Removes the oldest part of delivery logs that have more than `most` bytes.
+async fn shrink_logs(app: &App, most: i64) -> Result<()> {
+    let step = i64::from(MAX_PER_STEP);
+    loop {
         let large = move |conn: &mut Conn| log::larger_than(conn, most, step);
         let workspaces = app.db.read(large).await?;
         if workspaces.is_empty() {
-            break;
+            return Ok(());
         }
         for workspace in workspaces {
             let start = move |conn: &mut Conn| log::start_of_newest(conn, workspace, most);
@@ -245,11 +258,6 @@ async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
             }
         }
     }
-    forget_earlier_attempts(app, before).await?;
-    forget(app, ANY, move |tx| {
-        Ok(dead_letter::forget(tx, before, step)? + resend::forget(tx, before, step)?)
-    })
-    .await
 }
 
 /// Removes a workspace's part of the delivery log up to `last`.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prichal_core::{
-    event::{ChangeType, Entities, EntityKind, EventHead, EventType},
+    event::{ChangeType, Entities, Entity, EntityKind, EventHead, EventType},
     id::EventId,
     time::Timestamp,
 };
@@ -176,7 +176,7 @@ pub(super) fn heads(bytes: &[u8]) -> Result<Vec<Head>> {
     let mut from = Reader(rest);
     let mut found = Vec::new();
     while !from.0.is_empty() {
-        found.push(from.head().ok_or_else(damaged)?);
+        found.push(from.head()?);
     }
     Ok(found)
 }
@@ -195,7 +195,7 @@ pub(super) fn details(bytes: &[u8]) -> Result<Vec<Detail>> {
     let mut from = Reader(&plain);
     let mut found = Vec::new();
     while !from.0.is_empty() {
-        found.push(from.detail().ok_or_else(damaged)?);
+        found.push(from.detail()?);
     }
     Ok(found)
 }
@@ -207,17 +207,17 @@ fn damaged() -> Error {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk().ok_or_else(damaged)?;
         self.0 = rest;
-        Some(*array)
+        Ok(*array)
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    fn byte(&mut self) -> Result<u8> {
         self.array().map(|[byte]| byte)
     }
 
-    fn head(&mut self) -> Option<Head> {
+    fn head(&mut self) -> Result<Head> {
         let event = EventId(Uuid::from_bytes(self.array()?));
         let seq = i64::from_le_bytes(self.array()?);
         let started_at = Timestamp::from_micros(i64::from_le_bytes(self.array()?));
@@ -225,7 +225,7 @@ impl Reader<'_> {
         let attempt = i64::from(u16::from_le_bytes(self.array()?));
         let http_status = i64::from(u16::from_le_bytes(self.array()?));
         let flags = self.byte()?;
-        Some(Head {
+        Ok(Head {
             event,
             seq,
             attempt,
@@ -237,60 +237,59 @@ impl Reader<'_> {
         })
     }
 
-    fn about(&mut self) -> Option<Option<EventHead>> {
+    fn about(&mut self) -> Result<Option<EventHead>> {
         let code = self.byte()?;
         if code == NO_EVENT {
-            return Some(None);
+            return Ok(None);
         }
-        let kind = type_of(code)?;
-        let count = self.byte()?;
-        let mut entity = || {
-            let kind = *EntityKind::ALL.get(usize::from(self.byte()?))?;
-            Some((kind, Uuid::from_bytes(self.array()?)))
+        let kind = type_of(code).ok_or_else(damaged)?;
+        let entities = match self.byte()? {
+            1 => Entities::one(self.entity()?),
+            2 => Entities::two(self.entity()?, self.entity()?),
+            _ => return Err(damaged()),
         };
-        let entities = match count {
-            1 => Entities::one(entity()?),
-            2 => Entities::two(entity()?, entity()?),
-            _ => return None,
-        };
-        Some(Some(EventHead { kind, entities }))
+        Ok(Some(EventHead { kind, entities }))
     }
 
-    fn bytes(&mut self) -> Option<Option<Vec<u8>>> {
+    fn entity(&mut self) -> Result<Entity> {
+        let kind = EntityKind::ALL.get(usize::from(self.byte()?));
+        Ok((*kind.ok_or_else(damaged)?, Uuid::from_bytes(self.array()?)))
+    }
+
+    fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
         let length = u32::from_le_bytes(self.array()?);
         if length == ABSENT {
-            return Some(None);
+            return Ok(None);
         }
-        let (bytes, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        let length = usize::try_from(length).map_err(Error::corrupt)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
         self.0 = rest;
-        Some(Some(bytes.to_vec()))
+        Ok(Some(bytes.to_vec()))
     }
 
-    fn text(&mut self) -> Option<Option<String>> {
+    fn text(&mut self) -> Result<Option<String>> {
         let bytes = self.bytes()?;
-        Some(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    fn detail(&mut self) -> Option<Detail> {
-        let (error, answer) = (self.text()?, self.text()?);
-        let (sent, received) = (self.bytes()?, self.bytes()?);
-        let mut time = || {
-            let micros = u32::from_le_bytes(self.array()?);
-            Some((micros != ABSENT).then(|| Duration::from_micros(micros.into())))
-        };
-        let timings = Timings {
-            resolve: time()?,
-            connect: time()?,
-            tls: time()?,
-            first_byte: time()?,
-        };
-        Some(Detail {
-            error,
-            answer,
+    fn time(&mut self) -> Result<Option<Duration>> {
+        let micros = u32::from_le_bytes(self.array()?);
+        Ok((micros != ABSENT).then(|| Duration::from_micros(micros.into())))
+    }
+
+    fn detail(&mut self) -> Result<Detail> {
+        Ok(Detail {
+            error: self.text()?,
+            answer: self.text()?,
             exchange: Exchange {
-                sent: sent.unwrap_or_default(),
-                received: received.unwrap_or_default(),
-                timings,
+                sent: self.bytes()?.unwrap_or_default(),
+                received: self.bytes()?.unwrap_or_default(),
+                timings: Timings {
+                    resolve: self.time()?,
+                    connect: self.time()?,
+                    tls: self.time()?,
+                    first_byte: self.time()?,
+                },
             },
         })
     }
@@ -310,7 +309,11 @@ mod tests {
         } else {
             Entities::two(one, (EntityKind::Svcscript, generate(now)))
         };
-        let kind = [EventType::Change(ChangeType::Restore), EventType::Link][(n % 2) as usize];
+        let kind = if n % 2 == 0 {
+            EventType::Change(ChangeType::Restore)
+        } else {
+            EventType::Link
+        };
         Attempt {
             id: generate(now),
             webhook: WebhookId::generate(now),
@@ -330,7 +333,7 @@ mod tests {
                 received: vec![0xff, b':'],
                 timings: Timings {
                     resolve: None,
-                    connect: Some(Duration::from_micros(n as u64)),
+                    connect: Some(Duration::from_micros(n.unsigned_abs())),
                     tls: None,
                     first_byte: Some(Duration::from_secs(9)),
                 },
@@ -343,8 +346,8 @@ mod tests {
         let all: Vec<Attempt> = (0..40).map(attempt).collect();
         let packed = pack(all.iter());
         assert_eq!(packed.seqs, (0, 39));
-        let heads = heads(&packed.heads).unwrap();
-        let details = details(&packed.details).unwrap();
+        let heads = heads(&packed.heads).expect("the heads");
+        let details = details(&packed.details).expect("the details");
         assert_eq!((heads.len(), details.len()), (40, 40));
         for ((one, head), detail) in all.iter().zip(&heads).zip(&details) {
             assert_eq!(

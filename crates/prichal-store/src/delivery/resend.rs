@@ -423,7 +423,7 @@ mod tests {
                 of_dead_letters,
                 filter,
             };
-            let read = from_json(&to_json(&selection).to_string()).unwrap();
+            let read = from_json(&to_json(&selection).to_string()).expect("the selection");
             assert_eq!(format!("{selection:?}"), format!("{read:?}"));
         }
     }

@@ -109,7 +109,7 @@ async fn a_search_for_little_ends_and_goes_on() {
 async fn calls_of_one_write_are_found_one_by_one() {
     let store = TestStore::open();
     let statuses = ["delivered", "delivered", "exhausted", "delivered"];
-    let calls = (1..=600).map(|n| call(n, statuses[usize::try_from(n).unwrap() % 4]));
+    let calls = (1..=600).map(|n| call(n, statuses[usize::try_from(n).expect("a number") % 4]));
     insert(&store.db, calls.collect()).await;
     let all = list(&store.db, Filter::default(), 1000, usize::MAX).await;
     assert!(all.next.is_none());

@@ -265,6 +265,7 @@ struct HeaderLine {
 /// The times that the parts of the call took, in milliseconds. A kept connection needs no resolving, connecting and TLS.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the members name their unit")]
 struct CallTimings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -388,14 +389,13 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
     let kind = word(&EVENT_TYPE, EventKind::WORDS)?.map(|n| EventKind::ALL[n]);
     let change = word(&CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
     let integration = guid(&INTEGRATION)?.map(IntegrationId);
-    if let Some(own) = own(member)? {
-        if integration.is_some_and(|wanted| wanted != own) {
-            return Err(Error::Forbidden("An integration sees its own calls only"));
-        }
+    let own = own(member)?;
+    if own.is_some() && integration.is_some() && integration != own {
+        return Err(Error::Forbidden("An integration sees its own calls only"));
     }
     Ok(Filter {
         source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
-        integration: own(member)?.or(integration),
+        integration: own.or(integration),
         webhook: guid(&WEBHOOK)?.map(WebhookId),
         event: guid(&EVENT)?.map(EventId),
         status: word(&STATUS, &STATUSES)?.map(|n| STATUSES[n].to_owned()),
@@ -453,8 +453,8 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         web_hook_id: attempt.webhook,
         event_id: attempt.event,
         offset: (attempt.seq > 0).then(|| offset::of(member.workspace_id(), attempt.seq)),
-        event_type: about.map(|about| about.kind_column()),
-        change_type: about.and_then(|about| about.change_column()),
+        event_type: about.map(EventHead::kind_column),
+        change_type: about.and_then(EventHead::change_column),
         entities: entities(about),
         attempt: attempt.attempt,
         status: attempt.status,

@@ -194,7 +194,7 @@ async fn a_resend_is_paced_and_can_be_cancelled() {
     let one = json!({ "entityId": companies[3], "entityType": "company" });
     let one = space.post("/resends", one).await;
     assert_eq!(one.status, 202, "{}", one.text);
-    hub.advance(Duration::from_secs(60));
+    hub.advance(Duration::from_mins(1));
     let call = receiver.next().await;
     assert_eq!(call.json()["entityIds"]["companyId"], companies[3].as_str());
     wait_for_state(&hub, &space, &one.str("id"), "done").await;
