@@ -76,21 +76,25 @@ pub(super) struct TokenModel {
     user_id: Option<String>,
     #[schema(required = true, format = DateTime)]
     expires_at: Option<String>,
-    /// The token itself, shown only when it is created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    token: Option<String>,
+}
+
+/// A token of a workspace, as its creation shows it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedToken {
+    #[serde(flatten)]
+    model: TokenModel,
+    /// The token itself, which no other answer shows.
+    token: String,
 }
 
 impl TokenModel {
-    fn new(token: &Token, secret: Option<String>) -> Self {
+    fn new(token: &Token) -> Self {
         Self {
             id: token.id.to_string(),
             name: token.name.clone(),
             role: token.role.name(),
             user_id: token.user.map(|user| user.to_string()),
             expires_at: token.expires_at.map(|at| at.to_string()),
-            token: secret,
         }
     }
 }
@@ -105,7 +109,7 @@ pub(super) struct TokenList {
 
 /// Create a workspace token. Only this answer shows it.
 #[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace"), IdempotencyKey),
-    request_body = NewToken, responses((status = 201, body = TokenModel)))]
+    request_body = NewToken, responses((status = 201, body = CreatedToken)))]
 pub(super) async fn create_token(
     State(app): State<App>,
     _: Administrator,
@@ -119,8 +123,11 @@ pub(super) async fn create_token(
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
     let object = format!("token:{}", new.id);
-    let model = TokenModel::new(&new, Some(secret));
-    let text = serde_json::to_string(&model).map_err(Error::internal)?;
+    let created = CreatedToken {
+        model: TokenModel::new(&new),
+        token: secret,
+    };
+    let text = serde_json::to_string(&created).map_err(Error::internal)?;
     let requester = Requester {
         app,
         workspace,
@@ -194,16 +201,13 @@ pub(super) async fn list_tokens(
         .await?;
     Ok(Answer(TokenList {
         count,
-        items: found
-            .iter()
-            .map(|token| TokenModel::new(token, None))
-            .collect(),
+        items: found.iter().map(TokenModel::new).collect(),
     }))
 }
 
 /// Revoke a token.
 #[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}/tokens/{id}", tag = "administration",
-    params(("ws" = String, Path, description = "The name or the id of the workspace"), ("id" = String, Path, description = "The id of the token")), responses((status = 204)))]
+    params(("ws" = String, Path, description = "The name or the id of the workspace"), ("id" = Uuid, Path, description = "The id of the token")), responses((status = 204)))]
 pub(super) async fn delete_token(
     State(app): State<App>,
     _: Administrator,

@@ -165,7 +165,7 @@ pub(super) async fn list_integration_point_types(admin: Admin, query: Query) -> 
 
 /// Read a type.
 #[utoipa::path(get, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the type"), Shape),
     responses((status = 200, body = IntegrationPointTypeView)))]
 pub(super) async fn get_integration_point_type(
     admin: Admin,
@@ -177,7 +177,7 @@ pub(super) async fn get_integration_point_type(
 
 /// Change a type. Its channels change with it.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type")), request_body = IntegrationPointTypeChanges, responses((status = 200, body = IntegrationPointType)))]
+    params(("id" = Uuid, Path, description = "The id of the type")), request_body = IntegrationPointTypeChanges, responses((status = 200, body = IntegrationPointType)))]
 pub(super) async fn patch_integration_point_type(
     admin: Admin,
     id: Path<String>,
@@ -189,7 +189,7 @@ pub(super) async fn patch_integration_point_type(
 
 /// Delete a type. Its channels stay as they are.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the type")), responses((status = 204)))]
 pub(super) async fn delete_integration_point_type(
     admin: Admin,
     id: Path<String>,

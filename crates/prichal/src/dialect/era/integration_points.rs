@@ -303,7 +303,7 @@ pub(super) async fn list_integration_points(admin: Admin, query: Query) -> Resul
 
 /// Read a channel.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the channel"), Shape),
     responses((status = 200, body = IntegrationPointView)))]
 pub(super) async fn get_integration_point(
     admin: Admin,
@@ -315,7 +315,7 @@ pub(super) async fn get_integration_point(
 
 /// Change a channel. `opts` and `ext` are merged key by key; `id` and `token_local` stay.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel")), request_body = IntegrationPointChanges, responses((status = 200, body = IntegrationPoint)))]
+    params(("id" = Uuid, Path, description = "The id of the channel")), request_body = IntegrationPointChanges, responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn patch_integration_point(
     admin: Admin,
     id: Path<String>,
@@ -327,7 +327,7 @@ pub(super) async fn patch_integration_point(
 
 /// Delete a channel. Its token becomes invalid, and its websockets are closed.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the channel")), responses((status = 204)))]
 pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Channel>(admin, id).await
 }
@@ -342,7 +342,7 @@ described! {
 
 /// Give a channel a new local token. The previous one stays valid for a while; then its websockets are closed.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/rotate_token", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey), request_body = Option<ChannelTokenRotation>,
+    params(("id" = Uuid, Path, description = "The id of the channel"), IdempotencyKey), request_body = Option<ChannelTokenRotation>,
     responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn rotate_token(
     Admin(tenant): Admin,
@@ -418,7 +418,7 @@ pub(super) struct Sent {
 /// through `send_svcscriptcode_ws`, or posted to its `url` when there is no script; and tried again like a
 /// webhook when that fails.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/send", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey),
+    params(("id" = Uuid, Path, description = "The id of the channel"), IdempotencyKey),
     request_body(content = Value, description = "The message: any JSON"), responses((status = 200, body = Sent)))]
 pub(super) async fn send_message(
     Admin(tenant): Admin,
@@ -526,7 +526,7 @@ static ATTEMPT_STATUSES: Words = Words {
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), Attempts),
+    params(("id" = Uuid, Path, description = "The id of the channel"), Attempts),
     responses((status = 200, body = MessageAttemptList)))]
 pub(super) async fn list_message_attempts(
     Admin(tenant): Admin,

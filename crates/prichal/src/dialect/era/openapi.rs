@@ -8,8 +8,9 @@ use utoipa::openapi::{
 };
 
 use super::error_response::ChannelError;
-use crate::dialect::openapi::refusals::{
-    add_bearer, add_refusals, add_tags, add_type, operations, schema, text,
+use crate::dialect::openapi::{
+    refusals::{add_bearer, add_refusals, add_tags, add_type, operations, schema, text},
+    schema::any,
 };
 
 const TAGS: &[(&str, &str)] = &[
@@ -89,7 +90,8 @@ fn add_hooks(api: &mut OpenApi) {
             if has_body {
                 let body = RequestBodyBuilder::new()
                     .description(Some("Anything; the script reads it"))
-                    .content("*/*", Content::default());
+                    // Some generators leave out an operation whose body has no schema.
+                    .content("*/*", Content::new(Some(any())));
                 operation = operation.request_body(Some(body.build()));
             }
             let operation = Operation::from(operation);

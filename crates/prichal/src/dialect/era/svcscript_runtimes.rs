@@ -406,7 +406,7 @@ async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
 
 /// Read a run.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the run"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the run"), Shape),
     responses((status = 200, body = ServiceScriptRuntimeView)))]
 pub(super) async fn get_svcscript_runtime(
     Admin(tenant): Admin,
@@ -422,7 +422,7 @@ pub(super) async fn get_svcscript_runtime(
 
 /// Run a failed run again, with the present source of its script.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes/{id}/retry", tag = "channels",
-    params(("id" = String, Path, description = "The id of the run")), responses((status = 200, body = Runtime)))]
+    params(("id" = Uuid, Path, description = "The id of the run")), responses((status = 200, body = Runtime)))]
 pub(super) async fn retry_svcscript_runtime(
     Admin(tenant): Admin,
     Path(id): Path<String>,

@@ -174,7 +174,7 @@ pub(super) async fn list_svcscripts(admin: Admin, query: Query) -> Result<Respon
 
 /// Read a script.
 #[utoipa::path(get, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the script"), Shape),
     responses((status = 200, body = ServiceScriptView)))]
 pub(super) async fn get_svcscript(
     admin: Admin,
@@ -186,7 +186,7 @@ pub(super) async fn get_svcscript(
 
 /// Change a script. Runs that begin afterwards use the new source.
 #[utoipa::path(patch, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script")), request_body = ServiceScriptChanges, responses((status = 200, body = ServiceScript)))]
+    params(("id" = Uuid, Path, description = "The id of the script")), request_body = ServiceScriptChanges, responses((status = 200, body = ServiceScript)))]
 pub(super) async fn patch_svcscript(
     admin: Admin,
     id: Path<String>,
@@ -198,7 +198,7 @@ pub(super) async fn patch_svcscript(
 
 /// Delete a script.
 #[utoipa::path(delete, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the script")), responses((status = 204)))]
 pub(super) async fn delete_svcscript(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Script>(admin, id).await
 }
