@@ -23,6 +23,7 @@ tools_python() {
   folder=$(tools_folder "$1")
   tools_bin=$folder/bin
   if cmp -s "$folder/lock" "$lock"; then return; fi
+  [[ -e /etc/ssl/certs/ca-certificates.crt ]] || servers_apt ca-certificates
   python3 -c 'import ensurepip, venv' 2>/dev/null || servers_apt python3 python3-venv
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || servers_fail "Python is older than 3.11"
   rm -rf "$folder"

@@ -79,8 +79,6 @@ from prichal_kontur.api.webhooks import list_webhook_deliveries
 from prichal_kontur.models import (
     AuthResult,
     CallEvent,
-    CallEventFrom,
-    CallEventTo,
     CallEventType,
     CallFinished,
     CallStarted,
@@ -94,11 +92,12 @@ from prichal_kontur.models import (
     IntegrationInstance,
     IntegrationManifest,
     NewCompany,
-    NewCompanyPhonesItem,
+    NewContactPoint,
     NewUser,
     PatchedInstance,
     PatchEnvelope,
     PatchEnvelopeOperationsItem,
+    ReportedParty,
     User,
 )
 
@@ -174,7 +173,7 @@ def entities() -> None:
         secrets = {secret.id: secret.value for secret in result.secrets}
         assert secrets["webhook.signingSecret"].startswith("whsec_")
 
-        new = NewCompany(name="Horns and Hooves", phones=[NewCompanyPhonesItem(value="+7 (999) 777-55-33")])
+        new = NewCompany(name="Horns and Hooves", phones=[NewContactPoint(value="+7 (999) 777-55-33")])
         company = answered(Company, create_company.sync(ws, client=client, body=new))
         assert company.name == "Horns and Hooves"
         assert [phone.value for phone in company.phones] == ["+7 (999) 777-55-33"]
@@ -233,8 +232,8 @@ def telephony() -> None:
                 external_call_item_id="7-1",
                 timestamp=at(seconds),
                 type_=type_,
-                from_=CallEventFrom(type_="client"),
-                to=CallEventTo(type_="user", user_id=user.id),
+                from_=ReportedParty(type_="client"),
+                to=ReportedParty(type_="user", user_id=user.id),
             )
             assert call_event.sync(ws, client=exchange, body=event) == "OK"
         finished = CallFinished(timestamp=at(36), communication_id=call.id)

@@ -1,6 +1,7 @@
 //! The paths of the server itself: the OpenAPI and AsyncAPI descriptions, liveness and readiness, metrics.
 
 mod params;
+pub mod parts;
 pub mod refusals;
 pub mod schema;
 

@@ -16,6 +16,7 @@ use super::{
     error_response::{BadRequest, ErrorInfo, PatchRefusal},
 };
 use crate::dialect::openapi::{
+    parts::{Part, name_parts},
     refusals::{add, add_bearer, add_header, add_tags, operations, schema},
     schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
@@ -103,6 +104,55 @@ const EFFECT: &str = "`created`, `updated` or `unchanged`";
 const NOTE: &str = "`external-id-reused` if the exchange has given the id to an earlier call";
 const RETRY_AFTER: &str = "The number of seconds after which to try again";
 
+/// The objects that several schemas have.
+const PARTS: &[Part] = &[
+    Part {
+        name: "AccessRight",
+        path: "Role.accessRights",
+        description: "A right, and how far it reaches.",
+    },
+    Part {
+        name: "CallParty",
+        path: "Communication.data.call.items.to",
+        description: "A party of a call.",
+    },
+    Part {
+        name: "ReportedParty",
+        path: "CallEvent.to",
+        description: "A party of a call, as an exchange reports it.",
+    },
+    Part {
+        name: "ContactPoint",
+        path: "Company.phones",
+        description: "A phone number, an e-mail address or a name in a messenger.",
+    },
+    Part {
+        name: "NewContactPoint",
+        path: "NewCompany.phones",
+        description: "A phone number, an e-mail address or a name in a messenger, as a client sends it.",
+    },
+    Part {
+        name: "CustomFieldOption",
+        path: "Settings.customFields.company.options",
+        description: "One of the values of a custom field.",
+    },
+    Part {
+        name: "CustomField",
+        path: "Settings.customFields.company",
+        description: "The declaration of a custom field.",
+    },
+    Part {
+        name: "NotificationChannels",
+        path: "User.settings.notifications.channels",
+        description: "The ways in which notifications reach a user.",
+    },
+    Part {
+        name: "NotificationSchedule",
+        path: "User.settings.notifications.types.schedule",
+        description: "The times at which notifications reach a user.",
+    },
+];
+
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
     add_bearer(api, "token", "A token of the workspace");
@@ -119,6 +169,7 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_type::<BadRequest>(&mut schemas);
     add_type::<Unauthorized>(&mut schemas);
     components.schemas.extend(schemas);
+    name_parts(api, PARTS);
     let any = ["token", "accessKey"].map(|name| SecurityRequirement::new(name, [""; 0]));
     for (path, method, operation) in operations(api) {
         // Handlers that take `Path` get its parameters a second time, without a description.
