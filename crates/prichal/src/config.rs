@@ -125,6 +125,13 @@ pub struct Config {
         action = clap::ArgAction::Set)]
     pub allow_private_targets: bool,
 
+    /// A PEM file with authorities of receivers to trust in addition to the usual ones
+    ///
+    /// For receivers whose certificates are of a company's own authority. The usual ones are Mozilla's and the
+    /// system's.
+    #[arg(long, value_name = "FILE", value_parser = value::path)]
+    pub egress_ca: Option<PathBuf>,
+
     /// Sends access keys (X-XCOM-AccessKey) to receivers at http:// URLs, too
     ///
     /// An eavesdropper could act as the integration while the key is valid, so false leaves the key out and sends the

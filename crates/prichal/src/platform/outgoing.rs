@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
@@ -45,6 +46,9 @@ use connections::Connections;
 use guard::{Guard, Kind};
 use names::Names;
 use target::{Host, Origin, Target};
+use tls::Asked;
+
+use crate::config::Config;
 
 mod connection;
 pub mod connections;
@@ -58,6 +62,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub mod trust;
 
 /// The bytes of an answer's body that are worth keeping for a log.
 pub const LOGGED_BYTES: usize = 1024;
@@ -186,28 +191,22 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Trust in Mozilla's certificates, those of the system and `roots`. Reads files.
-pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut trusted = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    // A system without certificates, or with an invalid one among them, is no reason to fail.
-    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for root in roots {
-        trusted.add(root.clone())?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
-    Ok(tls)
-}
-
 impl Connector {
-    /// A connector with the trust of [`trusting`]. Reads files: build one when the process starts and share it.
+    /// The connector that the settings describe. Reads files.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let guard = Guard {
+            allow_private: config.allow_private_targets,
+        };
+        let roots = match &config.egress_ca {
+            Some(file) => trust::certificates(file).context("`egress-ca`")?,
+            None => Vec::new(),
+        };
+        Ok(Self::new(guard, &roots)?)
+    }
+
+    /// A connector with the trust of [`trust::trusting`]. Reads files: build one when the process starts and share it.
     pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
-        let mut tls = trusting(roots)?;
+        let mut tls = trust::trusting(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         tls.client_auth_cert_resolver = Arc::new(tls::NoCertificate);
         let mut http = http1::Builder::new();
@@ -271,7 +270,7 @@ impl Connector {
         let addresses = within(timeout.as_mut(), Phase::Resolve, addresses).await?;
         let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses)).await?;
         let Some(name) = &origin.tls else {
-            return Live::new(&self.http, Stream::Plain(tcp), false).await;
+            return Live::new(&self.http, Stream::Plain(tcp), Asked::No).await;
         };
         let handshake = self.handshake(name.clone(), tcp);
         let (tls, asked) = within(timeout, Phase::Tls, handshake).await?;
@@ -315,7 +314,7 @@ impl Connector {
         &self,
         name: ServerName<'static>,
         tcp: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, bool), CallError> {
+    ) -> Result<(TlsStream<TcpStream>, Asked), CallError> {
         let (shaken, asked) = tls::noticing(self.tls.connect(name, tcp)).await;
         let reason = |error| CallError::Tls {
             reason: tls::reason(&error, asked),

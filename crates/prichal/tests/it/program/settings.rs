@@ -225,6 +225,8 @@ fn a_check_tests_the_settings_and_creates_nothing() {
         (&["--listen", "no.such.host.invalid:1"], "listen"),
         (&["--security-log", "file/deep"], "security-log"),
         (&["--security-log", "."], "security-log"),
+        (&["--egress-ca", "none.pem"], "egress-ca"),
+        (&["--egress-ca", "file"], "egress-ca"),
         (&["--blob-url", &blobs], "blob-url"),
         (&["--bus-url", &nats], "bus-url"),
         (&["--database-url", &postgres], "database-url"),
