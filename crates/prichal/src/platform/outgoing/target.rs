@@ -35,6 +35,16 @@ pub(super) enum Host {
     Address(IpAddr),
 }
 
+impl From<url::Host> for Host {
+    fn from(host: url::Host) -> Self {
+        match host {
+            url::Host::Domain(name) => Self::Name(name),
+            url::Host::Ipv4(address) => Self::Address(address.into()),
+            url::Host::Ipv6(address) => Self::Address(address.into()),
+        }
+    }
+}
+
 /// The reason why a text is not a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -66,11 +76,7 @@ impl Target {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::Userinfo);
         }
-        let host = match url.host().ok_or(TargetError::Host)? {
-            url::Host::Domain(name) => Host::Name(name.to_owned()),
-            url::Host::Ipv4(address) => Host::Address(address.into()),
-            url::Host::Ipv6(address) => Host::Address(address.into()),
-        };
+        let host = Host::from(url.host().ok_or(TargetError::Host)?.to_owned());
         let tls = if secure {
             Some(server_name(&host)?)
         } else {

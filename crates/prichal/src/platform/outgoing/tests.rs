@@ -14,6 +14,7 @@ use super::guard::{Guard, Kind};
 use super::names::Requester;
 use super::*;
 
+mod proxy;
 mod tls;
 
 const BODY: &[u8] = br#"{"test":1}"#;
@@ -73,7 +74,7 @@ fn connector(roots: &[CertificateDer<'static>]) -> Connector {
     let guard = Guard {
         allow_private: true,
     };
-    Connector::new(guard, roots).expect("a connector")
+    Connector::new(guard, Route::default(), roots).expect("a connector")
 }
 
 fn post() -> Outgoing {
@@ -646,7 +647,7 @@ async fn the_guard_refuses_addresses_and_names_that_lead_to_them() {
     let guard = Guard {
         allow_private: false,
     };
-    let connector = Connector::new(guard, &[]).expect("a connector");
+    let connector = Connector::new(guard, Route::default(), &[]).expect("a connector");
     let connections = connections(8);
     let call = async |target: &Target| {
         let call = connector.call(&connections, target, post(), pending());
@@ -678,7 +679,7 @@ fn one_forbidden_address_condemns_the_others() {
     let guard = Guard {
         allow_private: false,
     };
-    let connector = Connector::new(guard, &[]).expect("a connector");
+    let connector = Connector::new(guard, Route::default(), &[]).expect("a connector");
     let addresses = ["8.8.8.8:80", "10.0.0.1:80"].map(|text| text.parse().expect("an address"));
     let refusal = Refusal {
         kind: Kind::Private,

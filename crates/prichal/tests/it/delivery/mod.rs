@@ -1,6 +1,7 @@
 //! Deliveries to the receivers of webhooks.
 
 mod attempts;
+mod egress;
 mod failures;
 mod lifecycle;
 mod receiver_answers;

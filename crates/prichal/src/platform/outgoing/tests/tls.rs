@@ -9,7 +9,7 @@ use super::super::tls::CLIENT_CERTIFICATE;
 use super::*;
 
 /// A certificate for `name`, and an acceptor that shows it.
-fn certificate(name: &str) -> (CertificateDer<'static>, TlsAcceptor) {
+pub(super) fn certificate(name: &str) -> (CertificateDer<'static>, TlsAcceptor) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
     let certificate = made.cert.der().clone();
     let key = made.signing_key.serialize_der();
