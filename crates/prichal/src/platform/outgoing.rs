@@ -60,6 +60,7 @@ pub mod connections;
 pub mod guard;
 mod lenient;
 pub mod names;
+pub mod own_tls;
 pub mod post;
 pub mod proxy;
 mod redirect;
@@ -300,7 +301,8 @@ impl Connector {
         let Some(name) = &origin.tls else {
             return Live::new(&self.http, Stream::Plain(tcp), Asked::No).await;
         };
-        let handshake = self.handshake(name.clone(), tcp);
+        let tls = origin.own_tls.as_ref().map_or(&self.tls, |own| &own.0);
+        let handshake = handshake(tls, name.clone(), tcp);
         let (tls, asked) = within(timeout, Phase::Tls, handshake).await?;
         Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
     }
@@ -394,18 +396,6 @@ impl Connector {
         }
         Ok(())
     }
-
-    async fn handshake(
-        &self,
-        name: ServerName<'static>,
-        tcp: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, Asked), CallError> {
-        let (shaken, asked) = tls::noticing(self.tls.connect(name, tcp)).await;
-        let reason = |error| CallError::Tls {
-            reason: tls::reason(&error, asked),
-        };
-        Ok((shaken.map_err(reason)?, asked))
-    }
 }
 
 impl Outgoing {
@@ -419,6 +409,18 @@ impl Outgoing {
             .insert(header::HOST, target.authority.clone());
         request
     }
+}
+
+async fn handshake(
+    tls: &TlsConnector,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Asked), CallError> {
+    let (shaken, asked) = tls::noticing(tls.connect(name, tcp)).await;
+    let reason = |error| CallError::Tls {
+        reason: tls::reason(&error, asked),
+    };
+    Ok((shaken.map_err(reason)?, asked))
 }
 
 /// Runs `work` unless `timeout` ends first. Completed work counts, even if it is late.

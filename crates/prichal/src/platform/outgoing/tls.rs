@@ -23,6 +23,7 @@ macro_rules! refused {
 }
 
 pub(super) const CLIENT_CERTIFICATE: &str = "the host wants a certificate of the client";
+const CLIENT_CERTIFICATE_REFUSED: &str = "the host refuses the certificate of the client";
 const VERSION: &str = "the host speaks no version of TLS that is spoken here (1.2 and 1.3)";
 const CIPHER: &str = "the host and this server have no cipher in common";
 
@@ -33,6 +34,7 @@ pub(super) enum Asked {
     No,
     /// There is no certificate to show.
     Unanswered,
+    Shown,
 }
 
 impl Asked {
@@ -60,6 +62,15 @@ impl ResolvesClientCert for NoCertificate {
     fn has_certs(&self) -> bool {
         false
     }
+}
+
+/// Records that a client with a certificate was asked for it. False if the host takes none of its kind.
+pub(super) fn note_shown(is_usable: bool) {
+    ASKED.set(if is_usable {
+        Asked::Shown
+    } else {
+        Asked::Unanswered
+    });
 }
 
 /// Runs a handshake and tells if it asked for a client certificate.
@@ -142,6 +153,7 @@ fn explain_certificate(error: &CertificateError) -> &'static str {
         Certificate::Other(OtherError(mistake)) => match mistake.downcast_ref() {
             Some(Mistake::SelfSigned) => "the certificate is self-signed",
             Some(Mistake::Authority) => "the certificate is of an authority, not of a server",
+            Some(Mistake::NotPinned) => "the certificate has another fingerprint than the set one",
             None => "the certificate is not valid",
         },
         _ => "the certificate is not valid",
@@ -160,6 +172,21 @@ fn explain_alert(alert: Alert, asked: Asked) -> &'static str {
             | Alert::AccessDenied,
             Asked::Unanswered,
         ) => CLIENT_CERTIFICATE,
+        (Alert::CertificateExpired, Asked::Shown) => {
+            "the host says that the certificate of the client has expired"
+        }
+        (Alert::UnknownCA, Asked::Shown) => {
+            "the host does not know the issuer of the certificate of the client"
+        }
+        (
+            Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+            Asked::Shown,
+        ) => CLIENT_CERTIFICATE_REFUSED,
         (Alert::ProtocolVersion, _) => VERSION,
         (Alert::HandshakeFailure | Alert::InsufficientSecurity, _) => CIPHER,
         (Alert::UnrecognisedName, _) => "the host knows no site of this name",

@@ -61,6 +61,8 @@ pub(super) enum Mistake {
     SelfSigned,
     #[error("the certificate is of an authority, not of a server")]
     Authority,
+    #[error("the certificate has another fingerprint than the set one")]
+    NotPinned,
 }
 
 /// The standard check of a server's certificate, with a more exact reason of a refusal.

@@ -3,8 +3,10 @@
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::PrivateKeyDer;
+use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::own_tls::{ClientIdentity, IdentityFault, OwnTls};
 use super::super::tls::CLIENT_CERTIFICATE;
 use super::*;
 
@@ -282,5 +284,154 @@ async fn tls_with_a_receiver_that_has_none() {
             (!greeting.is_empty()).then_some(stream)
         });
         assert_eq!(outcome.err(), Some(CallError::Tls { reason }));
+    }
+}
+
+/// The outcome of a call with TLS of its own to a server that answers if the handshake succeeds.
+async fn outcome_with(
+    acceptor: &TlsAcceptor,
+    connector: &Connector,
+    own: &OwnTls,
+) -> Result<Answer, CallError> {
+    let receiver = Receiver::start().await;
+    let (connections, target) = (connections(8), receiver.named("https"));
+    let target = target.with_tls(own.clone());
+    let call = connector.call(&connections, &target, post(), pending());
+    let (outcome, ()) = tokio::join!(call, async {
+        let tcp = receiver.accept().await;
+        let Ok(mut stream) = acceptor.accept(tcp).await else {
+            return;
+        };
+        // In TLS 1.3 the client is refused after its handshake, and may not have sent the whole request.
+        let mut request = Vec::new();
+        while !request.ends_with(BODY) {
+            match stream.read_u8().await {
+                Ok(byte) => request.push(byte),
+                Err(_) => return,
+            }
+        }
+        stream.write_all(OK).await.expect("open");
+        stream.flush().await.expect("open");
+    });
+    outcome
+}
+
+#[tokio::test]
+async fn a_pinned_certificate_is_accepted_and_no_other() {
+    let connector = connector(&[]);
+    let made = make("elsewhere.example", None, |params| {
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    });
+    let fingerprint = Sha256::digest(&made.chain[0]).into();
+    let acceptor = server(made, ring::default_provider());
+    let own = connector.own_tls(None, Some(fingerprint));
+    let answer = outcome_with(&acceptor, &connector, &own).await;
+    assert_eq!(answer.expect("an answer").status, 200);
+    // Even one that others trust.
+    let (root, trusted) = certificate("localhost");
+    let connector = self::connector(&[root]);
+    let own = connector.own_tls(None, Some(fingerprint));
+    let reason = "the certificate has another fingerprint than the set one";
+    let outcome = outcome_with(&trusted, &connector, &own).await;
+    assert_eq!(outcome.err(), Some(CallError::Tls { reason }));
+}
+
+/// A certificate and a key for a client, in PEM.
+fn client(issuer: &Issuer<'_, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new([]).expect("no names");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let made = params.signed_by(&key, issuer).expect("a certificate");
+    (made.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_client_shows_the_certificate_of_its_own() {
+    let (issuer, root) = authority("one");
+    let (other, _) = authority("another");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let made = make("localhost", Some(&issuer), |_| ());
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(root.clone()).expect("a root");
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            roots.into(),
+            provider.clone(),
+        );
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_client_cert_verifier(clients.build().expect("a verifier"))
+            .with_single_cert(made.chain, made.key)
+            .expect("a server");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let connector = connector(&[root.clone()]);
+        let own = |issuer| {
+            let (certificate, key) = client(issuer);
+            let identity = ClientIdentity::read(&certificate, &key).expect("an identity");
+            connector.own_tls(Some(identity), None)
+        };
+        let answer = outcome_with(&acceptor, &connector, &own(&issuer)).await;
+        assert_eq!(answer.expect("an answer").body, "OK", "{version:?}");
+        let outcome = outcome_with(&acceptor, &connector, &own(&other)).await;
+        let reason = "the host does not know the issuer of the certificate of the client";
+        assert_eq!(
+            outcome.err(),
+            Some(CallError::Tls { reason }),
+            "{version:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn connections_with_other_settings_are_not_used() {
+    let (root, acceptor) = certificate("localhost");
+    let fingerprint = Sha256::digest(&root).into();
+    let (connector, connections) = (connector(&[root]), connections(8));
+    let receiver = Receiver::start().await;
+    let shared = receiver.named("https");
+    let [first, second] = [(); 2].map(|()| connector.own_tls(None, Some(fingerprint)));
+    let targets = [
+        shared.clone(),
+        shared.clone().with_tls(first.clone()),
+        shared.clone().with_tls(second),
+        shared.clone().with_tls(first),
+    ];
+    for target in &targets {
+        let call = connector.call(&connections, target, post(), pending());
+        let (outcome, ()) = tokio::join!(call, async {
+            let tcp = receiver.accept().await;
+            let mut stream = acceptor.accept(tcp).await.expect("a handshake");
+            read_request(&mut stream).await;
+            stream.write_all(OK).await.expect("open");
+            stream.flush().await.expect("open");
+        });
+        outcome.expect("an answer");
+    }
+}
+
+#[test]
+fn the_fault_of_a_client_certificate_is_named() {
+    let (issuer, _) = authority("one");
+    let (certificate, key) = client(&issuer);
+    let (_, other_key) = client(&issuer);
+    let broken = certificate.replace("MII", "MIJ");
+    let eleven = certificate.repeat(11);
+    let chain = certificate.clone() + &certificate;
+    assert!(ClientIdentity::read(&chain, &key).is_ok());
+    for (certificate, key, fault) in [
+        (
+            certificate.as_str(),
+            other_key.as_str(),
+            IdentityFault::Mismatch,
+        ),
+        (&certificate, "", IdentityFault::Key),
+        (&certificate, &certificate, IdentityFault::Key),
+        ("", &key, IdentityFault::Certificate),
+        (&key, &key, IdentityFault::Certificate),
+        (&broken, &key, IdentityFault::Certificate),
+        (&eleven, &key, IdentityFault::Certificate),
+    ] {
+        assert_eq!(ClientIdentity::read(certificate, key).err(), Some(fault));
     }
 }
