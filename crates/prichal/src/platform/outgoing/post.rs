@@ -106,9 +106,9 @@ pub async fn post(
 pub fn failure(error: &CallError) -> Failure {
     match error {
         CallError::Timeout { .. } => Failure::Timeout,
-        CallError::Refused(_) => Failure::Forbidden,
+        CallError::Refused(_) | CallError::Unlisted => Failure::Forbidden,
         CallError::Dns => Failure::Unresolved,
-        CallError::Connect { .. } | CallError::Tls { .. } => Failure::Connect,
+        CallError::Connect { .. } | CallError::Proxy(_) | CallError::Tls { .. } => Failure::Connect,
         CallError::Closed { .. } | CallError::BadAnswer { .. } | CallError::TooLargeHead => {
             Failure::Broken
         }

@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use rustls::pki_types::ServerName;
 
 use super::guard::Guard;
+use super::own_tls::OwnTls;
 
 /// A parsed `http` or `https` URL. Cheap to clone.
 #[derive(Clone)]
@@ -21,18 +22,30 @@ pub struct Target {
 }
 
 /// The peer of a connection. Connections are shared between equal origins only.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) host: Host,
     pub(super) port: u16,
     /// The name that the certificate must carry; only with `https`.
     pub(super) tls: Option<ServerName<'static>>,
+    /// The settings of TLS in the place of the server's.
+    pub(super) own_tls: Option<OwnTls>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     Name(String),
     Address(IpAddr),
+}
+
+impl From<url::Host> for Host {
+    fn from(host: url::Host) -> Self {
+        match host {
+            url::Host::Domain(name) => Self::Name(name),
+            url::Host::Ipv4(address) => Self::Address(address.into()),
+            url::Host::Ipv6(address) => Self::Address(address.into()),
+        }
+    }
 }
 
 /// The reason why a text is not a target.
@@ -66,11 +79,7 @@ impl Target {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::Userinfo);
         }
-        let host = match url.host().ok_or(TargetError::Host)? {
-            url::Host::Domain(name) => Host::Name(name.to_owned()),
-            url::Host::Ipv4(address) => Host::Address(address.into()),
-            url::Host::Ipv6(address) => Host::Address(address.into()),
-        };
+        let host = Host::from(url.host().ok_or(TargetError::Host)?.to_owned());
         let tls = if secure {
             Some(server_name(&host)?)
         } else {
@@ -85,12 +94,20 @@ impl Target {
                 host,
                 port: url.port_or_known_default().ok_or(TargetError::Host)?,
                 tls,
+                own_tls: None,
             }),
         })
     }
 }
 
 impl Target {
+    /// The same target with settings of TLS of its own.
+    #[must_use]
+    pub fn with_tls(mut self, own: OwnTls) -> Self {
+        Arc::make_mut(&mut self.origin).own_tls = Some(own);
+        self
+    }
+
     /// True if the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.origin.tls.is_some()

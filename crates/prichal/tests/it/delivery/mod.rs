@@ -1,10 +1,12 @@
 //! Deliveries to the receivers of webhooks.
 
 mod attempts;
+mod egress;
 mod failures;
 mod lifecycle;
 mod receiver_answers;
 mod schedules;
+mod settings;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
