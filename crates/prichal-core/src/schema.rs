@@ -277,6 +277,21 @@ pub struct Words {
     pub words: &'static [&'static str],
 }
 
+/// The names of all values of an enum, from its `ALL` and its `name`: so words that are parsed, shown and described have
+/// one list.
+#[macro_export]
+macro_rules! names {
+    ($name:ty) => {{
+        let mut names = [""; <$name>::ALL.len()];
+        let mut n = 0;
+        while n < names.len() {
+            names[n] = <$name>::ALL[n].name();
+            n += 1;
+        }
+        names
+    }};
+}
+
 /// A rule for an element as a whole; the error names what is broken.
 pub type Rule = fn(&Object) -> Result<(), String>;
 

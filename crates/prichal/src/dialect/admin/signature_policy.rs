@@ -2,17 +2,20 @@
 //! (`docs/contracts/prichal.md §14`).
 
 use axum::{Json as Answer, extract::State};
-use prichal_core::schema::{self, Field, Preset, Type, Words};
+use prichal_core::{
+    names,
+    schema::{self, Field, Preset, Type, Words},
+};
 use prichal_sign::Certificate;
 use prichal_store::signature;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, words},
     domain::document::{
         check::{Indeterminate, Rules},
         recheck,
@@ -31,7 +34,8 @@ const MAX_TRUST_ANCHORS: usize = 100;
 const FIELDS: &[Field] = &[
     Field::new("policy", Type::Enum(&POLICIES))
         .or(Preset::Text("kz"))
-        .doc("The name of a set of rules."),
+        .example("kz")
+        .doc(RULES),
     Field::new("trustAnchors", Type::Texts)
         .or(Preset::List)
         .items(MAX_TRUST_ANCHORS)
@@ -44,8 +48,13 @@ const FIELDS: &[Field] = &[
     ),
     Field::new("indeterminate", Type::Enum(&INDETERMINATE))
         .or(Preset::Text("accept"))
-        .doc("The treatment of a signature that cannot be decided yet."),
+        .doc(TREATMENT),
 ];
+
+/// The meaning of `policy`.
+const RULES: &str = "The name of a set of rules.";
+/// The meaning of `indeterminate`.
+const TREATMENT: &str = "The treatment of a signature that cannot be decided yet.";
 
 static POLICIES: Words = Words {
     name: "policy",
@@ -54,7 +63,7 @@ static POLICIES: Words = Words {
 
 static INDETERMINATE: Words = Words {
     name: "treatment",
-    words: &["accept", "refuse"],
+    words: &names!(Indeterminate),
 };
 
 described! {
@@ -66,7 +75,7 @@ described! {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignaturePolicy {
-    /// The name of a set of rules.
+    #[schema(schema_with = policy_words)]
     policy: String,
     /// Trusted certificates in PEM, besides the policy's own.
     trust_anchors: Vec<String>,
@@ -76,9 +85,16 @@ pub(super) struct SignaturePolicy {
     /// True if the certificate's IIN must be the employee's; null if the policy decides.
     #[schema(required = true)]
     check_iin: Option<bool>,
-    /// The treatment of a signature that cannot be decided yet: `accept` or `refuse`.
-    #[schema(value_type = String)]
-    indeterminate: Indeterminate,
+    #[schema(schema_with = indeterminate_words)]
+    indeterminate: &'static str,
+}
+
+fn policy_words() -> Object {
+    words(POLICIES.words, RULES)
+}
+
+fn indeterminate_words() -> Object {
+    words(INDETERMINATE.words, TREATMENT)
 }
 
 impl From<Rules> for SignaturePolicy {
@@ -88,7 +104,7 @@ impl From<Rules> for SignaturePolicy {
             trust_anchors: rules.trust_anchors,
             check_bin: rules.check_bin,
             check_iin: rules.check_iin,
-            indeterminate: rules.indeterminate,
+            indeterminate: rules.indeterminate.name(),
         }
     }
 }
@@ -160,8 +176,9 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
     rules.check_bin = flag("checkBin");
     rules.check_iin = flag("checkIin");
-    if body.get("indeterminate").and_then(Value::as_str) == Some("refuse") {
-        rules.indeterminate = Indeterminate::Refuse;
+    let treatment = body.get("indeterminate").and_then(Value::as_str);
+    if let Some(treatment) = treatment.and_then(Indeterminate::from_name) {
+        rules.indeterminate = treatment;
     }
     Ok(rules)
 }
@@ -170,7 +187,13 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
 mod tests {
     use prichal_sign::Policy;
 
-    use super::POLICIES;
+    use super::{INDETERMINATE, Indeterminate, POLICIES};
+
+    #[test]
+    fn treatments_are_stored_by_their_names() {
+        let stored = serde_json::json!(Indeterminate::ALL);
+        assert_eq!(stored, serde_json::json!(INDETERMINATE.words));
+    }
 
     #[test]
     fn every_policy_is_known() {

@@ -64,16 +64,21 @@ const fn title(name: &'static str, doc: &'static str) -> Field {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Workspace)]
 pub(super) struct WorkspaceModel {
+    /// The id, which paths accept as well as the name.
     #[schema(format = "uuid")]
     id: String,
+    /// The name in paths.
     name: String,
+    /// The name for people.
     #[schema(required = true)]
     title: Option<String>,
     /// The company's business identification number.
     #[schema(required = true)]
     bin: Option<String>,
+    /// The company's name in documents.
     #[schema(required = true)]
     company_name: Option<String>,
+    /// The creation and the last change.
     update_info: Updated,
 }
 
@@ -83,11 +88,15 @@ pub(super) struct WorkspaceModel {
 #[schema(as = WorkspaceUpdateInfo)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Updated {
+    /// The time of the last change.
     #[schema(format = DateTime)]
     updated_at: String,
+    /// The application that made the last change.
     updated_with: &'static str,
+    /// The time of the creation.
     #[schema(format = DateTime)]
     created_at: String,
+    /// The application that created the workspace.
     created_with: &'static str,
 }
 
@@ -128,6 +137,7 @@ impl From<&Workspace> for WorkspaceModel {
 pub(super) struct WorkspaceList {
     /// The number of all workspaces.
     count: i64,
+    /// The workspaces, in the order of their creation.
     items: Vec<WorkspaceModel>,
 }
 

@@ -1,7 +1,8 @@
 //! The channels' part of the OpenAPI description.
 
+use serde_json::json;
 use utoipa::openapi::{
-    Content, ContentBuilder, OpenApi, Required, ResponseBuilder,
+    ContentBuilder, OpenApi, Required, ResponseBuilder,
     path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     security::SecurityRequirement,
@@ -87,9 +88,10 @@ fn add_hooks(api: &mut OpenApi) {
                     operation.parameter(in_path("rest", "Any further path, for the script"));
             }
             if has_body {
+                let example = ContentBuilder::new().example(Some(json!({ "text": "Hello" })));
                 let body = RequestBodyBuilder::new()
                     .description(Some("Anything; the script reads it"))
-                    .content("*/*", Content::default());
+                    .content("*/*", example.build());
                 operation = operation.request_body(Some(body.build()));
             }
             let operation = Operation::from(operation);

@@ -223,10 +223,18 @@ impl Element for OperationId {
 
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .property(OPERATION_ID, <Uuid as Content>::schema())
+            .property(OPERATION_ID, operation_id())
             .required(OPERATION_ID)
             .into()
     }
+}
+
+fn operation_id() -> RefOr<Schema> {
+    let mut id = <Uuid as Content>::schema();
+    if let RefOr::T(Schema::Object(id)) = &mut id {
+        id.description = Some("The id of the operation.".to_owned());
+    }
+    id
 }
 
 const OPERATION_ID: &str = "operationId";

@@ -85,7 +85,6 @@ struct SignatureModel<'a> {
     iin: Option<&'a str>,
     /// True if the signature contains the content.
     attached: bool,
-    /// The latest report of its validation.
     #[schema(schema_with = stored_report)]
     report: Value,
 }
@@ -96,6 +95,7 @@ fn stored_report() -> Schema {
         "The reason why the signature is not checked again; absent if it is.",
     ));
     AllOfBuilder::new()
+        .description(Some("The latest report of its validation."))
         .item(of::<Report>())
         .item(ObjectBuilder::new().property(held::MEMBER, reason))
         .into()

@@ -106,8 +106,14 @@ enum Side {
 }
 
 /// The object that a client sends. Members of the server's are left out, because they are ignored.
+///
+/// Its example has the members that have one, if all that are required do.
 pub fn body(fields: &[Field]) -> ObjectBuilder {
-    object(Side::Body, ObjectBuilder::new(), fields)
+    let example = sample(fields);
+    let mut required = fields.iter().filter(|field| field.required);
+    let is_whole = !example.is_empty() && required.all(|field| example.contains_key(field.name));
+    let examples = is_whole.then_some(Value::Object(example));
+    object(Side::Body, ObjectBuilder::new(), fields).examples(examples)
 }
 
 /// The object that an answer shows. A member with a preset is always there.
@@ -366,6 +372,11 @@ pub fn one_of(words: &[&'static str]) -> ObjectBuilder {
     Object::builder()
         .schema_type(Type::String)
         .enum_values(Some(words.iter().copied()))
+}
+
+/// A member of an answer that is one of these words, with its meaning.
+pub fn words(words: &[&'static str], meaning: &str) -> Object {
+    one_of(words).description(Some(meaning)).build()
 }
 
 /// True or false.

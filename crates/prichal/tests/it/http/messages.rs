@@ -314,6 +314,8 @@ impl Check<'_> {
                 let place = text(&correlation["location"]);
                 self.require(place.starts_with("$message.payload#/"), at, "correlation");
             }
+            let has_example = items(&message["examples"]).count() > 0;
+            self.require(has_example, at, "has an example");
             for example in items(&message["examples"]) {
                 self.known("example", at, example);
                 self.is_valid(at, &message["payload"], &example["payload"]);
