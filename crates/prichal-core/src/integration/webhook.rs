@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::url::check_relative_url;
+use super::url::{MAX_LENGTH, check_relative_url};
 use crate::{
     event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
     filter::{Filter, FilterItem},
@@ -162,6 +162,7 @@ pub(super) static WEBHOOKS: Elements = Elements {
         &[
             Field::new("relativeUrl", Type::Text)
                 .required()
+                .chars(MAX_LENGTH)
                 .doc("A path behind the base URL, or an absolute URL.")
                 .example("/callbacks"),
             Field::new("triggerType", Type::Enum(&TRIGGER))

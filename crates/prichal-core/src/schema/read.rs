@@ -110,6 +110,14 @@ impl Reader<'_> {
             self.fault(fault);
             return None;
         }
+        // A blank text of a required member is a fault of its own.
+        let is_blank = field.required && is_empty(&read);
+        if let Some(form) = field.form.filter(|_| !is_blank)
+            && let Err(fault) = form.check(&self.path, &read)
+        {
+            self.fault(fault);
+            return None;
+        }
         Some(read)
     }
 

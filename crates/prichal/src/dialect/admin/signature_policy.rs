@@ -4,7 +4,7 @@
 use axum::{Json as Answer, extract::State};
 use prichal_core::{
     names,
-    schema::{self, Field, Preset, Type, Words},
+    schema::{self, Field, Form, Preset, Type, Words},
 };
 use prichal_sign::Certificate;
 use prichal_store::signature;
@@ -39,6 +39,7 @@ const FIELDS: &[Field] = &[
     Field::new("trustAnchors", Type::Texts)
         .or(Preset::List)
         .items(MAX_TRUST_ANCHORS)
+        .form(&ANCHOR)
         .worded(|path, _| format!("There may be at most {MAX_TRUST_ANCHORS} {path}."))
         .doc("Trusted certificates of authorities in PEM, besides the policy's own."),
     Field::new("checkBin", Type::Bool)
@@ -50,6 +51,21 @@ const FIELDS: &[Field] = &[
         .or(Preset::Text("accept"))
         .doc(TREATMENT),
 ];
+
+/// The form of trust anchors. The pattern admits texts that are no certificates.
+static ANCHOR: Form = Form::new(
+    "an authority's certificate in PEM",
+    "-----BEGIN CERTIFICATE-----",
+    is_anchor,
+);
+
+fn is_anchor(pem: &str) -> bool {
+    let is_authority = |one: &Certificate| one.is_ca() || one.self_issued();
+    let certificates = Certificate::read_all(pem.as_bytes()).unwrap_or_default();
+    pem.contains(ANCHOR.pattern)
+        && !certificates.is_empty()
+        && certificates.iter().all(is_authority)
+}
 
 /// The meaning of `policy`.
 const RULES: &str = "The name of a set of rules.";
@@ -161,17 +177,8 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         policy.clone_into(&mut rules.policy);
     }
     if let Some(anchors) = body.get("trustAnchors").and_then(Value::as_array) {
-        for (n, anchor) in anchors.iter().enumerate() {
-            let pem = anchor.as_str().unwrap_or_default();
-            let certificates = Certificate::read_all(pem.as_bytes());
-            let authority = |one: &Certificate| one.is_ca() || one.self_issued();
-            if !certificates.is_ok_and(|found| !found.is_empty() && found.iter().all(authority)) {
-                let path = format!("trustAnchors[{n}]");
-                let message = format!("The {path} must be an authority's certificate in PEM.");
-                return Err(Error::invalid(path, message));
-            }
-            rules.trust_anchors.push(pem.to_owned());
-        }
+        let anchors = anchors.iter().filter_map(Value::as_str);
+        rules.trust_anchors.extend(anchors.map(str::to_owned));
     }
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
     rules.check_bin = flag("checkBin");

@@ -3,9 +3,10 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     id::WorkspaceId,
+    identifier,
     schema::{self, Field, Type},
     time::Timestamp,
-    workspace_name::is_workspace_name,
+    workspace_name,
 };
 use prichal_store::{
     Tx, integration,
@@ -43,10 +44,12 @@ described! {
 const FIELDS: &[Field] = &[
     Field::new("name", Type::Text)
         .required()
-        .doc("`^[a-z][a-z0-9-]{1,62}$`, unique.")
+        .form(&workspace_name::NAME)
+        .doc("The name in paths, unique: a letter, then lower-case letters, digits and hyphens. `authorization` is reserved.")
         .example("acme"),
     title("title", "A name for people.").example("Acme"),
     Field::new("bin", Type::Text)
+        .form(&identifier::DIGITS)
         .doc("The company's business identification number: 12 digits with a valid check digit, unique.")
         .example("971240001315"),
     title("companyName", "The company's name in documents.").example("ТОО «Acme»"),
@@ -194,22 +197,12 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
             .map(str::to_owned)
     };
     let name = text("name").unwrap_or_default();
-    // `/api/v1/authorization` is not a workspace.
-    if !is_workspace_name(&name) || name == "authorization" {
-        return Err(Error::invalid(
-            "name",
-            "The name must be 2 to 63 characters: a lower-case Latin letter, then lower-case letters, digits and hyphens; 'authorization' is reserved.",
-        ));
-    }
     let bin = text("bin");
-    if bin
-        .as_deref()
-        .is_some_and(|bin| !app.config.identifier_check.accepts(bin))
+    if let Some(bin) = &bin
+        && !app.config.identifier_check.accepts(bin)
     {
-        return Err(Error::invalid(
-            "bin",
-            "The bin must be 12 digits with a valid check digit.",
-        ));
+        let fault = identifier::DIGITS.fault("bin", &bin.as_str().into());
+        return Err(vec![fault].into());
     }
     let (title, company_name) = (text("title"), text("companyName"));
     Ok(Workspace {

@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::{Channel, FIELDS, REMOTE, Tokens},
+    channel::{Channel, FIELDS, MADE, REMOTE, Tokens},
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, RunId, WorkspaceId},
     schema::{Fault, Field, Object, Type, Words},
@@ -57,16 +57,20 @@ use crate::{
 const TABLES: &[&[Field]] = &[FIELDS, REMOTE];
 
 fn new() -> ObjectBuilder {
-    let ignored = text().description(Some("Ignored at creation: the server makes the token."));
-    schemas::new(TABLES).property("token_local", ignored)
+    with_token("Ignored: the server makes the token.")
+}
+
+fn changed() -> ObjectBuilder {
+    with_token("The present token, which `rotate_token` replaces. No other is accepted.")
+}
+
+/// A channel as it is sent, with this meaning of its token.
+fn with_token(meaning: &str) -> ObjectBuilder {
+    schemas::new(TABLES).property("token_local", text().description(Some(meaning)))
 }
 
 fn entity() -> ObjectBuilder {
-    let token =
-        "The token of outside systems. The server makes it, and `rotate_token` replaces it.";
-    schemas::entity(TABLES)
-        .property("token_local", text().description(Some(token)))
-        .required("token_local")
+    schemas::entity(&[FIELDS, REMOTE, MADE]).required("token_local")
 }
 
 described! {
@@ -75,7 +79,7 @@ described! {
     /// A new channel, or the key of a look-up.
     pub(super) NewIntegrationPointOrKey = entity_or_key::<NewIntegrationPoint>(), with NewIntegrationPoint, LookupKey;
     /// A change of a channel. `opts` and `ext` are merged key by key.
-    pub(super) IntegrationPointChanges = changes(new(), json!({ "opts": { "title": "Chat of the shop" } }));
+    pub(super) IntegrationPointChanges = changes(changed(), json!({ "opts": { "title": "Chat of the shop" } }));
     /// A channel. A text that is not set is empty.
     pub(super) IntegrationPoint = entity();
     /// A new channel, or the ids that a key means.

@@ -19,11 +19,15 @@ described! {
     pub(super) LookupAnswer = ArrayBuilder::new().items(id());
 }
 
-/// A new entity. Other members are refused.
+/// A new entity. Other members are refused, also in `opts`.
 pub(super) fn new(tables: &[&[Field]]) -> ObjectBuilder {
     let fields = tables.concat();
     let made = id().description(Some("The id. The server makes one if it is absent."));
-    body(&fields)
+    let mut new = body(&fields).build();
+    if let Some(RefOr::T(Schema::Object(opts))) = new.properties.get_mut("opts") {
+        opts.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    }
+    ObjectBuilder::from(new)
         .property("id", made)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }

@@ -13,7 +13,7 @@ use prichal_core::{
     schema::{Field, Object, Type},
     time::Timestamp,
 };
-use prichal_dialect::era::query::FieldNames;
+use prichal_dialect::{era::query::FieldNames, fault::either};
 use prichal_store::{
     Conn, Tx, quarantine,
     run::{self, Filter, Kind, Lane, Run, Status},
@@ -401,7 +401,7 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
             "code" => filter.code = Some(text.to_owned()),
             "status" => {
                 let status = Status::from_name(text);
-                let known = || format!("must be one of {}", names!(Status).join(", "));
+                let known = || format!("must be {}", either(&names!(Status)));
                 let status = status.ok_or_else(|| wrong(&known()))?;
                 filter.status = Some(status);
             }

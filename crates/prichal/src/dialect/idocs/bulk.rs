@@ -214,11 +214,9 @@ struct OperationId(Uuid);
 
 impl Element for OperationId {
     fn read(fields: &Fields<'_>, name: &str, value: &Value) -> Result<Self> {
-        let id = fields
-            .element(name, value)
-            .and_then(|fields| fields.id(OPERATION_ID));
-        let id = id.ok().flatten().map(Self);
-        id.ok_or_else(|| fields.fault(&format!("{name}.{OPERATION_ID}"), &BAD_ID, &[]))
+        let fields = fields.element(name, value)?;
+        let id = fields.id(OPERATION_ID)?;
+        fields.need(OPERATION_ID, id).map(Self)
     }
 
     fn schema() -> RefOr<Schema> {
@@ -500,9 +498,4 @@ const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",
     "The field {} has more than {} elements.",
-);
-const BAD_ID: Localized = Localized::new(
-    "Поле {} должно быть UUID.",
-    "{} өрісі UUID болуы керек.",
-    "The field {} must be a UUID.",
 );

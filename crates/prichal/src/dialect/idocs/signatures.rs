@@ -30,6 +30,7 @@ use super::{
     answer::bare,
     caller::Company,
     documents::read_id,
+    error_response::DocumentErrors,
     language::{Language, Localized},
     member::{Base64, Content, bodies, text},
     prepared::missing,
@@ -172,7 +173,14 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     bare(&checked.report)
 }
 
-/// The page behind the QR code of a print form. It shows the signers to everybody who has the printed document.
+/// Show the signers of a document, as a page for people.
+///
+/// The page behind the QR code of a print form. Everybody who has the printed document may see it.
+#[utoipa::path(get, path = "/check/{id}", tag = "documents", security(()),
+    params(("id" = String, Path, description = "The id of the document")),
+    responses((status = 200, body = String, content_type = "text/html"),
+        (status = 404, description = "No such document was sent", body = String, content_type = "text/html"),
+        (status = "default", description = "A failure", body = DocumentErrors, content_type = "application/json")))]
 pub(super) async fn check_page(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -16,7 +16,7 @@ use super::{
     error_response::{BadRequest, ErrorInfo, PatchRefusal},
 };
 use crate::dialect::openapi::{
-    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema, text},
     schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
 
@@ -127,8 +127,8 @@ pub(super) fn describe(api: &mut OpenApi) {
             parameters.retain(is_told);
         }
         if path.contains("/callbacks/") && method == HttpMethod::Post {
-            add_header(operation, "200", "X-Prichal-Effect", EFFECT);
-            add_header(operation, "200", "X-Prichal-Note", NOTE);
+            add_header(operation, "200", "X-Prichal-Effect", text(), EFFECT);
+            add_header(operation, "200", "X-Prichal-Note", text(), NOTE);
         }
         let is_open = path.starts_with("/api/v1/authorization/");
         let security = if is_open { &[][..] } else { &credentials };
@@ -164,7 +164,7 @@ pub(super) fn describe(api: &mut OpenApi) {
             add(operation, status, description, "application/json", content);
         }
         for status in ["429", "503"] {
-            add_header(operation, status, "Retry-After", RETRY_AFTER);
+            add_header(operation, status, "Retry-After", text(), RETRY_AFTER);
         }
     }
 }

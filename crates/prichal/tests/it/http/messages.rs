@@ -92,6 +92,7 @@ const KEYWORDS: &[&str] = &[
     "items",
     "minItems",
     "maxItems",
+    "pattern",
     "minLength",
     "maxLength",
     "minimum",
