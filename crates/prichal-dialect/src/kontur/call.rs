@@ -70,6 +70,15 @@ const PARTY: &[Field] = &[
     Field::new("userId", Type::Guid).doc("The id of a party of the type `user`."),
 ];
 
+/// Two members of which a body has at least one.
+pub type Either = [&'static str; 2];
+/// The call of a message.
+pub const EITHER_CALL: Either = ["externalId", "communicationId"];
+/// The leg of a message.
+pub const EITHER_LEG: Either = ["externalCallItemId", "realtimeCallItemId"];
+/// The other side of a user's request to call.
+pub const EITHER_SIDE: Either = ["clientPhone", "toUserId"];
+
 /// The members of call-started. The exchange has to name the call.
 pub const STARTED: &[Field] = &[
     TIMESTAMP.required(),
@@ -300,7 +309,7 @@ pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
         to_user_id: read.guid("toUserId"),
     };
     if dial.client_phone.is_empty() && dial.to_user_id.is_none() {
-        return Err(neither("clientPhone", "toUserId"));
+        return Err(neither(EITHER_SIDE));
     }
     Ok((read.guid("communicationId"), dial))
 }
@@ -361,7 +370,7 @@ impl Reader {
     fn named_refs(&self) -> Read<Refs> {
         let refs = self.refs();
         if refs == Refs::default() {
-            return Err(neither("externalId", "communicationId"));
+            return Err(neither(EITHER_CALL));
         }
         Ok(refs)
     }
@@ -370,7 +379,7 @@ impl Reader {
         let external = self.name("externalCallItemId");
         let realtime = self.name("realtimeCallItemId");
         if external.is_empty() && realtime.is_empty() {
-            return Err(neither("externalCallItemId", "realtimeCallItemId"));
+            return Err(neither(EITHER_LEG));
         }
         Ok((external, realtime))
     }
@@ -401,7 +410,7 @@ fn party(value: Option<&Value>, path: &str) -> Read<Party> {
 }
 
 /// The fault of a body that has neither of two members.
-fn neither(path: &str, other: &str) -> Vec<Fault> {
+fn neither([path, other]: Either) -> Vec<Fault> {
     let message = format!("The {path} or the {other} field is required.");
     vec![Fault::rule(path, message)]
 }

@@ -13,6 +13,7 @@ use utoipa::{
     ToSchema,
     openapi::{
         KnownFormat, Object, ObjectBuilder, Ref, RefOr, Required, Schema, SchemaFormat,
+        extensions::Extensions,
         path::{Parameter, ParameterBuilder, ParameterIn},
         schema::{AdditionalProperties, ArrayBuilder, SchemaType, Type},
     },
@@ -115,6 +116,19 @@ pub fn body(fields: &[Field]) -> ObjectBuilder {
     let is_whole = !example.is_empty() && required.all(|field| example.contains_key(field.name));
     let examples = is_whole.then_some(Value::Object(example));
     object(Side::Body, ObjectBuilder::new(), fields).examples(examples)
+}
+
+/// An object that has at least one member of each pair.
+///
+/// The condition is the negation of a negation: generators of clients look into `anyOf`, and would make a type of each
+/// alternative, but take no notice of `not`.
+pub fn either(object: ObjectBuilder, pairs: &[[&str; 2]]) -> ObjectBuilder {
+    let has = |name: &str| json!({ "required": [name] });
+    let pairs = pairs
+        .iter()
+        .map(|[one, other]| json!({ "anyOf": [has(one), has(other)] }));
+    let condition = json!({ "not": { "allOf": pairs.collect::<Vec<_>>() } });
+    object.extensions(Some(Extensions::from_iter([("not", condition)])))
 }
 
 /// The object that an answer shows. A member with a preset is always there.
