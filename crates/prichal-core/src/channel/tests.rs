@@ -75,6 +75,10 @@ fn faults_name_the_member() {
             json!({ "opts": { "ip_mask": ["10.0.0.0/33"] } }),
             "opts.ip_mask[0]",
         ),
+        (
+            json!({ "opts": { "ip_mask": [1, "x"] } }),
+            "opts.ip_mask[0]",
+        ),
         (json!({ "token_local": 1 }), "token_local"),
         (json!({ "token_remote": "a\nb" }), "token_remote"),
         (
