@@ -210,6 +210,15 @@ impl Decimal {
     }
 }
 
+/// The whole numbers that are read: those of 64 bits.
+pub const WHOLE_NUMBERS: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
+
+/// True for the digits of a whole number, of any length.
+pub fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

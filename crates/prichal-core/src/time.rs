@@ -7,6 +7,8 @@ use jiff::{
     tz::Offset,
 };
 
+use crate::schema::Form;
+
 /// A moment, in whole microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -129,6 +131,13 @@ pub fn setting_text(duration: Duration) -> String {
         .unwrap_or((1, "ms"));
     format!("{}{unit}", millis / size)
 }
+
+/// The form of spans.
+pub static SPAN: Form = Form::new(
+    "a duration such as 00:01:00",
+    r"^([0-9]{1,8}\.)?([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,7})?$",
+    |text| parse_time_span(text).is_some(),
+);
 
 /// Reads `hh:mm:ss` or `d.hh:mm:ss`, either with a fraction of up to seven digits
 /// (`docs/contracts/kontur.md §1`). Negative spans are refused, because no field has one.

@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Hook, Self::Send, Self::Start, Self::Socket];
+    pub const ALL: [Self; 4] = [Self::Hook, Self::Send, Self::Start, Self::Socket];
 
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{instance::Secrets, url::check_relative_url};
+use super::{
+    instance::Secrets,
+    url::{MAX_LENGTH, check_relative_url},
+};
 use crate::{
     delivery_settings::{DELIVERY_SETTINGS, DeliverySettings},
     event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
@@ -197,6 +200,7 @@ pub(super) static WEBHOOKS: Elements = Elements {
         &[
             Field::new("relativeUrl", Type::Text)
                 .required()
+                .chars(MAX_LENGTH)
                 .doc("A path behind the base URL, or an absolute URL.")
                 .example("/callbacks"),
             Field::new("triggerType", Type::Enum(&TRIGGER))

@@ -4,6 +4,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
+    names,
     schema::{self, Field, Type, Words},
     time::Timestamp,
 };
@@ -12,7 +13,7 @@ use prichal_store::{
     token::{self, Role, Token},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{
     caller::{Administrator, Requester},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, words},
     error::{Error, Result},
     http::{
         body::Raw,
@@ -40,9 +41,12 @@ described! {
     NewToken = body(FIELDS);
 }
 
+/// The meaning of a token's role.
+const RIGHTS: &str = "The rights of the holder.";
+
 static ROLES: Words = Words {
     name: "role",
-    words: &["admin", "member"],
+    words: &names!(Role),
 };
 
 const FIELDS: &[Field] = &[
@@ -54,7 +58,7 @@ const FIELDS: &[Field] = &[
         .example("integrator"),
     Field::new("role", Type::Enum(&ROLES))
         .required()
-        .doc("The rights of the holder.")
+        .doc(RIGHTS)
         .example("admin"),
     Field::new("userId", Type::Guid).doc("The user of the workspace for whom the token acts."),
     Field::new("expiresAt", Type::Moment)
@@ -67,13 +71,17 @@ const FIELDS: &[Field] = &[
 #[serde(rename_all = "camelCase")]
 #[schema(as = Token)]
 pub(super) struct TokenModel {
+    /// The id, with which the token is revoked.
     #[schema(format = "uuid")]
     id: String,
+    /// The name for people.
     name: String,
-    /// `admin` or `member`.
+    #[schema(schema_with = role_words)]
     role: &'static str,
+    /// The user for whom the token acts; null if it acts for none.
     #[schema(required = true, format = "uuid")]
     user_id: Option<String>,
+    /// The end of the token; null if it has none.
     #[schema(required = true, format = DateTime)]
     expires_at: Option<String>,
 }
@@ -85,6 +93,10 @@ pub(super) struct CreatedToken {
     model: TokenModel,
     /// The token itself, which no other answer shows.
     token: String,
+}
+
+fn role_words() -> Object {
+    words(ROLES.words, RIGHTS)
 }
 
 impl TokenModel {
@@ -104,6 +116,7 @@ impl TokenModel {
 pub(super) struct TokenList {
     /// The number of all tokens of the workspace.
     count: i64,
+    /// The tokens, in the order of their creation.
     items: Vec<TokenModel>,
 }
 

@@ -11,6 +11,7 @@ use prichal_core::{
 };
 use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, channel, job::Kind as JobKind, resource::Kind};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -34,7 +35,7 @@ described! {
     pub(super) NewIntegrationPointTypeOrKey = entity_or_key::<NewIntegrationPointType>(),
         with NewIntegrationPointType, LookupKey;
     /// A change of a type.
-    pub(super) IntegrationPointTypeChanges = changes(schemas::new(TABLES));
+    pub(super) IntegrationPointTypeChanges = changes(schemas::new(TABLES), json!({ "quota": 20 }));
     /// A type of channels. A field that it sets is fixed for its channels.
     pub(super) IntegrationPointType = schemas::entity(TABLES);
     /// A new type, or the ids that a key means.

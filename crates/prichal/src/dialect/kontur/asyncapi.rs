@@ -69,6 +69,9 @@ const LIVE_QUERY: &[Field] = &[
     Field::new("lastEventId", Type::Guid).doc("In place of the header `Last-Event-ID`."),
 ];
 
+/// A call that rings.
+const CARD: &str = include_str!("examples/card.json");
+
 /// The path of `call` and `hang_up` of `system_call`.
 const WS: (&str, &str) = ("ws", "The name of the workspace.");
 
@@ -229,15 +232,21 @@ pub(super) const MESSAGES: Part = Part {
             |_| json!({ "description": "Any body." }),
         )
         .headers(&[ECHO_FIELD])
+        .example("{}")
         .status(200),
-        Message::new("cardOpened", "A card that pops up", payload::<Card>).headers(OPENED_FIELDS),
-        Message::new("cardState", "A change of a card", payload::<Card>).headers(STATE_FIELDS),
+        Message::new("cardOpened", "A card that pops up", payload::<Card>)
+            .headers(OPENED_FIELDS)
+            .example(CARD),
+        Message::new("cardState", "A change of a card", payload::<Card>)
+            .headers(STATE_FIELDS)
+            .example(CARD),
         Message::new(
             "cardClosed",
             "A card that closes",
             |all| json!({ "anyOf": [all.add::<Card>(), all.add::<DeletedCall>()] }),
         )
-        .headers(CLOSED_FIELDS),
+        .headers(CLOSED_FIELDS)
+        .example(CARD),
     ],
 };
 

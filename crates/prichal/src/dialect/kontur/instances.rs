@@ -22,7 +22,7 @@ use prichal_store::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{
     caller::{Admin, Member},
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     delivery::{job, target},
-    dialect::openapi::schema::{described, example, takes},
+    dialect::openapi::schema::{described, example, takes, words},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -63,10 +63,17 @@ described! {
 struct PatchedInstance<'a> {
     /// True.
     is_successful: bool,
-    /// `ok`.
+    #[schema(schema_with = patched_word)]
     response_code: &'static str,
     #[schema(value_type = InstanceModel)]
     result: &'a RawValue,
+}
+
+/// The `responseCode` of a PATCH that was done.
+const PATCHED: &str = "ok";
+
+fn patched_word() -> Object {
+    words(&[PATCHED], "The outcome.")
 }
 
 takes! {
@@ -218,7 +225,7 @@ pub(super) async fn patch_instance(
     let result = RawValue::from_string(result).map_err(Error::internal)?;
     let answer = PatchedInstance {
         is_successful: true,
-        response_code: "ok",
+        response_code: PATCHED,
         result: &result,
     };
     let text = serde_json::to_string(&answer).map_err(Error::internal)?;

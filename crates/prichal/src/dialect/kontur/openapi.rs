@@ -17,7 +17,7 @@ use super::{
 };
 use crate::dialect::openapi::{
     parts::{Part, name_parts},
-    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema, text},
     schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
 
@@ -178,8 +178,8 @@ pub(super) fn describe(api: &mut OpenApi) {
             parameters.retain(is_told);
         }
         if path.contains("/callbacks/") && method == HttpMethod::Post {
-            add_header(operation, "200", "X-Prichal-Effect", EFFECT);
-            add_header(operation, "200", "X-Prichal-Note", NOTE);
+            add_header(operation, "200", "X-Prichal-Effect", text(), EFFECT);
+            add_header(operation, "200", "X-Prichal-Note", text(), NOTE);
         }
         let is_open = path.starts_with("/api/v1/authorization/");
         let credentials = if is_open { &[][..] } else { &any };
@@ -218,7 +218,7 @@ pub(super) fn describe(api: &mut OpenApi) {
             add(operation, status, description, "application/json", content);
         }
         for status in ["429", "503"] {
-            add_header(operation, status, "Retry-After", RETRY_AFTER);
+            add_header(operation, status, "Retry-After", text(), RETRY_AFTER);
         }
     }
 }

@@ -310,6 +310,41 @@ async fn every_example_is_accepted() {
     }
 }
 
+#[tokio::test]
+async fn a_message_names_its_call_and_its_leg_by_either_id() {
+    let hub = Hub::start().await;
+    let api = hub.anonymous().get("/docs/openapi.json").await.ok();
+    for (name, removed, is_fine) in [
+        ("CallFinished", &["communicationId"][..], true),
+        ("CallFinished", &["communicationId", "externalId"], false),
+        ("CallFailed", &["communicationId", "externalId"], false),
+        ("CallEvent", &["externalCallItemId"], true),
+        (
+            "CallEvent",
+            &["externalCallItemId", "realtimeCallItemId"],
+            false,
+        ),
+        ("CallRequest", &["clientPhone", "toUserId"], false),
+    ] {
+        let schema = &api["components"]["schemas"][name];
+        let mut body = schema["examples"][0].clone();
+        for (member, value) in [
+            ("communicationId", "0190a6a5-0000-7000-8000-000000000000"),
+            ("realtimeCallItemId", "1"),
+        ] {
+            if schema["properties"].get(member).is_some() {
+                body[member] = value.into();
+            }
+        }
+        assert_eq!(faults(&api, schema, &body).len(), 0, "{name} {body}");
+        for member in removed {
+            body.as_object_mut().expect("an object").remove(*member);
+        }
+        let found = faults(&api, schema, &body);
+        assert_eq!(found.is_empty(), is_fine, "{name} {removed:?}: {found:?}");
+    }
+}
+
 async fn access_key(space: &Caller, integration: &str) -> String {
     let path = format!("/integrations/{integration}/api-key");
     let api_key = space.post(&path, json!({})).await.ok().str("apiKey");

@@ -1,6 +1,6 @@
 //! The parameters of the client's frames: the tables that describe them, whose names and bounds their readers use.
 
-use prichal_core::schema::{Field, Type, Words};
+use prichal_core::schema::{Field, Form, Type, Words};
 use utoipa::openapi::{ObjectBuilder, schema::AdditionalProperties};
 
 use crate::dialect::openapi::schema::{any, body, described};
@@ -15,8 +15,15 @@ pub(super) const MAX_EXPIRES: i64 = 24 * 3600;
 pub(super) const CHANGED: &str = "modelevents.data_changed";
 /// The maximum number of ids that a subscription may name.
 pub(super) const MAX_OBJECTS: usize = 1000;
-/// The longest id of an entity, in bytes.
-pub(super) const MAX_ID: usize = 64;
+/// The form of ids of entities, which become parts of paths.
+pub(super) static ID: Form = Form::new(
+    "the id of an entity: 1 to 64 Latin letters, digits, underscores and hyphens",
+    "^[A-Za-z0-9_-]{1,64}$",
+    |id| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        (1..=64).contains(&id.len()) && id.bytes().all(is_plain)
+    },
+);
 
 /// The capabilities of the protocol.
 pub(super) static WORDS: Words = Words {
@@ -57,7 +64,7 @@ pub(super) const CLASSPATH: Field = Field::new("classpath", Type::Text)
     .doc("The path of a collection, with or without `/rest/v1/`.")
     .example("service/svcscripts");
 pub(super) const ENTITY_ID: Field = Field::new("id", Type::Text)
-    .bytes(MAX_ID)
+    .form(&ID)
     .doc("The id of an entity of the collection.");
 pub(super) const CONTENT: Field = Field::new("content", Type::Any).doc("The body of the request.");
 /// The parameters of lists and reads, as they are in a query.

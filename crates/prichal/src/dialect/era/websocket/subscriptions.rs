@@ -13,28 +13,42 @@ use super::params::{
     CHANGED, CLASSPATH, EVENTS, EXPIRES, MAX_EXPIRES, MAX_OBJECTS, OBJECTS, SUBSCRIPTION_ID,
 };
 use crate::{
-    dialect::asyncapi::ObjectEvent,
+    dialect::{asyncapi::ObjectEvent, openapi::schema::words},
     error::{Code, Error, Result},
 };
 
 /// The maximum number of subscriptions of a websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
+/// The `class` of an event.
+const CLASS: &str = "modelevents";
+/// The `type` of an event.
+const TYPE: &str = "data_changed";
+
 /// An event of the workspace that a subscription asks for.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubscriptionEvent)]
 pub(super) struct Notification<'a> {
-    #[schema(examples("modelevents"))]
+    #[schema(schema_with = class_word)]
     class: &'static str,
-    #[schema(examples("data_changed"))]
+    #[schema(schema_with = type_word)]
     r#type: &'static str,
     /// The time of the sending, in milliseconds since 1970.
     eventts: i64,
     /// The id of the subscription, as the client has given it.
     #[schema(required)]
     id: &'a Value,
+    /// The event.
     #[schema(value_type = ObjectEvent)]
     data: &'a RawValue,
+}
+
+fn class_word() -> utoipa::openapi::Object {
+    words(&[CLASS], "The class of the event.")
+}
+
+fn type_word() -> utoipa::openapi::Object {
+    words(&[TYPE], "The type of the event.")
 }
 
 /// The subscriptions of one websocket.
@@ -128,8 +142,8 @@ impl Subscriptions {
             // The text of the event is long and known to be JSON, so it is inserted unparsed.
             let data = RawValue::from_string(event.body.clone()).unwrap_or_default();
             let said = Notification {
-                class: "modelevents",
-                r#type: "data_changed",
+                class: CLASS,
+                r#type: TYPE,
                 eventts: now.micros() / 1000,
                 id: &one.id,
                 data: &data,
