@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prichal::platform::vault::hex;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer,
@@ -59,8 +60,7 @@ impl TlsFront {
         let made =
             rcgen::generate_simple_self_signed(["bot.example".to_owned()]).expect("a certificate");
         let certificate = made.cert.der().clone();
-        let digest = Sha256::digest(&certificate);
-        let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = hex(&Sha256::digest(&certificate)[..]);
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider.clone())
