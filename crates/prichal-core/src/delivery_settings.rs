@@ -2,6 +2,7 @@
 //! is called as it would be if there were none.
 
 mod header;
+mod tls;
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 pub use header::{Header, MASK, refuse_prefixes};
+pub use tls::ClientCertificate;
+use tls::{CLIENT_CERTIFICATE, SERVER_FINGERPRINT};
 
 use crate::{
     retry::{Reply, Schedule, Verdict},
@@ -122,6 +125,8 @@ pub const DELIVERY_SETTINGS: &[Field] = &[
     Field::new("signature", Type::Enums(&SIGNATURE))
         .items(SignatureVersion::ALL.len())
         .doc("The versions of signatures: `v1` with the signing secret, `v1a` with the key pair of the webhook. The former if absent."),
+    CLIENT_CERTIFICATE,
+    SERVER_FINGERPRINT,
 ];
 
 /// The members that the hook of a company's documents takes.
@@ -140,6 +145,8 @@ pub struct DeliverySettings {
     pub order: Option<Order>,
     /// Empty if absent.
     pub signature: Vec<SignatureVersion>,
+    pub client_certificate: Option<ClientCertificate>,
+    pub server_fingerprint: Option<[u8; 32]>,
 }
 
 /// At most `count` calls in any period.
@@ -175,7 +182,7 @@ impl DeliverySettings {
         Self::from_json(object, false)
     }
 
-    /// Reads settings as the store keeps them. The values of secret headers are kept elsewhere.
+    /// Reads settings as the store keeps them. Secrets are kept elsewhere.
     pub fn from_kept(object: &Object) -> Option<Self> {
         Self::from_json(object, true).ok()
     }
@@ -211,25 +218,36 @@ impl DeliverySettings {
                 .and_then(|count| usize::try_from(count).ok()),
             order: word("order").and_then(Order::from_name),
             signature,
+            client_certificate: object
+                .get(CLIENT_CERTIFICATE.name)
+                .and_then(Value::as_object)
+                .map(ClientCertificate::read),
+            server_fingerprint: word(SERVER_FINGERPRINT.name)
+                .map(tls::fingerprint)
+                .transpose()?,
         })
     }
 
     /// The model with the values of secret headers.
     pub fn shown(&self) -> Value {
-        self.to_json(Header::shown)
+        self.to_json(Header::shown, ClientCertificate::masked)
     }
 
-    /// The model without the values of secret headers.
+    /// The model without secrets.
     pub fn masked(&self) -> Value {
-        self.to_json(Header::masked)
+        self.to_json(Header::masked, ClientCertificate::masked)
     }
 
-    /// The settings as the store keeps them beside the values of secret headers.
+    /// The settings as the store keeps them beside the secrets.
     pub fn kept(&self) -> Value {
-        self.to_json(Header::kept)
+        self.to_json(Header::kept, ClientCertificate::kept)
     }
 
-    fn to_json(&self, header: fn(&Header) -> Value) -> Value {
+    fn to_json(
+        &self,
+        header: fn(&Header) -> Value,
+        certificate: fn(&ClientCertificate) -> Value,
+    ) -> Value {
         let mut out = Map::new();
         let mut put = |member: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -255,6 +273,13 @@ impl DeliverySettings {
         let versions = self.signature.iter().map(|version| version.name());
         let versions = (!self.signature.is_empty()).then(|| versions.collect());
         put("signature", versions);
+        let client = self.client_certificate.as_ref();
+        put(CLIENT_CERTIFICATE.name, client.map(certificate));
+        let fingerprint = self.server_fingerprint.as_ref();
+        put(
+            SERVER_FINGERPRINT.name,
+            fingerprint.map(|bytes| tls::fingerprint_text(bytes).into()),
+        );
         Value::Object(out)
     }
 
@@ -357,8 +382,11 @@ impl DeliverySettings {
         Verdict::DeferredUntil(due.max(asked))
     }
 
-    /// Puts the values of `old` in the place of masked ones. The error names a header without an old value.
+    /// Puts the values of `old` in the place of masked ones. The error names a member without an old value.
     pub fn unmask(&mut self, old: &Self) -> Result<(), Fault> {
+        if let Some(client) = &mut self.client_certificate {
+            client.unmask(old.client_certificate.as_ref())?;
+        }
         header::unmask(&mut self.headers, &old.headers)
     }
 

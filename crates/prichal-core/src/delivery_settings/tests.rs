@@ -26,12 +26,16 @@ fn all() -> Value {
         "maxConcurrency": 4,
         "order": "entity",
         "signature": ["v1", "v1a"],
+        "clientCertificate": {"certificate": "a certificate", "key": "a key"},
+        "serverFingerprint": "00ff".repeat(16),
     })
 }
 
 #[test]
 fn settings_come_back_as_they_were_sent() {
-    assert_eq!(settings(all()).shown().to_string(), all().to_string());
+    let mut expected = all();
+    expected["clientCertificate"]["key"] = MASK.into();
+    assert_eq!(settings(all()).shown().to_string(), expected.to_string());
     assert_eq!(settings(json!({})).shown(), json!({}));
     assert!(settings(json!({})).is_default());
     let other = json!({"timeout": "5000ms", "retrySchedule": [], "signature": ["v1a", "v1"]});
@@ -47,13 +51,15 @@ fn secret_values_are_masked_and_kept_elsewhere() {
         all.kept().to_string(),
         format!("{all:?}"),
     ] {
-        assert!(!text.contains("5f0c"), "{text}");
+        assert!(!text.contains("5f0c") && !text.contains("a key"), "{text}");
     }
     assert_eq!(all.masked()["headers"]["Authorization"]["value"], MASK);
     let kept = all.kept();
     let mut opened = DeliverySettings::from_kept(kept.as_object().unwrap()).unwrap();
     assert_ne!(opened, all);
     opened.open_headers(|name| (name == "Authorization").then(|| "Bearer 5f0c".to_owned()));
+    assert_ne!(opened, all);
+    opened.client_certificate.as_mut().unwrap().key = "a key".to_owned();
     assert_eq!(opened, all);
 }
 
@@ -70,6 +76,12 @@ fn a_masked_value_stands_for_the_old_one() {
     let fault = masked("X-Other").unmask(&old).unwrap_err();
     assert_eq!(fault.path, "headers.X-Other");
     assert!(masked("x-tenant").unmask(&old).is_err(), "it was no secret");
+    let client = json!({"clientCertificate": {"certificate": "another", "key": MASK}});
+    let mut again = settings(client.clone());
+    again.unmask(&old).unwrap();
+    assert_eq!(again.client_certificate.unwrap().key, "a key");
+    let fault = settings(client).unmask(&settings(json!({}))).unwrap_err();
+    assert_eq!(fault.path, "clientCertificate.key");
 }
 
 #[test]
@@ -78,7 +90,7 @@ fn a_change_leaves_the_rest_and_null_removes() {
     assert_eq!(change(json!({})).unwrap(), settings(all()));
     let given = json!({
         "headers": {"x-tenant": null, "authorization": {"value": MASK, "secret": true}, "X-New": "1"},
-        "Timeout": null, "success": null, "order": null, "rateLimit": {"count": 2, "per": "minute"},
+        "clientCertificate": null, "serverfingerprint": null, "Timeout": null, "success": null, "order": null, "rateLimit": {"count": 2, "per": "minute"},
         "unknown": 1,
     });
     let changed = change(given).unwrap();
@@ -93,6 +105,12 @@ fn a_change_leaves_the_rest_and_null_removes() {
         (None, None, None)
     );
     assert_eq!(changed.rate_limit.unwrap().per, Per::Minute);
+    assert_eq!(changed.client_certificate, None);
+    assert_eq!(changed.server_fingerprint, None);
+    assert_eq!(
+        change(json!({})).unwrap().client_certificate.unwrap().key,
+        "a key"
+    );
     assert_eq!(changed.max_concurrency, Some(4));
     for (given, path) in [
         (json!({"rateLimit": {"count": 2}}), "rateLimit.per"),
@@ -122,7 +140,7 @@ fn faults_name_their_member() {
         .into();
     for (value, path) in [
         (
-            json!({"headers": {"X-XCOM": "v", "Host": "a"}}),
+            json!({"headers": {"X-Own": "v", "Host": "a"}}),
             "headers.Host",
         ),
         (
@@ -191,6 +209,19 @@ fn faults_name_their_member() {
         (json!({"maxConcurrency": 33}), "maxConcurrency"),
         (json!({"order": "random"}), "order"),
         (json!({"signature": ["v2"]}), "signature[0]"),
+        (
+            json!({"clientCertificate": {"certificate": "a"}}),
+            "clientCertificate.key",
+        ),
+        (
+            json!({"clientCertificate": {"key": "a"}}),
+            "clientCertificate.certificate",
+        ),
+        (
+            json!({"clientCertificate": {"certificate": "a", "key": "k".repeat(16385)}}),
+            "clientCertificate.key",
+        ),
+        (json!({"serverFingerprint": "00ff"}), "serverFingerprint"),
     ] {
         let shown = value.to_string();
         let fault = read(value).unwrap_err();

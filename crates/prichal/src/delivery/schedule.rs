@@ -11,7 +11,7 @@ use prichal_core::{
     event::{Author, Origin},
     health::Streak,
     id::generate,
-    integration::Trigger,
+    integration::{Trigger, Webhook as Definition},
     time::Timestamp,
 };
 use prichal_store::{
@@ -128,7 +128,7 @@ struct Tick {
     period: Duration,
     /// The time of the next tick while the call runs.
     reserved: Timestamp,
-    relative_url: String,
+    definition: Definition,
 }
 
 /// Claims a tick. `None` if another node was first.
@@ -154,7 +154,7 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
             due,
             period,
             reserved,
-            relative_url: definition.relative_url,
+            definition,
         }),
         Trigger::EntityEvent(_) => None,
     }))
@@ -216,7 +216,7 @@ impl Tick {
         let Some(_guard) = self.begin(app).await? else {
             return Ok(());
         };
-        let success = match Receiver::load(app, self.key, &self.relative_url).await? {
+        let success = match Receiver::load(app, self.key, &self.definition).await? {
             Some(receiver) => {
                 let payload = Payload {
                     id: generate(app.clock.now()),

@@ -1,4 +1,5 @@
-//! The secrets of a webhook: the values of its secret headers, and its key pairs. They are sealed in one cell of its row.
+//! The secrets of a webhook: the values of its secret headers, its key pairs, and the key of its client certificate. They
+//! are sealed in one cell of its row.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,14 @@ use prichal_core::{
     integration::Webhook as Definition,
 };
 use prichal_store::{
-    Tx,
+    Conn, Tx,
     sealed::Column,
     webhook::{self, Key, Webhook},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    domain::Domain,
     error::{Error, Result},
     platform::{
         outgoing::signature::KeyPair,
@@ -29,6 +31,9 @@ pub struct Secrets {
     /// The seed of the Ed25519 key pair, in base64.
     #[serde(default)]
     seed: Option<String>,
+    /// The key of the client certificate, in PEM.
+    #[serde(default)]
+    client_key: Option<String>,
 }
 
 impl Secrets {
@@ -55,18 +60,23 @@ impl Secrets {
     /// webhook, so that receivers which know its public key can go on.
     pub fn after(&self, settings: &DeliverySettings) -> Self {
         let headers = settings.secret_headers();
+        let client = settings.client_certificate.as_ref();
         let needs_key = self.seed.is_none() && settings.signs(SignatureVersion::V1a);
         Self {
             headers: headers
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             seed: self.seed.clone().or_else(|| needs_key.then(new_seed)),
+            client_key: client.map(|client| client.key.clone()),
         }
     }
 
-    /// Puts the values of secret headers in their places.
-    pub fn open_headers(&self, settings: &mut DeliverySettings) {
+    /// Puts the secrets in their places in the settings.
+    pub fn open_settings(&self, settings: &mut DeliverySettings) {
         settings.open_headers(|name| self.headers.get(name).cloned());
+        if let (Some(client), Some(key)) = (&mut settings.client_certificate, &self.client_key) {
+            client.key.clone_from(key);
+        }
     }
 
     pub fn key_pair(&self) -> Option<KeyPair> {
@@ -75,14 +85,30 @@ impl Secrets {
     }
 }
 
-/// The definition in a row, with the values of secret headers. `None` if it is damaged.
+/// Settings with their secrets, and all secrets of their webhook.
+pub async fn opened(
+    app: &Domain,
+    key: Key,
+    settings: &DeliverySettings,
+) -> Result<(DeliverySettings, Secrets)> {
+    let row = app.db.read(move |conn: &mut Conn| webhook::find(conn, key));
+    let secrets = match row.await? {
+        Some(row) => Secrets::open(&app.vault, &row)?,
+        None => Secrets::default(),
+    };
+    let mut settings = settings.clone();
+    secrets.open_settings(&mut settings);
+    Ok((settings, secrets))
+}
+
+/// The definition in a row, with its secrets. `None` if it is damaged.
 pub fn definition(vault: &Vault, row: &Webhook) -> Result<Option<Definition>> {
     let kept = serde_json::from_str(&row.definition).ok();
     let Some(mut definition) = kept.and_then(|json| Definition::from_kept(&json)) else {
         return Ok(None);
     };
     if row.secrets.is_some() {
-        Secrets::open(vault, row)?.open_headers(&mut definition.settings);
+        Secrets::open(vault, row)?.open_settings(&mut definition.settings);
     }
     Ok(Some(definition))
 }

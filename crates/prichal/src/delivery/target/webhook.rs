@@ -6,9 +6,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    delivery_settings::DeliverySettings,
     event::Origin,
     health::{self, Effect},
-    integration::target_url,
+    integration::{Webhook as Definition, target_url},
     retry::{Reply, Verdict},
     schema::{Field, Type},
     time::Timestamp,
@@ -22,10 +23,10 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient};
+use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, with_settings};
 use crate::{
     delivery::{Delivery, Hook, commit::Batch},
-    domain::instance,
+    domain::{self, instance},
     error::Result,
     platform::{
         outgoing::{
@@ -80,8 +81,7 @@ impl super::Target for Webhooks {
         hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
         Box::pin(async {
-            let url = hook.definition().relative_url.clone();
-            let receiver = Receiver::load(app, hook.key(), &url).await?;
+            let receiver = Receiver::load(app, hook.key(), &hook.definition()).await?;
             Ok(receiver.map(|receiver| Arc::new(receiver) as Arc<dyn Recipient>))
         })
     }
@@ -160,7 +160,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Loads the receiver of a webhook. `None` if the instance is not installed.
-    pub async fn load(app: &Delivery, key: Key, relative_url: &str) -> Result<Option<Self>> {
+    pub async fn load(app: &Delivery, key: Key, hook: &Definition) -> Result<Option<Self>> {
         let Key {
             workspace,
             integration,
@@ -173,7 +173,25 @@ impl Receiver {
         let Some(found) = found.filter(|instance| instance.installed) else {
             return Ok(None);
         };
-        Ok(Some(Self::of(app, found, relative_url)))
+        let mut receiver = Self::of(app, found, &hook.relative_url);
+        if !hook.settings.is_default() {
+            receiver.set_up(app, key, &hook.settings).await?;
+        }
+        Ok(Some(receiver))
+    }
+
+    /// Applies the settings of a webhook.
+    async fn set_up(
+        &mut self,
+        app: &Delivery,
+        key: Key,
+        settings: &DeliverySettings,
+    ) -> Result<()> {
+        let (settings, _) = domain::webhook::opened(app, key, settings).await?;
+        if let Ok(target) = &self.target {
+            self.target = with_settings(app, target.clone(), &settings);
+        }
+        Ok(())
     }
 
     pub fn of(app: &Delivery, instance: Instance, relative_url: &str) -> Self {

@@ -255,7 +255,7 @@ pub(super) async fn test_webhook(
     HookInPath(hook): HookInPath,
 ) -> Result<Response> {
     let (key, definition) = find(&member, id, hook).await?;
-    let receiver = Receiver::load(&member.app, key, &definition.relative_url).await?;
+    let receiver = Receiver::load(&member.app, key, &definition).await?;
     let receiver = receiver.ok_or_else(|| Error::NotFound(format!("IntegrationInstance {id}")))?;
     let event = EventId::generate(member.now);
     let payload = Payload {

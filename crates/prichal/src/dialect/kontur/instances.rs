@@ -198,7 +198,7 @@ pub(super) async fn patch_instance(
             .patch(&operations, &mut || prichal_core::id::generate(origin.at))
             .map_err(Error::PatchRefused)?;
         check_signing_secret(&found.model, &after, &operations)?;
-        check_hook_headers(&after, &operations)?;
+        check_hook_settings(&after, &operations)?;
         if !after.webhooks.is_empty() && after.secret(SIGNING_SECRET).is_none() {
             after.put_secret(signing.clone());
         }
@@ -286,10 +286,10 @@ fn check_signing_secret(
     }))
 }
 
-/// Refuses static headers of webhooks with names of the server's own headers.
-fn check_hook_headers(after: &Instance, operations: &[Operation]) -> Result<()> {
+/// Refuses settings of webhooks that calls cannot be made with.
+fn check_hook_settings(after: &Instance, operations: &[Operation]) -> Result<()> {
     let mut hooks = after.webhooks.iter();
-    let Some(fault) = hooks.find_map(|hook| target::check_headers(&hook.settings).err()) else {
+    let Some(fault) = hooks.find_map(|hook| target::check_settings(&hook.settings).err()) else {
         return Ok(());
     };
     let of_hooks = |operation: &&Operation| {

@@ -285,7 +285,7 @@ fn change_webhook(member: &Member, tx: &mut Tx<'_>, key: Key, given: &Object) ->
     let hook = after.webhooks.iter_mut().find(|hook| hook.id == key.id);
     let hook = hook.ok_or_else(|| not_found(key.id))?;
     hook.settings = hook.settings.changed(given).map_err(in_settings)?;
-    target::check_headers(&hook.settings).map_err(|fault| in_settings(vec![fault]))?;
+    target::check_settings(&hook.settings).map_err(|fault| in_settings(vec![fault]))?;
     let is_changed = after != found.model;
     instance::save(vault, tx, found, after, &member.origin())?;
     Ok(is_changed)
@@ -305,7 +305,7 @@ fn change_document_hook(
     after
         .settings
         .check_for_documents()
-        .and_then(|()| target::check_headers(&after.settings))
+        .and_then(|()| target::check_settings(&after.settings))
         .map_err(|fault| in_settings(vec![fault]))?;
     if after.settings == before {
         return Ok(false);

@@ -163,9 +163,9 @@ fn explain_certificate(error: &CertificateError) -> &'static str {
 /// The meaning of an alert of the host. One that means nothing more exact is named as in RFC 8446 §6.
 fn explain_alert(alert: Alert, asked: Asked) -> &'static str {
     match (alert, asked) {
-        (Alert::CertificateRequired | Alert::NoCertificate, _) => CLIENT_CERTIFICATE,
         // Before TLS 1.3 there was no specific alert for it.
-        (
+        (Alert::CertificateRequired | Alert::NoCertificate, _)
+        | (
             Alert::HandshakeFailure
             | Alert::BadCertificate
             | Alert::CertificateUnknown

@@ -12,4 +12,5 @@ pub(crate) mod messages;
 pub(crate) mod receiver;
 pub(crate) mod server_process;
 pub(crate) mod telephony_exchange;
+pub(crate) mod tls_front;
 pub(crate) mod websocket_client;

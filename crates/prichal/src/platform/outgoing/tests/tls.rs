@@ -1,5 +1,7 @@
 //! Calls over TLS, to servers of `rustls` and to ones written by hand.
 
+use std::slice::from_ref;
+
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::PrivateKeyDer;
@@ -161,7 +163,7 @@ async fn the_reason_why_a_certificate_is_refused_is_named() {
     ];
     for (made, reason) in cases {
         let acceptor = server(made, ring::default_provider());
-        let error = outcome_at(&acceptor, &[root.clone()]).await;
+        let error = outcome_at(&acceptor, from_ref(&root)).await;
         assert_eq!(error, CallError::Tls { reason });
     }
 }
@@ -365,7 +367,7 @@ async fn a_client_shows_the_certificate_of_its_own() {
             .with_single_cert(made.chain, made.key)
             .expect("a server");
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let connector = connector(&[root.clone()]);
+        let connector = connector(from_ref(&root));
         let own = |issuer| {
             let (certificate, key) = client(issuer);
             let identity = ClientIdentity::read(&certificate, &key).expect("an identity");
