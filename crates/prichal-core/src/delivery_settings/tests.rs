@@ -4,13 +4,13 @@ use uuid::Uuid;
 use super::*;
 use crate::schema::{self, Problem};
 
-fn read(value: Value) -> Result<DeliverySettings, Fault> {
+fn read(value: &Value) -> Result<DeliverySettings, Fault> {
     let object = value.as_object().unwrap();
     let object = schema::read(DELIVERY_SETTINGS, object, &mut Uuid::nil);
     DeliverySettings::read(&object.map_err(|mut faults| faults.remove(0))?)
 }
 
-fn settings(value: Value) -> DeliverySettings {
+fn settings(value: &Value) -> DeliverySettings {
     read(value).unwrap()
 }
 
@@ -35,17 +35,17 @@ fn all() -> Value {
 fn settings_come_back_as_they_were_sent() {
     let mut expected = all();
     expected["clientCertificate"]["key"] = MASK.into();
-    assert_eq!(settings(all()).shown().to_string(), expected.to_string());
-    assert_eq!(settings(json!({})).shown(), json!({}));
-    assert!(settings(json!({})).is_default());
+    assert_eq!(settings(&all()).shown().to_string(), expected.to_string());
+    assert_eq!(settings(&json!({})).shown(), json!({}));
+    assert!(settings(&json!({})).is_default());
     let other = json!({"timeout": "5000ms", "retrySchedule": [], "signature": ["v1a", "v1"]});
     let canonical = json!({"timeout": "5s", "retrySchedule": [], "signature": ["v1", "v1a"]});
-    assert_eq!(settings(other).shown(), canonical);
+    assert_eq!(settings(&other).shown(), canonical);
 }
 
 #[test]
 fn secret_values_are_masked_and_kept_elsewhere() {
-    let all = settings(all());
+    let all = settings(&all());
     for text in [
         all.masked().to_string(),
         all.kept().to_string(),
@@ -65,10 +65,10 @@ fn secret_values_are_masked_and_kept_elsewhere() {
 
 #[test]
 fn a_masked_value_stands_for_the_old_one() {
-    let old = settings(all());
+    let old = settings(&all());
     let masked = |name: &str| {
         let headers = json!({name: {"value": MASK, "secret": true}});
-        settings(json!({ "headers": headers }))
+        settings(&json!({ "headers": headers }))
     };
     let mut again = masked("authorization");
     again.unmask(&old).unwrap();
@@ -77,17 +77,17 @@ fn a_masked_value_stands_for_the_old_one() {
     assert_eq!(fault.path, "headers.X-Other");
     assert!(masked("x-tenant").unmask(&old).is_err(), "it was no secret");
     let client = json!({"clientCertificate": {"certificate": "another", "key": MASK}});
-    let mut again = settings(client.clone());
+    let mut again = settings(&client);
     again.unmask(&old).unwrap();
     assert_eq!(again.client_certificate.unwrap().key, "a key");
-    let fault = settings(client).unmask(&settings(json!({}))).unwrap_err();
+    let fault = settings(&client).unmask(&settings(&json!({}))).unwrap_err();
     assert_eq!(fault.path, "clientCertificate.key");
 }
 
 #[test]
 fn a_change_leaves_the_rest_and_null_removes() {
-    let change = |given: Value| settings(all()).changed(given.as_object().unwrap());
-    assert_eq!(change(json!({})).unwrap(), settings(all()));
+    let change = |given: Value| settings(&all()).changed(given.as_object().unwrap());
+    assert_eq!(change(json!({})).unwrap(), settings(&all()));
     let given = json!({
         "headers": {"x-tenant": null, "authorization": {"value": MASK, "secret": true}, "X-New": "1"},
         "clientCertificate": null, "serverfingerprint": null, "Timeout": null, "success": null, "order": null, "rateLimit": {"count": 2, "per": "minute"},
@@ -124,21 +124,36 @@ fn a_change_leaves_the_rest_and_null_removes() {
 
 #[test]
 fn the_hook_of_documents_takes_some_members() {
-    let check = |value: Value| settings(value).check_for_documents();
+    let check = |value: Value| settings(&value).check_for_documents();
     assert_eq!(check(json!({})), Ok(()));
     let taken = json!({"headers": {"X-A": "1"}, "timeout": "5s", "rateLimit": {"count": 1, "per": "second"}});
     assert_eq!(check(taken), Ok(()));
     assert_eq!(check(json!({"order": "entity"})).unwrap_err().path, "order");
 }
 
+/// Checks that each value is refused at its path, by a text that names the member.
+fn refused_at(cases: impl IntoIterator<Item = (Value, &'static str)>) {
+    for (value, path) in cases {
+        let fault = read(&value).unwrap_err();
+        assert_eq!(fault.path, path, "{value}");
+        if let Problem::Rule(text) = &fault.problem {
+            let name = path.split(['.', '[']).next_back().unwrap_or(path);
+            assert!(
+                name.ends_with(']') || text.contains(name) || text.contains("header"),
+                "{text}"
+            );
+        }
+    }
+}
+
 #[test]
-fn faults_name_their_member() {
+fn faults_of_headers_name_them() {
     let long = "x".repeat(4096);
     let many: Value = (0..21)
         .map(|n| (format!("X-{n}"), json!("v")))
         .collect::<Object>()
         .into();
-    for (value, path) in [
+    refused_at([
         (
             json!({"headers": {"X-Own": "v", "Host": "a"}}),
             "headers.Host",
@@ -185,6 +200,12 @@ fn faults_name_their_member() {
         (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a"),
         (json!({"headers": {"X-A": long}}), "headers"),
         (json!({ "headers": many }), "headers"),
+    ]);
+}
+
+#[test]
+fn faults_name_their_member() {
+    refused_at([
         (json!({"timeout": "999ms"}), "timeout"),
         (json!({"timeout": "61s"}), "timeout"),
         (json!({"timeout": "soon"}), "timeout"),
@@ -222,23 +243,12 @@ fn faults_name_their_member() {
             "clientCertificate.key",
         ),
         (json!({"serverFingerprint": "00ff"}), "serverFingerprint"),
-    ] {
-        let shown = value.to_string();
-        let fault = read(value).unwrap_err();
-        assert_eq!(fault.path, path, "{shown}");
-        if let Problem::Rule(text) = &fault.problem {
-            let name = path.split(['.', '[']).next_back().unwrap_or(path);
-            assert!(
-                name.ends_with(']') || text.contains(name) || text.contains("header"),
-                "{text}"
-            );
-        }
-    }
+    ]);
 }
 
 #[test]
 fn only_given_headers_are_reserved() {
-    let headers = settings(json!({"headers": {"X-Own": "a", "X-Else": "b"}})).headers;
+    let headers = settings(&json!({"headers": {"X-Own": "a", "X-Else": "b"}})).headers;
     assert_eq!(refuse_prefixes(&headers, &["x-other-"]), Ok(()));
     let fault = refuse_prefixes(&headers, &["x-el"]).unwrap_err();
     assert_eq!(fault.path, "headers.X-Else");
@@ -256,136 +266,94 @@ fn the_order_follows_from_two_members() {
         ),
         (json!({"order": "entity"}), Strictness::Entity),
     ] {
-        assert_eq!(settings(value.clone()).strictness(), strictness, "{value}");
+        assert_eq!(settings(&value.clone()).strictness(), strictness, "{value}");
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_micros(0);
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+const DAY: u64 = 86_400;
+
+fn echo(status: u16) -> Reply {
+    Reply::Answered {
+        status,
+        echo_matches: false,
+    }
+}
+
+fn plain(status: u16) -> Reply {
+    Reply::AnsweredWithoutEcho { status }
+}
+
+fn wait(secs: u64) -> Verdict {
+    Verdict::DeferredUntil(NOW + Duration::from_secs(secs))
+}
+
+/// The verdict on an attempt whose answer asks for a wait of so many seconds.
+fn judge(value: &Value, attempt: u32, reply: Reply, after: Option<u64>) -> Verdict {
+    let after = after.map(Duration::from_secs);
+    read(value)
+        .unwrap()
+        .judge(&Schedule::default(), attempt, reply, after, NOW)
+}
+
+#[test]
+fn answers_are_judged_by_the_rule_of_success() {
+    let (none, any) = (json!({}), json!({"success": "2xx"}));
+    let (kept, gone) = (
+        json!({"success": "2xx", "disableOnGone": false}),
+        json!({"disableOnGone": true}),
+    );
+    let cases = [
+        (&none, 1, echo(410), wait(30)),
+        (&any, 1, plain(204), Verdict::Delivered),
+        (&any, 1, plain(302), wait(30)),
+        (&any, 5, plain(404), wait(HOUR)),
+        (&any, 1, plain(410), Verdict::Gone),
+        (&kept, 1, plain(410), wait(30)),
+        (&gone, 1, echo(410), Verdict::Gone),
+    ];
+    for (value, attempt, reply, verdict) in cases {
+        let found = judge(value, attempt, reply, None);
+        assert_eq!(found, verdict, "{value} {attempt} {reply:?}");
     }
 }
 
 #[test]
-fn answers_are_judged_by_the_settings() {
-    const NOW: Timestamp = Timestamp::from_micros(0);
-    let echo = |status| Reply::Answered {
-        status,
-        echo_matches: false,
-    };
-    let plain = |status| Reply::AnsweredWithoutEcho { status };
-    let wait = |secs| Verdict::DeferredUntil(NOW + Duration::from_secs(secs));
-    let (minute, hour, day) = (60, 3600, 86_400);
+fn a_wait_that_a_receiver_asks_for_is_kept_within_bounds() {
+    let (none, any) = (json!({}), json!({"success": "2xx"}));
+    let (off, on) = (
+        json!({"success": "2xx", "retryAfter": false}),
+        json!({"retryAfter": true}),
+    );
+    let long = json!({"success": "2xx", "retrySchedule": ["2s", "2h"]});
     let cases = [
-        // The documented behaviour knows neither 410 nor `Retry-After`.
-        (json!({}), 1, echo(410), None, wait(30)),
-        (json!({}), 1, echo(429), Some(minute), wait(30)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(204),
-            None,
-            Verdict::Delivered,
-        ),
-        (json!({"success": "2xx"}), 1, plain(302), None, wait(30)),
-        (json!({"success": "2xx"}), 5, plain(404), None, wait(hour)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(410),
-            None,
-            Verdict::Gone,
-        ),
-        (
-            json!({"success": "2xx", "disableOnGone": false}),
-            1,
-            plain(410),
-            None,
-            wait(30),
-        ),
-        (
-            json!({"disableOnGone": true}),
-            1,
-            echo(410),
-            None,
-            Verdict::Gone,
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(429),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(503),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(502),
-            Some(minute),
-            wait(30),
-        ),
-        (json!({"success": "2xx"}), 1, plain(429), Some(5), wait(30)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(429),
-            Some(day),
-            wait(hour),
-        ),
-        (
-            json!({"success": "2xx", "retryAfter": false}),
-            1,
-            plain(429),
-            Some(minute),
-            wait(30),
-        ),
-        (
-            json!({"retryAfter": true}),
-            1,
-            echo(503),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx", "retrySchedule": ["2s", "2h"]}),
-            1,
-            plain(429),
-            Some(day),
-            wait(2 * hour),
-        ),
-        (
-            json!({"success": "2xx"}),
-            8,
-            plain(429),
-            Some(minute),
-            Verdict::Exhausted,
-        ),
-        (
-            json!({"retrySchedule": []}),
-            1,
-            echo(500),
-            None,
-            Verdict::Exhausted,
-        ),
-        (
-            json!({"retrySchedule": ["7s"]}),
-            1,
-            Reply::Failed(crate::retry::Failure::Timeout),
-            None,
-            wait(7),
-        ),
-        (
-            json!({"retrySchedule": ["7s"]}),
-            2,
-            echo(500),
-            None,
-            Verdict::Exhausted,
-        ),
+        (&none, 1, echo(429), MINUTE, wait(30)),
+        (&any, 1, plain(429), MINUTE, wait(MINUTE)),
+        (&any, 1, plain(503), MINUTE, wait(MINUTE)),
+        (&any, 1, plain(502), MINUTE, wait(30)),
+        (&any, 1, plain(429), 5, wait(30)),
+        (&any, 1, plain(429), DAY, wait(HOUR)),
+        (&any, 8, plain(429), MINUTE, Verdict::Exhausted),
+        (&off, 1, plain(429), MINUTE, wait(30)),
+        (&on, 1, echo(503), MINUTE, wait(MINUTE)),
+        (&long, 1, plain(429), DAY, wait(2 * HOUR)),
     ];
     for (value, attempt, reply, after, verdict) in cases {
-        let after = after.map(Duration::from_secs);
-        let found = settings(value.clone()).judge(&Schedule::default(), attempt, reply, after, NOW);
-        assert_eq!(found, verdict, "{value} {attempt} {reply:?} {after:?}");
+        let found = judge(value, attempt, reply, Some(after));
+        assert_eq!(found, verdict, "{value} {attempt} {reply:?} {after}");
     }
+}
+
+#[test]
+fn a_schedule_takes_the_place_of_the_servers() {
+    let (none, one) = (
+        json!({"retrySchedule": []}),
+        json!({"retrySchedule": ["7s"]}),
+    );
+    let timeout = Reply::Failed(crate::retry::Failure::Timeout);
+    assert_eq!(judge(&none, 1, echo(500), None), Verdict::Exhausted);
+    assert_eq!(judge(&one, 1, timeout, None), wait(7));
+    assert_eq!(judge(&one, 2, echo(500), None), Verdict::Exhausted);
 }

@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 use super::MASK;
 use crate::schema::{Fault, Field, Object, Type};
 
-const MAX_CERTIFICATE_BYTES: usize = 32 << 10;
-const MAX_KEY_BYTES: usize = 16 << 10;
+const MAX_CERTIFICATE_LENGTH: usize = 32 << 10;
+const MAX_KEY_LENGTH: usize = 16 << 10;
 
 const MEMBERS: &[Field] = &[
     Field::new("certificate", Type::Text)
         .required()
-        .bytes(MAX_CERTIFICATE_BYTES)
+        .chars(MAX_CERTIFICATE_LENGTH)
         .doc("The certificate in PEM, and behind it those that lead to its authority, if the receiver needs them.")
         .example("-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"),
     Field::new("key", Type::Text)
         .required()
-        .bytes(MAX_KEY_BYTES)
+        .chars(MAX_KEY_LENGTH)
         .doc("The key in PEM, not encrypted. It is stored sealed and shown as `***`.")
         .example("-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"),
 ];

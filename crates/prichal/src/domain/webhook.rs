@@ -58,6 +58,7 @@ impl Secrets {
 
     /// The secrets after a change of the settings. A key pair is made when it is first needed, and stays as long as the
     /// webhook, so that receivers which know its public key can go on.
+    #[must_use]
     pub fn after(&self, settings: &DeliverySettings) -> Self {
         let headers = settings.secret_headers();
         let client = settings.client_certificate.as_ref();

@@ -117,6 +117,7 @@ pub(super) async fn list_deliveries(
             "delivered, deferred or exhausted",
             attempt::status,
         )?,
+        since: None,
         before: query.read(BEFORE.name, "the id of an attempt", id::parse_any)?,
     };
     let limit = query.limit()?;

@@ -1,9 +1,11 @@
 //! Deliveries to the receivers of webhooks.
 
 mod attempts;
+mod call_settings;
 mod egress;
 mod failures;
 mod lifecycle;
+mod limits;
 mod receiver_answers;
 mod schedules;
 mod settings;
