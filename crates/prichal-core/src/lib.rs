@@ -22,6 +22,7 @@ pub mod id;
 pub mod identifier;
 pub mod integration;
 pub mod json;
+pub mod json_schema;
 pub mod locate;
 pub mod network;
 pub mod offset;
