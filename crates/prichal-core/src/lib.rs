@@ -16,6 +16,7 @@ pub mod custom_field;
 pub mod document;
 pub mod entity;
 pub mod event;
+pub mod event_type;
 pub mod filter;
 pub mod health;
 pub mod id;

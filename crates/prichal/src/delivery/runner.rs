@@ -329,7 +329,7 @@ impl Runner {
         let definition = self.hook.definition();
         let wanted = events
             .into_iter()
-            .filter(|event| definition.wants(event.head.kind, event.entities()));
+            .filter(|event| definition.wants(&event.head));
         let wanted = wanted.map(Arc::new).collect();
         self.accept(wanted, last);
         Ok(())
@@ -698,7 +698,7 @@ impl Runner {
             if seq > replay.last {
                 break;
             }
-            if !definition.wants(event.head.kind, event.entities()) {
+            if !definition.wants(&event.head) {
                 continue;
             }
             if self.is_held(seq) {

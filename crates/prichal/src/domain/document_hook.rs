@@ -92,6 +92,7 @@ pub fn webhook(key: Key) -> Webhook {
         event_type: Some(EventKind::Change),
         entity_type: Some(EntityKind::Document),
         change_type: Some(change),
+        ..FilterItem::default()
     });
     let definition = Definition {
         id: key.id,
@@ -118,7 +119,7 @@ pub fn webhook(key: Key) -> Webhook {
 #[cfg(test)]
 mod tests {
     use prichal_core::{
-        event::EventType,
+        event::{Entities, EventHead, EventType},
         id::{WebhookId, WorkspaceId},
     };
     use prichal_store::document_hook::INTEGRATION;
@@ -136,7 +137,8 @@ mod tests {
         let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
         let definition = Definition::from_json(&kept).expect("a webhook");
         let wants = |change, kind| {
-            definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
+            let entities = Entities::one((kind, Uuid::from_u128(3)));
+            definition.wants(&EventHead::new(EventType::Change(change), entities))
         };
         assert!(wants(ChangeType::Create, EntityKind::Document));
         assert!(wants(ChangeType::Patch, EntityKind::Document));
