@@ -434,6 +434,17 @@ impl Fault {
         Self::new(path, Problem::Required)
     }
 
+    /// The fault of a member of an object that is at `path`.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        if self.path.is_empty() {
+            path.clone_into(&mut self.path);
+        } else if !path.is_empty() {
+            self.path = format!("{path}.{}", self.path);
+        }
+        self
+    }
+
     /// A value of the wrong JSON type.
     pub fn wrong_type(path: &str, value: &Value, ty: Type) -> Self {
         Self::mismatch(path, value, ty.name(), MismatchKind::Type)
@@ -458,17 +469,6 @@ impl Fault {
             end: None,
         };
         Self::new(path, Problem::Mismatch(mismatch))
-    }
-
-    /// The fault with its place below a member.
-    #[must_use]
-    pub fn below(self, member: &str) -> Self {
-        let path = if self.path.is_empty() {
-            member.to_owned()
-        } else {
-            format!("{member}.{}", self.path)
-        };
-        Self { path, ..self }
     }
 
     /// The reason without a full stop, for a rule of the element that the value is in.

@@ -22,6 +22,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_signature_brief.sql"),
     include_str!("../migrations/0020_deleted.sql"),
     include_str!("../migrations/0021_webhook_secrets.sql"),
+    include_str!("../migrations/0022_event_types.sql"),
+    include_str!("../migrations/0023_published_events.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

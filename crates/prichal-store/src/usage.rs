@@ -136,6 +136,10 @@ pub(crate) const CHANNELS: Table =
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
 pub(crate) const UI_SETTINGS: Table =
     Table::new("ui_setting", "octet_length(key) + octet_length(value)");
+pub(crate) const EVENT_TYPES: Table = Table::new(
+    "event_type",
+    "octet_length(name) + octet_length(definition)",
+);
 pub(crate) const ANSWERS: Table = Table::new(
     "idempotency",
     "octet_length(path) + octet_length(key) + octet_length(answer)",

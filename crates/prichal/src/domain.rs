@@ -5,6 +5,7 @@ pub mod channel;
 pub mod document;
 pub mod document_hook;
 pub mod entity;
+pub mod event_type;
 pub mod instance;
 pub mod job;
 pub mod journal;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 
 use crate::platform::{Platform, share::FairShare};
 use channel::Channels;
+use event_type::EventTypes;
 use journal::Journal;
 use script::Scripts;
 use telephony::Telephony;
@@ -39,6 +41,7 @@ pub struct Inner {
     pub telephony: Arc<Telephony>,
     pub channels: Arc<Channels>,
     pub scripts: Scripts,
+    pub event_types: EventTypes,
     /// The durable work that is in progress.
     pub journal: Arc<Journal>,
     /// The memory for signature checks and print forms, in MiB.
@@ -62,6 +65,7 @@ impl Domain {
             telephony,
             channels,
             scripts,
+            event_types: EventTypes::default(),
             journal: Arc::new(journal),
             checks: FairShare::new(MAX_CHECKS_MIB, MAX_CHECKS_MIB / 4 * 3),
             zips: FairShare::new(MAX_ZIPS, MAX_ZIPS_PER_WORKSPACE),

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     delivery_settings::{DELIVERY_SETTINGS, DeliverySettings},
-    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
+    event::{
+        CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventHead, EventKind, custom::Pattern,
+    },
     filter::{Filter, FilterItem},
     id::WebhookId,
     schema::{
@@ -34,7 +36,7 @@ pub struct Webhook {
     pub settings: DeliverySettings,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Called with the events that match.
     EntityEvent(Filter),
@@ -43,7 +45,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    const fn name(self) -> &'static str {
+    const fn name(&self) -> &'static str {
         match self {
             Self::EntityEvent(_) => "entityEvent",
             Self::Schedule(_) => "schedule",
@@ -83,7 +85,7 @@ impl Webhook {
     }
 
     fn to_json(&self, settings: fn(&DeliverySettings) -> Value) -> Value {
-        let items: Vec<Value> = self.items.iter().copied().map(item_json).collect();
+        let items: Vec<Value> = self.items.iter().map(item_json).collect();
         let schedule = self
             .period
             .as_ref()
@@ -103,9 +105,9 @@ impl Webhook {
     }
 
     /// True if an event is to be sent to this webhook.
-    pub fn wants(&self, kind: EventType, entities: &[Entity]) -> bool {
-        match self.trigger {
-            Trigger::EntityEvent(filter) => !self.disabled && filter.matches(kind, entities),
+    pub fn wants(&self, event: &EventHead) -> bool {
+        match &self.trigger {
+            Trigger::EntityEvent(filter) => !self.disabled && filter.matches(event),
             Trigger::Schedule(_) => false,
         }
     }
@@ -130,7 +132,7 @@ impl Webhook {
             .into_iter()
             .flatten()
             .map(item)
-            .collect();
+            .collect::<Result<_, _>>()?;
         let period = element
             .get("schedule")
             .and_then(|schedule| schedule.get("period"));
@@ -166,16 +168,38 @@ fn trigger(
     }
 }
 
-fn item(value: &Value) -> FilterItem {
+fn item(value: &Value) -> Result<FilterItem, String> {
     let text = |member: &str| value.get(member).and_then(Value::as_str);
-    FilterItem {
+    let patterns = |member: &str, read: fn(&str) -> Result<Pattern, String>| {
+        let all = value.get(member).and_then(Value::as_array);
+        let all = all.into_iter().flatten().filter_map(Value::as_str);
+        let all = all.map(|text| read(text).map_err(|why| format!("{member} `{text}`: {why}")));
+        all.collect::<Result<Vec<_>, _>>()
+    };
+    let item = FilterItem {
         event_type: text("eventType").and_then(EventKind::from_name),
         entity_type: text("entityType").and_then(EntityKind::from_name),
         change_type: text("changeType").and_then(ChangeType::from_name),
+        event_types: patterns("eventTypes", Pattern::of_names)?,
+        entities: patterns("entities", Pattern::of_entities)?,
+    };
+    let given = |members: &[&'static str]| {
+        let mut members = members.iter().copied();
+        members.find(|member| value.get(*member).is_some())
+    };
+    let has_custom = given(&["eventTypes", "entities"]).is_some();
+    if has_custom && !item.is_custom() {
+        return Err("eventTypes must name an event type".to_owned());
+    }
+    match given(&["eventType", "entityType", "changeType"]) {
+        Some(other) if has_custom => Err(format!(
+            "eventTypes cannot stand beside {other}: make two items of them"
+        )),
+        _ => Ok(item),
     }
 }
 
-fn item_json(item: FilterItem) -> Value {
+fn item_json(item: &FilterItem) -> Value {
     let members = [
         ("eventType", item.event_type.map(EventKind::name)),
         ("entityType", item.entity_type.map(EntityKind::name)),
@@ -184,8 +208,21 @@ fn item_json(item: FilterItem) -> Value {
     let given = members
         .into_iter()
         .filter_map(|(member, name)| Some((member.to_owned(), Value::from(name?))));
-    Value::Object(given.collect())
+    let patterns = [
+        ("eventTypes", &item.event_types),
+        ("entities", &item.entities),
+    ]
+    .into_iter()
+    .filter(|(_, patterns)| !patterns.is_empty())
+    .map(|(member, patterns)| {
+        let texts: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
+        (member.to_owned(), Value::from(texts))
+    });
+    Value::Object(given.chain(patterns).collect())
 }
+
+/// The maximum number of patterns of one member of a filter's item.
+const MAX_PATTERNS: usize = 50;
 
 /// Adding a webhook again replaces it: connectors register theirs at every start
 /// (`docs/contracts/prichal.md §10.4`).
@@ -231,6 +268,14 @@ const ITEM: &[Field] = &[
     Field::new("eventType", Type::Enum(&EVENT_KINDS)).doc("The kind of event; any if absent."),
     Field::new("entityType", Type::Enum(&ENTITY)).doc("The kind of entity; any if absent."),
     Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The kind of change; any if absent."),
+    Field::new("eventTypes", Type::Texts)
+        .items(MAX_PATTERNS)
+        .doc("Event types of the workspace's own: names, beginnings such as `order.*`, or `*`. Items without it do not match such events, and it stands beside `entities` alone.")
+        .example(r#"["order.*"]"#),
+    Field::new("entities", Type::Texts)
+        .items(MAX_PATTERNS)
+        .doc("The entities of these events: keys, or beginnings such as `order:*`; any if absent.")
+        .example(r#"["order:*"]"#),
 ];
 
 static TRIGGER: Words = Words {

@@ -32,7 +32,7 @@ pub(super) struct Log {
     tail: VecDeque<Arc<LoggedEvent>>,
     tail_bytes: usize,
     entries: HashMap<Key, Entry>,
-    /// The webhooks by the kinds of entity they ask for, at the kind's index in [`EntityKind::ALL`].
+    /// The webhooks by the kinds of entity they ask for, at the kind's index.
     by_kind: Vec<Vec<Key>>,
 }
 
@@ -140,10 +140,7 @@ impl Log {
                 let Some(entry) = self.entries.get_mut(key) else {
                     continue;
                 };
-                if entry.idle
-                    && entry.position < event.seq
-                    && entry.definition.wants(event.head.kind, event.entities())
-                {
+                if entry.idle && entry.position < event.seq && entry.definition.wants(&event.head) {
                     entry.idle = false;
                     entry.position = event.seq - 1;
                     entry.wake(starting);
@@ -197,7 +194,7 @@ impl Log {
         let (mut events, mut scanned) = (Vec::new(), position);
         for event in self.tail.iter().skip(skip).take(MAX_SCANNED_EVENTS) {
             scanned = event.seq;
-            if entry.definition.wants(event.head.kind, event.entities()) {
+            if entry.definition.wants(&event.head) {
                 events.push(event.clone());
                 if events.len() >= limit {
                     break;
@@ -303,12 +300,12 @@ impl Log {
     /// Indexes the webhooks by the kinds they ask for, after [`Self::attach`], [`Self::redefine`] and
     /// [`Self::retain`].
     pub(super) fn index(&mut self) {
-        self.by_kind = vec![Vec::new(); EntityKind::ALL.len()];
+        self.by_kind = vec![Vec::new(); kind_index(EntityKind::Custom) + 1];
         for (key, entry) in &self.entries {
-            let Trigger::EntityEvent(filter) = entry.definition.trigger else {
+            let Trigger::EntityEvent(filter) = &entry.definition.trigger else {
                 continue;
             };
-            for kind in EntityKind::ALL {
+            for kind in EntityKind::ALL.iter().chain([&EntityKind::Custom]) {
                 if !entry.definition.disabled && filter.may_want(*kind) {
                     self.by_kind[kind_index(*kind)].push(*key);
                 }
@@ -328,7 +325,7 @@ impl Entry {
     }
 }
 
-/// The kind's index in [`EntityKind::ALL`], which has the order of the enum.
+/// The kind's index in the enum, whose last kind is [`EntityKind::Custom`].
 fn kind_index(kind: EntityKind) -> usize {
     kind as usize
 }

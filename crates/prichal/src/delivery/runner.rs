@@ -374,7 +374,7 @@ impl Runner {
         let definition = self.hook.definition();
         let wanted = events
             .into_iter()
-            .filter(|event| definition.wants(event.head.kind, event.entities()));
+            .filter(|event| definition.wants(&event.head));
         let mut wanted: Vec<_> = wanted.map(Arc::new).collect();
         let mut position = last;
         if wanted.len() > limit {
@@ -809,7 +809,7 @@ impl Runner {
             if seq > replay.last {
                 break;
             }
-            if !definition.wants(event.head.kind, event.entities()) {
+            if !definition.wants(&event.head) {
                 continue;
             }
             if self.is_held(seq) {

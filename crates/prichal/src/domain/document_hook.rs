@@ -93,6 +93,7 @@ pub fn webhook(key: Key) -> Webhook {
         event_type: Some(EventKind::Change),
         entity_type: Some(EntityKind::Document),
         change_type: Some(change),
+        ..FilterItem::default()
     });
     let definition = Definition {
         id: key.id,
@@ -121,7 +122,7 @@ pub fn webhook(key: Key) -> Webhook {
 #[cfg(test)]
 mod tests {
     use prichal_core::{
-        event::EventType,
+        event::{Entities, EventHead, EventType},
         id::{WebhookId, WorkspaceId},
     };
     use prichal_store::document_hook::INTEGRATION;
@@ -139,7 +140,8 @@ mod tests {
         let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
         let definition = Definition::from_kept(&kept).expect("a webhook");
         let wants = |change, kind| {
-            definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
+            let entities = Entities::one((kind, Uuid::from_u128(3)));
+            definition.wants(&EventHead::new(EventType::Change(change), entities))
         };
         assert!(wants(ChangeType::Create, EntityKind::Document));
         assert!(wants(ChangeType::Patch, EntityKind::Document));

@@ -18,8 +18,8 @@ use crate::{
     delivery::target::webhook::{ECHO_FIELD, HEADERS},
     dialect::{
         asyncapi::{
-            Action, Channel, Message, ObjectEvent, Operation, Part, Security, SecurityKind, Server,
-            payload,
+            Action, Channel, CustomEvent, Message, ObjectEvent, Operation, Part, Security,
+            SecurityKind, Server, payload,
         },
         openapi::schema::{described, model, of, uuid},
     },
@@ -113,7 +113,7 @@ pub(super) const MESSAGES: Part = Part {
             description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is.",
             server: "integration",
             parameters: &[("relativeUrl", "The `relativeUrl` of the webhook.")],
-            messages: &["objectEvent", "scheduleTick", "echo"],
+            messages: &["objectEvent", "customEvent", "scheduleTick", "echo"],
             is_websocket: false,
         },
         Channel {
@@ -164,6 +164,15 @@ pub(super) const MESSAGES: Part = Part {
             )
         },
         Operation {
+            name: "sendCustomEvent",
+            description: "After each event of the workspace's own types that matches the webhook's filter. Answered and repeated like any other event.",
+            ..posted(
+                "webhook",
+                "Tell an integration of an event of the workspace's own types.",
+                &["customEvent"],
+            )
+        },
+        Operation {
             name: "sendScheduleTick",
             description: "Once per `period` of a webhook with `triggerType` `schedule`. A failed call is not repeated.",
             ..posted("webhook", "Call a webhook by schedule.", &["scheduleTick"])
@@ -207,6 +216,13 @@ pub(super) const MESSAGES: Part = Part {
         Message::new("objectEvent", "An event", payload::<ObjectEvent>)
             .headers(HEADERS)
             .example(include_str!("examples/event.json")),
+        Message::new(
+            "customEvent",
+            "An event of an own type",
+            payload::<CustomEvent>,
+        )
+        .headers(HEADERS)
+        .example(include_str!("examples/custom-event.json")),
         Message::new("scheduleTick", "A scheduled call", payload::<ScheduleTick>)
             .headers(HEADERS)
             .example("{}"),

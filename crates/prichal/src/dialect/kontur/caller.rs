@@ -151,6 +151,8 @@ fn written(parts: &Parts) -> &'static [Kind] {
             Some(_) => &[],
         },
         Method::PUT if action == Some("manifest") => &[Kind::Events],
+        Method::POST if collection == "events" => &[Kind::Events],
+        Method::POST | Method::PUT if collection == "event-types" => &[Kind::Records],
         Method::POST => &[Kind::Entities, Kind::Events, Kind::Records],
         Method::PUT | Method::PATCH if !is_exempt => &[Kind::Events],
         _ => &[],

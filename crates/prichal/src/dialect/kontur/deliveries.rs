@@ -7,7 +7,11 @@ use axum::{
 };
 use bytes::Bytes;
 use prichal_core::{
-    event::{EntityKind, NewEvent},
+    event::{
+        EntityKind, NewEvent,
+        custom::{CustomEvent, CustomHead},
+    },
+    filter::FilterItem,
     id::{self, EventId, IntegrationId, WebhookId, generate},
     integration::{Trigger, Webhook as Definition},
     offset,
@@ -241,7 +245,7 @@ async fn count_wanted(
         after = *last;
         count += heads
             .iter()
-            .filter(|(_, head)| definition.wants(head.kind, &head.entities))
+            .filter(|(_, head)| definition.wants(head))
             .count();
     }
 }
@@ -274,10 +278,29 @@ pub(super) async fn test_webhook(
     ))
 }
 
-/// An event of the first kind in the webhook's filter, about an entity that does not exist.
+/// An event of the first kind in the webhook's filter, about an entity that does not exist. One of an own type has no
+/// data.
 fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
     if let Trigger::Schedule(_) = definition.trigger {
         return Bytes::from_static(b"{}");
+    }
+    let own = definition
+        .items
+        .iter()
+        .find_map(|item| item.event_types.first());
+    if let (Some(pattern), true) = (own, definition.items.iter().all(FilterItem::is_custom)) {
+        let custom = CustomEvent {
+            head: CustomHead {
+                name: pattern.as_str().replace('*', "test"),
+                entity: None,
+            },
+            version: 1,
+            timestamp: member.now.to_string(),
+        };
+        let origin = member.origin();
+        return NewEvent::custom(event, &origin, event.0, custom, "{}".to_owned())
+            .render(Uuid::nil())
+            .into();
     }
     let asked = definition.items.iter().find_map(|item| item.entity_type);
     let entity = (asked.unwrap_or(EntityKind::Company), generate(member.now));

@@ -37,6 +37,10 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("feed", "Every change of a workspace, in order."),
     (
+        "events",
+        "Events of the workspace's own types, which its services publish.",
+    ),
+    (
         "telephony",
         "Calls: reports of exchanges, calls that users ask for, statistics.",
     ),

@@ -3,8 +3,9 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, callbacks, communications, deliveries, entities, feed, files, instances,
-    integrations, links, live_tickets, settings, system_calls, ui_settings, webhooks,
+    authorization, callbacks, communications, deliveries, entities, event_types, feed, files,
+    instances, integrations, links, live_tickets, publish, settings, system_calls, ui_settings,
+    webhooks,
 };
 use crate::app::App;
 
@@ -41,7 +42,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
             ui_settings::patch_ui_setting
         ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
-        .routes(routes!(feed::read_feed))
+        .routes(routes!(feed::read_feed, publish::publish_events))
+        .routes(routes!(
+            event_types::list_event_types,
+            event_types::create_event_type
+        ))
+        .routes(routes!(
+            event_types::get_event_type,
+            event_types::put_event_type,
+            event_types::delete_event_type
+        ))
         .routes(routes!(files::upload_file))
         .routes(routes!(files::download_file, files::head_file))
         .routes(routes!(files::get_file_meta))

@@ -36,6 +36,8 @@ pub(crate) fn check_call(call: &Call) {
         "hangUp"
     } else if is_given("x-xcom-integration-echo") && call.body == "{}" {
         "scheduleTick"
+    } else if is_given("x-xcom-integration-echo") && call.json()["type"] == "custom" {
+        "customEvent"
     } else if is_given("x-xcom-integration-echo") {
         "objectEvent"
     } else if is_given("webhook-id") {
