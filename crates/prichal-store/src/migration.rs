@@ -22,6 +22,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0019_signature_brief.sql"),
     include_str!("../migrations/0020_deleted.sql"),
     include_str!("../migrations/0021_webhook_secrets.sql"),
+    include_str!("../migrations/0030_stream_ticket.sql"),
+    include_str!("../migrations/0031_delivery_stats.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

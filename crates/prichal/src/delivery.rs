@@ -23,6 +23,7 @@ pub mod job;
 mod log;
 mod runner;
 pub mod schedule;
+pub mod state;
 mod supervisor;
 mod tails;
 pub mod target;
@@ -53,6 +54,7 @@ use tokio::sync::Notify;
 use crate::domain::Domain;
 use crate::platform::bus::{Bus, News};
 use log::Log;
+use state::Unsaved;
 pub use supervisor::run;
 use tails::Tails;
 
@@ -110,6 +112,7 @@ pub struct Hook {
     side_queue: AtomicBool,
     /// Wakes its runner.
     notify: Notify,
+    unsaved: Unsaved,
 }
 
 impl Hook {
@@ -120,6 +123,7 @@ impl Hook {
             stale: AtomicBool::new(true),
             side_queue: AtomicBool::new(true),
             notify: Notify::new(),
+            unsaved: Unsaved::default(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod listeners;
 pub mod rotation;
 pub mod script;
+pub mod stream;
 pub mod telephony;
 pub mod webhook;
 
@@ -22,6 +23,7 @@ use crate::platform::{Platform, share::FairShare};
 use channel::Channels;
 use journal::Journal;
 use script::Scripts;
+use stream::Streams;
 use telephony::Telephony;
 
 /// The memory for concurrent checks and print forms, in MiB. Each takes up to 70 MiB.
@@ -38,6 +40,7 @@ pub struct Inner {
     pub platform: Platform,
     pub telephony: Arc<Telephony>,
     pub channels: Arc<Channels>,
+    pub streams: Arc<Streams>,
     pub scripts: Scripts,
     /// The durable work that is in progress.
     pub journal: Arc<Journal>,
@@ -54,6 +57,7 @@ impl Domain {
         platform: Platform,
         telephony: Arc<Telephony>,
         channels: Arc<Channels>,
+        streams: Arc<Streams>,
         scripts: Scripts,
         journal: Journal,
     ) -> Self {
@@ -61,6 +65,7 @@ impl Domain {
             platform,
             telephony,
             channels,
+            streams,
             scripts,
             journal: Arc::new(journal),
             checks: FairShare::new(MAX_CHECKS_MIB, MAX_CHECKS_MIB / 4 * 3),

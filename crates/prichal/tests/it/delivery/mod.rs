@@ -6,6 +6,7 @@ mod lifecycle;
 mod receiver_answers;
 mod schedules;
 mod settings;
+mod states;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
