@@ -14,6 +14,7 @@ pub mod channel;
 pub mod channel_type;
 pub mod custom_field;
 pub mod delivery_settings;
+pub mod delivery_stats;
 pub mod document;
 pub mod entity;
 pub mod event;

@@ -304,6 +304,38 @@ pub fn calls_made(conn: &mut Conn, key: Key, seq: i64) -> Result<i64> {
     Ok(found.flatten().unwrap_or(0))
 }
 
+/// The events of a webhook that wait for another attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// Their number; at most [`MAX_COUNTED`] are counted.
+    pub count: i64,
+    /// The number of the oldest in the log.
+    pub oldest: Option<i64>,
+    /// The time of the next attempt.
+    pub due_at: Option<Timestamp>,
+}
+
+/// The maximum number of rows that are counted.
+pub const MAX_COUNTED: i64 = 100_000;
+
+/// Counts the deferred events of a webhook, without those of replays.
+pub fn waiting(conn: &mut Conn, key: Key) -> Result<Waiting> {
+    let found = conn.query_one(
+        "SELECT count(*), min(seq), min(CASE WHEN in_flight = 0 THEN due_at END) FROM (
+           SELECT seq, due_at, in_flight FROM deferred
+           WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND lane = 'main' LIMIT $4) counted",
+        params![key.workspace, key.integration, key.id, MAX_COUNTED],
+        |row| {
+            Ok(Waiting {
+                count: row.get(0)?,
+                oldest: row.get(1)?,
+                due_at: row.get::<Option<i64>>(2)?.map(Timestamp::from_micros),
+            })
+        },
+    )?;
+    Ok(found.unwrap_or_default())
+}
+
 /// Makes all waiting events of a webhook due.
 pub fn make_due(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<()> {
     in_batches(tx, job::Kind::MakeDeferredDue, key, now)

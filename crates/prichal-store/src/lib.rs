@@ -12,6 +12,7 @@ mod checkpoint;
 pub mod communication;
 mod conn;
 pub mod delivery;
+pub mod delivery_stats;
 pub mod document;
 pub mod document_blob;
 pub mod document_hook;

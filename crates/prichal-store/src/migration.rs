@@ -24,6 +24,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0021_webhook_secrets.sql"),
     include_str!("../migrations/0022_event_types.sql"),
     include_str!("../migrations/0023_published_events.sql"),
+    include_str!("../migrations/0024_stream_ticket.sql"),
+    include_str!("../migrations/0025_delivery_stats.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

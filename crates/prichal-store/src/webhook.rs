@@ -12,7 +12,7 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, delivery,
+    Conn, Result, Row, Tx, delivery, delivery_stats,
     document_hook::INTEGRATION,
     job,
     quarantine::{Kind, not_held},
@@ -170,6 +170,7 @@ pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     } = key;
     let row = params![workspace, integration, id];
     usage::remove(tx, &usage::WEBHOOKS, ONE, row)?;
+    delivery_stats::delete(tx, key)?;
     forget_waiting(tx, key)
 }
 

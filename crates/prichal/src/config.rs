@@ -186,10 +186,11 @@ pub struct Config {
     #[arg(long, value_name = "HOSTS", default_value = "", value_parser = value::hosts)]
     pub allowed_hosts: Listed<String>,
 
-    /// The origins whose pages may read the stream of live cards, separated by commas; empty for none, * for all
+    /// The origins whose pages may read streams of server-sent events, separated by commas; empty for none, * for all
     ///
-    /// The stream is /api/v1/{ws}/communications/live, an origin is written as https://crm.example. Even * is safe,
-    /// since there are no cookies: a page can read nothing without a token or a ticket of its own.
+    /// The streams are /api/v1/{ws}/communications/live and /api/v1/{ws}/stream, an origin is written as
+    /// https://crm.example. Even * is safe, since there are no cookies: a page can read nothing without a token or a
+    /// ticket of its own.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = value::origins)]
     pub allowed_origins: Listed<String>,
 
@@ -227,6 +228,16 @@ pub struct Config {
     /// fewer; otherwise the newcomer is closed.
     #[arg(long, value_name = "NUMBER", default_value = "8192", value_parser = value::some)]
     pub connections: usize,
+
+    /// The maximum number of concurrent streams /api/v1/{ws}/stream
+    ///
+    /// More are refused (tooMany).
+    #[arg(long, value_name = "NUMBER", default_value = "2000", value_parser = value::some)]
+    pub stream_listeners: usize,
+
+    /// The maximum number of these streams of one workspace
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = value::some)]
+    pub stream_listeners_per_workspace: usize,
 
     /// The rule for a BIN or IIN
     ///

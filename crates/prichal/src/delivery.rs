@@ -26,6 +26,7 @@ mod order;
 mod pace;
 mod runner;
 pub mod schedule;
+pub mod state;
 mod supervisor;
 mod tails;
 pub mod target;
@@ -56,6 +57,7 @@ use tokio::sync::Notify;
 use crate::domain::Domain;
 use crate::platform::bus::{Bus, News};
 use log::Log;
+use state::Unsaved;
 pub use supervisor::run;
 use tails::Tails;
 
@@ -117,6 +119,7 @@ pub struct Hook {
     side_queue: AtomicBool,
     /// Wakes its runner.
     notify: Notify,
+    unsaved: Unsaved,
 }
 
 impl Hook {
@@ -127,6 +130,7 @@ impl Hook {
             stale: AtomicBool::new(true),
             side_queue: AtomicBool::new(true),
             notify: Notify::new(),
+            unsaved: Unsaved::default(),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod listeners;
 pub mod rotation;
 pub mod script;
+pub mod stream;
 pub mod telephony;
 pub mod webhook;
 
@@ -24,6 +25,7 @@ use channel::Channels;
 use event_type::EventTypes;
 use journal::Journal;
 use script::Scripts;
+use stream::Streams;
 use telephony::Telephony;
 
 /// The memory for concurrent checks and print forms, in MiB. Each takes up to 70 MiB.
@@ -40,6 +42,7 @@ pub struct Inner {
     pub platform: Platform,
     pub telephony: Arc<Telephony>,
     pub channels: Arc<Channels>,
+    pub streams: Arc<Streams>,
     pub scripts: Scripts,
     pub event_types: EventTypes,
     /// The durable work that is in progress.
@@ -57,6 +60,7 @@ impl Domain {
         platform: Platform,
         telephony: Arc<Telephony>,
         channels: Arc<Channels>,
+        streams: Arc<Streams>,
         scripts: Scripts,
         journal: Journal,
     ) -> Self {
@@ -64,6 +68,7 @@ impl Domain {
             platform,
             telephony,
             channels,
+            streams,
             scripts,
             event_types: EventTypes::default(),
             journal: Arc::new(journal),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, bulk, channel, delivery,
+    Conn, Tx, bulk, channel, delivery, delivery_stats,
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
@@ -121,6 +121,7 @@ enum Step {
     Suspects,
     Tickets,
     Deleted = 16,
+    Quarters,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -186,6 +187,8 @@ pub async fn sweep(app: &App) -> Result<()> {
         Ok(channel::forget(tx, before, most)? + resource::forget(tx, before, most)?)
     });
     let deleted = step(app, Step::Deleted, deleted).await;
+    let quarters = forget(app, ANY, move |tx| delivery_stats::forget(tx, now, most));
+    let quarters = step(app, Step::Quarters, quarters).await;
     ended
         .and(bound)
         .and(elements)
@@ -200,6 +203,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(orphans)
         .and(suspects)
         .and(deleted)
+        .and(quarters)
 }
 
 /// The workspace whose writer handles data of no single workspace.

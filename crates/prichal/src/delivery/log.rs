@@ -111,6 +111,18 @@ impl Log {
         (self.entries.len() - lags.len(), lags)
     }
 
+    pub(super) fn hook(&self, key: Key) -> Option<&Arc<Hook>> {
+        self.entries.get(&key).map(|entry| &entry.hook)
+    }
+
+    /// The webhooks that no runner works for; all if `is_stopped` is true.
+    pub(super) fn resting(&self, is_stopped: bool) -> impl Iterator<Item = &Arc<Hook>> {
+        let entries = self.entries.values();
+        entries
+            .filter(move |entry| is_stopped || !entry.has_worker)
+            .map(|entry| &entry.hook)
+    }
+
     /// Wakes every runner.
     pub(super) fn wake_runners(&self) {
         let running = self.entries.values().filter(|entry| entry.has_worker);

@@ -20,8 +20,8 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use prichal_core::{
-    event::Entity, id::generate, integration::Webhook as Definition, retry::Verdict,
-    time::Timestamp,
+    delivery_stats::Tally, event::Entity, id::generate, integration::Webhook as Definition,
+    retry::Verdict, time::Timestamp,
 };
 use prichal_store::{
     LoggedEvent,
@@ -40,6 +40,7 @@ use super::{
     cursor::CursorWindow,
     limits::Limits,
     log::Next,
+    state,
     target::{self, Attempt, AttemptResult, HealthChange, HealthState, Recipient, Target},
 };
 use crate::{
@@ -144,6 +145,10 @@ pub(super) struct Runner {
     /// True after a call found that the lease is lost.
     lost: bool,
     health_state: HealthState,
+    /// True if the listeners of the workspace know that calls fail.
+    is_failing: bool,
+    /// The calls of the batch, for the figures.
+    tally: Tally,
     batch: Batch,
     /// The journal's entries of the calls whose results are in the batch.
     guards: Vec<ItemGuard>,
@@ -195,6 +200,8 @@ impl Runner {
             is_side_queue_due: false,
             lost: false,
             health_state: HealthState::default(),
+            is_failing: false,
+            tally: Tally::default(),
             batch: Batch::default(),
             guards: Vec::new(),
             written: position,
@@ -354,6 +361,7 @@ impl Runner {
                 .inspect_err(|_| self.recipient = None)?
         {
             self.health_state.streak = row.streak;
+            self.is_failing = row.streak.failures > 0;
         }
         Ok(self.recipient.is_some())
     }
@@ -634,6 +642,11 @@ impl Runner {
             outcome,
             verdict,
         );
+        let failure = (verdict != Verdict::Delivered).then(|| {
+            let error = attempt.error.clone().unwrap_or_default();
+            (error, attempt.http_status)
+        });
+        self.tally.count(now, outcome.duration, failure);
         self.batch.attempts.push(attempt);
         metrics::counter!("prichal_delivery_attempts_total", "status" => commit::status(verdict))
             .increment(1);
@@ -839,11 +852,16 @@ impl Runner {
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
+        let calls = std::mem::take(&mut self.tally);
+        let (now, at_once) = (self.app.clock.now(), batch.streak.is_some());
+        batch
+            .tally
+            .merge(self.hook.unsaved.add(calls, at_once, now));
         let batch = Arc::new(batch);
         self.writing_batch = batch.clone();
         self.writing_guards = std::mem::take(&mut self.guards);
         let (app, lease) = (self.app.clone(), self.hook.lease);
-        let origin = commit::origin(&lease, self.app.clock.now());
+        let origin = commit::origin(&lease, now);
         self.writing = Some(Box::pin(async move {
             let db = app.db.clone();
             db.write_deferred(lease.key.workspace, move |tx| {
@@ -878,6 +896,7 @@ impl Runner {
 
     fn apply_written(&mut self, batch: &Batch) {
         self.written = batch.cursor;
+        state::tell_batch(&self.app, self.hook.key(), batch, &mut self.is_failing);
         for queued in &batch.queue {
             match queued {
                 Queued::Complete(lane, seq) => {

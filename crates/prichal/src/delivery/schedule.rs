@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prichal_core::{
+    delivery_stats::Tally,
     event::{Author, Origin},
     health::Streak,
     id::generate,
@@ -15,7 +16,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    Engine, Tx,
+    Engine, Tx, delivery_stats,
     quarantine::{Item, Kind},
     tenant,
     webhook::{self, Key, Webhook},
@@ -224,7 +225,7 @@ impl Tick {
         let Some(_guard) = self.begin(app).await? else {
             return Ok(());
         };
-        let success = match Receiver::load(app, self.key, &self.definition).await? {
+        let called = match Receiver::load(app, self.key, &self.definition).await? {
             Some(receiver) => {
                 let payload = Payload {
                     id: generate(app.clock.now()),
@@ -233,7 +234,13 @@ impl Tick {
                 };
                 let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
                 metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
-                outcome.reply.is_success()
+                let mut called = Tally::default();
+                let failure = (!outcome.reply.is_success()).then(|| {
+                    let error = outcome.error.unwrap_or_default();
+                    (error, outcome.http_status.map(i64::from))
+                });
+                called.count(app.clock.now(), outcome.duration, failure);
+                called
             }
             None => return Ok(()),
         };
@@ -242,7 +249,7 @@ impl Tick {
         let next = next_after(self.due, self.period, now);
         let vault_of = app.clone();
         let write =
-            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, reserved, next, success, now);
+            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, reserved, next, &called, now);
         app.db.write(key.workspace, write).await
     }
 }
@@ -264,9 +271,11 @@ fn finish(
     key: Key,
     reserved: Timestamp,
     next: Timestamp,
-    success: bool,
+    called: &Tally,
     now: Timestamp,
 ) -> Result<()> {
+    delivery_stats::add(tx, key, called)?;
+    let success = !called.ends_with_failure();
     // A tick that was moved meanwhile stays: the hook has a new definition or manifest.
     webhook::claim_tick(tx, key, reserved, next)?;
     let Some(row) = webhook::find_for_update(tx, key)?.filter(|row| row.live) else {

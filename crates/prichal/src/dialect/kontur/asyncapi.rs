@@ -15,7 +15,11 @@ use utoipa::openapi::{
 };
 
 use crate::{
-    delivery::target::webhook::{ECHO_FIELD, HEADERS},
+    delivery::{
+        attempt::AttemptModel,
+        state::StateChange,
+        target::webhook::{ECHO_FIELD, HEADERS},
+    },
     dialect::{
         asyncapi::{
             Action, Channel, CustomEvent, Message, ObjectEvent, Operation, Part, Security,
@@ -23,10 +27,16 @@ use crate::{
         },
         openapi::schema::{described, model, of, uuid},
     },
-    domain::telephony::call_stream::{CLOSED, OPENED, STATE},
+    domain::{
+        channel::run::RunChange,
+        stream::topic::{MISSED, NAMES, Topic},
+        telephony::call_stream::{CLOSED, OPENED, STATE},
+    },
 };
 
 described! {
+    /// The messages that a listener has missed.
+    MissedMessages = model(MISSED_FIELDS);
     /// The body of a scheduled call.
     ScheduleTick = ObjectBuilder::new()
         .schema_type(JsonType::Object)
@@ -46,6 +56,35 @@ described! {
         .required("id");
 }
 
+/// Messages of topics that a listener was too slow for.
+const MISSED_FIELDS: &[Field] = &[
+    Field::new("topic", Type::Enum(&TOPIC_WORDS))
+        .required()
+        .doc("The topic: `deliveries`, `states` or `runs`."),
+    Field::new("count", Type::Int)
+        .required()
+        .doc("The number of its messages that were dropped."),
+];
+static TOPIC_WORDS: Words = Words {
+    name: "topic",
+    words: &NAMES,
+};
+
+macro_rules! told_fields {
+    ($($fields:ident $words:ident $name:expr;)+) => {$(
+        static $words: Words = Words { name: "event", words: &[$name] };
+        const $fields: &[Field] =
+            &[Field::new("event", Type::Enum(&$words)).required().doc("The kind of the message.")];
+    )+};
+}
+
+told_fields! {
+    TOLD_DELIVERY TOLD_DELIVERY_WORDS Topic::Deliveries.message();
+    TOLD_STATE TOLD_STATE_WORDS Topic::States.message();
+    TOLD_RUN TOLD_RUN_WORDS Topic::Runs.message();
+    TOLD_MISSED TOLD_MISSED_WORDS MISSED;
+}
+
 macro_rules! sse_fields {
     ($($fields:ident $words:ident $name:expr;)+) => {$(
         static $words: Words = Words { name: "event", words: &[$name] };
@@ -62,7 +101,26 @@ sse_fields! {
     OPENED_FIELDS OPENED_WORDS OPENED;
     STATE_FIELDS STATE_WORDS STATE;
     CLOSED_FIELDS CLOSED_WORDS CLOSED;
+    LOGGED_EVENT LOGGED_EVENT_WORDS Topic::Events.message();
+    LOGGED_CALL LOGGED_CALL_WORDS Topic::Calls.message();
+    LOGGED_DOCUMENT LOGGED_DOCUMENT_WORDS Topic::Documents.message();
 }
+
+const STREAM_QUERY: &[Field] = &[
+    super::stream::TOPICS,
+    Field::new("ticket", Type::Text).doc("A ticket, in place of a token."),
+    Field::new("lastEventId", Type::Guid).doc("In place of the header `Last-Event-ID`."),
+];
+/// The messages of a workspace's stream.
+const STREAMED: &[&str] = &[
+    "loggedEvent",
+    "loggedCall",
+    "loggedDocument",
+    "toldDelivery",
+    "toldState",
+    "toldRun",
+    "missedMessages",
+];
 
 const LIVE_QUERY: &[Field] = &[
     Field::new("ticket", Type::Text).doc("A ticket, in place of a token."),
@@ -78,7 +136,7 @@ const WS: (&str, &str) = ("ws", "The name of the workspace.");
 pub(super) const MESSAGES: Part = Part {
     tag: (
         "integrations",
-        "Webhooks, schedules and system calls, to integrations; calls as they happen, to users.",
+        "Webhooks, schedules and system calls, to integrations; calls as they happen, to users; what happens in a workspace.",
     ),
     servers: &[
         Server {
@@ -103,7 +161,7 @@ pub(super) const MESSAGES: Part = Part {
         Security {
             name: "ticket",
             kind: SecurityKind::Query("ticket"),
-            description: "A ticket of `POST /api/v1/{ws}/communications/live/ticket`, good for a minute and for one use.",
+            description: "A ticket of `POST /api/v1/{ws}/communications/live/ticket`, or of `POST /api/v1/{ws}/stream/ticket`, good for a minute and for one use of that stream.",
         },
     ],
     channels: &[
@@ -150,6 +208,15 @@ pub(super) const MESSAGES: Part = Part {
             server: "prichal",
             parameters: &[("ws", "The name or the id of the workspace.")],
             messages: &["cardOpened", "cardState", "cardClosed"],
+            is_websocket: false,
+        },
+        Channel {
+            name: "workspaceStream",
+            address: "/api/v1/{ws}/stream",
+            description: "A stream of server-sent events. The headers of its messages are the fields of the events.",
+            server: "prichal",
+            parameters: &[("ws", "The name or the id of the workspace.")],
+            messages: STREAMED,
             is_websocket: false,
         },
     ],
@@ -211,6 +278,17 @@ pub(super) const MESSAGES: Part = Part {
             http: Some(("GET", LIVE_QUERY)),
             security: &["token", "ticket"],
         },
+        Operation {
+            name: "streamWorkspace",
+            action: Action::Send,
+            channel: "workspaceStream",
+            summary: "Show what happens in a workspace.",
+            description: "Events of the log resume without a gap where `Last-Event-ID` says. The other messages are not kept. A stream ends after ten minutes at the latest.",
+            messages: STREAMED,
+            replies: &[],
+            http: Some(("GET", STREAM_QUERY)),
+            security: &["token", "ticket"],
+        },
     ],
     messages: &[
         Message::new("objectEvent", "An event", payload::<ObjectEvent>)
@@ -263,6 +341,44 @@ pub(super) const MESSAGES: Part = Part {
         )
         .headers(CLOSED_FIELDS)
         .example(CARD),
+        Message::new("loggedEvent", "An event of the log", payload::<ObjectEvent>)
+            .headers(LOGGED_EVENT),
+        Message::new(
+            "loggedCall",
+            "An event about a call",
+            payload::<ObjectEvent>,
+        )
+        .headers(LOGGED_CALL),
+        Message::new(
+            "loggedDocument",
+            "An event about a document",
+            payload::<ObjectEvent>,
+        )
+        .headers(LOGGED_DOCUMENT),
+        Message::new(
+            "toldDelivery",
+            "A call of a webhook",
+            payload::<AttemptModel<'_>>,
+        )
+        .headers(TOLD_DELIVERY),
+        Message::new(
+            "toldState",
+            "Another state of a source of calls",
+            payload::<StateChange>,
+        )
+        .headers(TOLD_STATE),
+        Message::new(
+            "toldRun",
+            "A run of a script, or a message of a channel",
+            payload::<RunChange<'_>>,
+        )
+        .headers(TOLD_RUN),
+        Message::new(
+            "missedMessages",
+            "Messages that a slow listener has missed",
+            payload::<MissedMessages>,
+        )
+        .headers(TOLD_MISSED),
     ],
 };
 

@@ -45,6 +45,10 @@ const TAGS: &[(&str, &str)] = &[
         "Calls: reports of exchanges, calls that users ask for, statistics.",
     ),
     ("webhooks", "The outcomes of webhook calls, and replays."),
+    (
+        "stream",
+        "What happens in a workspace, as server-sent events.",
+    ),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
     ("ui settings", "Settings of a user's interface."),

@@ -4,8 +4,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, entities, event_types, feed, files,
-    instances, integrations, links, live_tickets, publish, settings, system_calls, ui_settings,
-    webhooks,
+    instances, integrations, links, publish, settings, stream, stream_tickets, system_calls,
+    ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -33,6 +33,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))
         .routes(routes!(webhooks::get_public_key))
+        .routes(routes!(webhook_state::get_webhook_state))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting
@@ -59,7 +60,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(communications::list_communications))
         .routes(routes!(communications::get_statistics))
         .routes(routes!(communications::follow_calls))
-        .routes(routes!(live_tickets::issue_ticket))
+        .routes(routes!(stream_tickets::issue_ticket))
+        .routes(routes!(stream::follow_workspace))
+        .routes(routes!(stream_tickets::issue_stream_ticket))
         .routes(routes!(
             communications::get_communication,
             communications::delete_communication

@@ -152,7 +152,7 @@ const INTEGRATION_ID: Field = Field::new("integrationId", Type::Guid)
 
 /// The webhook whose id is in the path.
 pub(super) struct InPath {
-    id: WebhookId,
+    pub(super) id: WebhookId,
     integration: Option<IntegrationId>,
 }
 
@@ -326,12 +326,12 @@ fn change_document_hook(
     Ok(true)
 }
 
-fn not_found(id: impl std::fmt::Display) -> Error {
+pub(super) fn not_found(id: impl std::fmt::Display) -> Error {
     Error::NotFound(format!("WebHook {id}"))
 }
 
 /// Finds a source by its id.
-fn find(conn: &mut Conn, member: &Member, at: &InPath) -> Result<Source> {
+pub(super) fn find(conn: &mut Conn, member: &Member, at: &InPath) -> Result<Source> {
     let workspace = member.workspace_id();
     let rows = webhook::list_by_id(conn, workspace, at.id)?;
     let mut keys = rows.iter().map(|row| row.key);

@@ -9,6 +9,7 @@ mod limits;
 mod receiver_answers;
 mod schedules;
 mod settings;
+mod states;
 mod tls;
 mod webhooks;
 

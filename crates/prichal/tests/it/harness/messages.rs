@@ -59,16 +59,28 @@ pub(crate) fn check_call(call: &Call) {
     check(name, &Value::Object(headers), &call.json());
 }
 
-/// Fails unless a server-sent event is a described message.
+/// Fails unless a server-sent event is a described message. The id is empty if it has none.
 #[track_caller]
 pub(crate) fn check_event(event: &str, id: &str, data: &Value) {
     let name = match event {
         "opened" => "cardOpened",
+        "state" if id.is_empty() => "toldState",
         "state" => "cardState",
         "closed" => "cardClosed",
+        "event" => "loggedEvent",
+        "call" => "loggedCall",
+        "document" => "loggedDocument",
+        "delivery" => "toldDelivery",
+        "run" => "toldRun",
+        "missed" => "missedMessages",
         other => panic!("the event {other} is not described"),
     };
-    check(name, &json!({ "event": event, "id": id }), data);
+    let headers = if id.is_empty() {
+        json!({ "event": event })
+    } else {
+        json!({ "event": event, "id": id })
+    };
+    check(name, &headers, data);
 }
 
 /// Fails unless a frame of the server is a described message.

@@ -4,6 +4,7 @@ pub(crate) mod channel_workspace;
 pub(crate) mod description;
 pub(crate) mod document_exchange;
 pub(crate) mod document_subscriber;
+pub(crate) mod event_stream;
 pub(crate) mod forward_proxy;
 pub(crate) mod hub;
 pub(crate) mod integration;

@@ -8,4 +8,5 @@ mod examples;
 mod feed;
 mod files;
 mod integrations;
+mod stream;
 mod telephony;
