@@ -271,12 +271,12 @@ pub fn is_multiple(number: &Number, divisor: &Number) -> bool {
         return false;
     };
     if places >= divisor_places {
-        return number % divisor * power_of_ten(shift, divisor) % divisor == 0;
+        return (number % divisor * power_of_ten(shift, divisor)).is_multiple_of(divisor);
     }
     let scaled = 10_u128.checked_pow(shift);
     let scaled = scaled.and_then(|factor| divisor.checked_mul(factor));
     // A divisor that does not fit is greater than the number.
-    scaled.is_some_and(|divisor| number % divisor == 0)
+    scaled.is_some_and(|divisor| number.is_multiple_of(divisor))
 }
 
 /// The remainder of a power of ten, for a modulus of at most 64 bits.

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "JSON is written where it is passed"
+)]
+
 use super::*;
 
 fn definition(versions: Value) -> Value {

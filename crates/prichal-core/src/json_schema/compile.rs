@@ -24,10 +24,10 @@ impl JsonSchema {
     pub fn compile(path: &str, schema: &Value) -> std::result::Result<Self, Fault> {
         check_free(schema).map_err(|why| Fault::invalid(path, why))?;
         let mut compiler = Compiler::default();
-        let compiled = compiler
-            .subschema(schema, String::new())
+        let read = compiler
+            .subschema(schema, "")
             .and_then(|_| compiler.resolve());
-        compiled.map_err(|(pointer, why)| {
+        read.map_err(|(pointer, why)| {
             let place: String = pointer.chars().take(200).collect();
             Fault::rule(
                 path,
@@ -54,17 +54,17 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn subschema(&mut self, schema: &Value, at: String) -> Result<NodeId> {
+    fn subschema(&mut self, schema: &Value, at: &str) -> Result<NodeId> {
         let id = self.nodes.len();
         if id >= MAX_SUBSCHEMAS {
-            return refuse(&at, format!("it has more than {MAX_SUBSCHEMAS} subschemas"));
+            return refuse(at, format!("it has more than {MAX_SUBSCHEMAS} subschemas"));
         }
         self.nodes.push(Node::Always(true));
-        self.places.insert(at.clone(), id);
+        self.places.insert(at.to_owned(), id);
         self.nodes[id] = match schema {
             Value::Bool(always) => Node::Always(*always),
-            Value::Object(members) => Node::Rules(self.rules(members, id, &at)?),
-            _ => return refuse(&at, "a schema is an object, true or false"),
+            Value::Object(members) => Node::Rules(self.rules(members, id, at)?),
+            _ => return refuse(at, "a schema is an object, true or false"),
         };
         Ok(id)
     }
@@ -161,12 +161,12 @@ impl Compiler {
                 Rule::DependentRequired(all.collect::<Result<_>>()?)
             }
             "dependentSchemas" => Rule::DependentSchemas(self.named(value, at)?),
-            "propertyNames" => Rule::Names(self.subschema(value, at.to_owned())?),
+            "propertyNames" => Rule::Names(self.subschema(value, at)?),
             "allOf" => Rule::All(self.several(value, at)?),
             "anyOf" => Rule::Any(self.several(value, at)?),
             "oneOf" => Rule::One(self.several(value, at)?),
-            "not" => Rule::Not(self.subschema(value, at.to_owned())?),
-            // Read together with the keywords that they depend on.
+            "not" => Rule::Not(self.subschema(value, at)?),
+            // The first of these are read together with the keywords that they depend on, the others are notes.
             "properties"
             | "patternProperties"
             | "additionalProperties"
@@ -179,9 +179,18 @@ impl Compiler {
             | "then"
             | "else"
             | "unevaluatedItems"
-            | "unevaluatedProperties" => return Ok(None),
-            "title" | "description" | "default" | "examples" | "deprecated" | "readOnly"
-            | "writeOnly" | "format" | "contentEncoding" | "contentMediaType" | "contentSchema"
+            | "unevaluatedProperties"
+            | "title"
+            | "description"
+            | "default"
+            | "examples"
+            | "deprecated"
+            | "readOnly"
+            | "writeOnly"
+            | "format"
+            | "contentEncoding"
+            | "contentMediaType"
+            | "contentSchema"
             | "$comment" => return Ok(None),
             name if name.starts_with("x-") => return Ok(None),
             "$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$vocabulary" => {
@@ -209,7 +218,7 @@ impl Compiler {
             for (pattern, value) in object(value, &place)? {
                 let place = below(&place, pattern);
                 let regex = self.pattern(pattern, &place)?;
-                patterns.push((regex, self.subschema(value, place)?));
+                patterns.push((regex, self.subschema(value, &place)?));
             }
         }
         let additional = self.optional(members, "additionalProperties", at)?;
@@ -259,7 +268,7 @@ impl Compiler {
 
     fn optional(&mut self, members: &Object, name: &str, at: &str) -> Result<Option<NodeId>> {
         let value = members.get(name);
-        let read = value.map(|value| self.subschema(value, below(at, name)));
+        let read = value.map(|value| self.subschema(value, &below(at, name)));
         read.transpose()
     }
 
@@ -269,13 +278,13 @@ impl Compiler {
             return refuse(at, "it must have an element");
         }
         let all = all.iter().enumerate();
-        all.map(|(n, value)| self.subschema(value, format!("{at}/{n}")))
+        all.map(|(n, value)| self.subschema(value, &format!("{at}/{n}")))
             .collect()
     }
 
     fn named(&mut self, value: &Value, at: &str) -> Result<Vec<(String, NodeId)>> {
         let all = object(value, at)?.iter();
-        all.map(|(name, value)| Ok((name.clone(), self.subschema(value, below(at, name))?)))
+        all.map(|(name, value)| Ok((name.clone(), self.subschema(value, &below(at, name))?)))
             .collect()
     }
 

@@ -61,7 +61,7 @@ async fn webhooks_get_the_types_that_they_ask_for() {
         let mut seen: Vec<Value> = calls
             .iter()
             .filter(|call| call.path == path)
-            .map(|call| call.json())
+            .map(Call::json)
             .collect();
         seen.sort_by_key(|event| event["offset"].to_string());
         seen

@@ -317,10 +317,10 @@ async fn a_repetition_is_answered_as_the_first_time() {
     let first = keyed.post("/events", anonymous.clone()).await.ok();
     space.delete("/event-types/order.created").await.ok();
     assert_eq!(keyed.post("/events", anonymous).await.ok().json, first.json);
-    let reused = keyed
+    let conflict = keyed
         .post("/events", json!({ "type": "x", "data": {} }))
         .await;
-    assert_eq!(reused.str("status"), "idempotencyConflict");
+    assert_eq!(conflict.str("status"), "idempotencyConflict");
     assert_eq!(published(&space).await.len(), 3);
 }
 
@@ -346,7 +346,7 @@ async fn simultaneous_events_with_one_id_are_one_event() {
                 let mut items: Vec<Value> = (0..4_u128)
                     .map(|m| {
                         let id = Uuid::from_u128(1 + round * 10 + m);
-                        json!({ "id": id, "type": "order.created", "data": { "sum": m as u64 } })
+                        json!({ "id": id, "type": "order.created", "data": { "sum": u64::try_from(m).ok() } })
                     })
                     .collect();
                 if n / 2 % 2 == 1 {
@@ -485,7 +485,7 @@ async fn killed_while_events_come_each_is_there_once() {
                     let items: Vec<Value> = (0..5_u128)
                         .map(|m| {
                             let id = Uuid::from_u128(1 + (((round * 8 + n) * 10_000 + turn) * 5 + m));
-                            json!({ "id": id, "type": "order.created", "entity": format!("{n}"), "data": { "sum": turn as u64 } })
+                            json!({ "id": id, "type": "order.created", "entity": format!("{n}"), "data": { "sum": u64::try_from(turn).ok() } })
                         })
                         .collect();
                     let body = json!({ "items": items });
