@@ -13,6 +13,7 @@ pub mod call;
 pub mod channel;
 pub mod channel_type;
 pub mod custom_field;
+pub mod delivery_settings;
 pub mod document;
 pub mod entity;
 pub mod event;

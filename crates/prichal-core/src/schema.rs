@@ -287,6 +287,8 @@ pub struct Elements {
     /// The members besides `id`.
     pub fields: &'static [Field],
     pub repeat: Repeat,
+    /// Members that [`Repeat::Replace`] leaves as they are if the new element does not have them.
+    pub kept: &'static [&'static str],
     /// Checked after the whole patch, because single operations may break it in between.
     pub rule: Option<Rule>,
 }
@@ -297,6 +299,7 @@ impl Elements {
             key,
             fields,
             repeat: Repeat::Conflict,
+            kept: &[],
             rule: None,
         }
     }
@@ -431,6 +434,29 @@ impl Fault {
             end: None,
         };
         Self::new(path, Problem::Mismatch(mismatch))
+    }
+
+    /// The fault with its place below a member.
+    #[must_use]
+    pub fn below(self, member: &str) -> Self {
+        let path = if self.path.is_empty() {
+            member.to_owned()
+        } else {
+            format!("{member}.{}", self.path)
+        };
+        Self { path, ..self }
+    }
+
+    /// The reason without a full stop, for a rule of the element that the value is in.
+    pub(crate) fn reason(&self) -> String {
+        match &self.problem {
+            Problem::Rule(text) | Problem::Exceeds(_, text) => {
+                text.strip_suffix('.').unwrap_or(text).to_owned()
+            }
+            Problem::Required => format!("{} is required", self.path),
+            Problem::Invalid(why) => format!("{}: {why}", self.path),
+            Problem::Mismatch(_) => format!("{} has the wrong type", self.path),
+        }
     }
 
     pub const fn kind(&self) -> FaultKind {

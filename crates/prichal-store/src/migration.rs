@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0018_tokens_of_deleted_users.sql"),
     include_str!("../migrations/0019_signature_brief.sql"),
     include_str!("../migrations/0020_deleted.sql"),
+    include_str!("../migrations/0021_webhook_secrets.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

@@ -156,7 +156,10 @@ pub(crate) const INSTANCES: Table = Table::new(
     "instance",
     "octet_length(features) + octet_length(settings) + coalesce(octet_length(secrets), 0)",
 );
-pub(crate) const WEBHOOKS: Table = Table::new("webhook", "octet_length(definition)");
+pub(crate) const WEBHOOKS: Table = Table::new(
+    "webhook",
+    "octet_length(definition) + coalesce(octet_length(secrets), 0)",
+);
 pub(crate) const CALLS: Table = Table::new(
     "communication",
     "octet_length(call) + octet_length(auto_links) + octet_length(cut_links)",

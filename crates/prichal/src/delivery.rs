@@ -433,7 +433,7 @@ fn lease_of(row: &Webhook) -> Option<Lease> {
 fn definition_of(row: &Webhook) -> Option<Definition> {
     let definition = serde_json::from_str(&row.definition)
         .ok()
-        .and_then(|json| Definition::from_json(&json));
+        .and_then(|json| Definition::from_kept(&json));
     if definition.is_none() {
         let Key { workspace, id, .. } = row.key;
         tracing::error!(%workspace, webhook.id = %id, "webhook {id} is not called: its definition is damaged");

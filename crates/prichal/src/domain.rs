@@ -12,6 +12,7 @@ pub mod listeners;
 pub mod rotation;
 pub mod script;
 pub mod telephony;
+pub mod webhook;
 
 use std::{ops::Deref, sync::Arc};
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
+    delivery_settings::DeliverySettings,
     patch::{self, Operation, PatchErrors},
     schema::{Elements, Field, Key, NewId, Object, Preset, Type, Words},
 };
@@ -125,7 +126,21 @@ impl Instance {
     pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
         let mut object = self.writable();
         patch::apply(INSTANCE, &mut object, operations, new_id)?;
-        Ok(self.with_writable(&object))
+        let mut after = self.with_writable(&object);
+        for hook in &mut after.webhooks {
+            let old = self.webhooks.iter().find(|old| old.id == hook.id);
+            let old = old.map(|old| &old.settings);
+            if let Err(fault) = hook
+                .settings
+                .unmask(old.unwrap_or(&DeliverySettings::default()))
+            {
+                return Err(PatchErrors {
+                    invalid_constraints: vec![("webHooks".to_owned(), fault.into())],
+                    ..PatchErrors::default()
+                });
+            }
+        }
+        Ok(after)
     }
 
     /// Sets the members of a setup. Other members stay.
@@ -160,8 +175,8 @@ impl Instance {
     }
 
     /// The members of the model, in their order.
-    pub fn members(&self, secrets: Secrets) -> Object {
-        let masked = secrets == Secrets::Masked;
+    pub fn members(&self, secrets_form: Secrets) -> Object {
+        let masked = secrets_form == Secrets::Masked;
         let mut out = Map::new();
         if let Some(base_url) = &self.base_url {
             out.insert("baseUrl".to_owned(), Value::from(base_url.as_str()));
@@ -180,7 +195,10 @@ impl Instance {
         );
         out.insert(
             "webHooks".to_owned(),
-            self.webhooks.iter().map(Webhook::to_json).collect(),
+            self.webhooks
+                .iter()
+                .map(|hook| hook.model(secrets_form))
+                .collect(),
         );
         out
     }

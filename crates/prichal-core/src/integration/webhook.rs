@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::url::check_relative_url;
+use super::{instance::Secrets, url::check_relative_url};
 use crate::{
+    delivery_settings::{DELIVERY_SETTINGS, DeliverySettings},
     event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
     filter::{Filter, FilterItem},
     id::WebhookId,
@@ -27,6 +28,7 @@ pub struct Webhook {
     /// As the client wrote it. Stored, like `items`, even if the trigger does not use it.
     pub period: Option<String>,
     pub disabled: bool,
+    pub settings: DeliverySettings,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,26 +55,48 @@ impl Webhook {
         Self::from_element(&element).map_err(|why| vec![Fault::rule("", why)])
     }
 
-    /// Reads a webhook as the store keeps it.
-    pub fn from_json(value: &Value) -> Option<Self> {
-        Self::from_element(value.as_object()?).ok()
+    /// Reads a webhook as the store keeps it. The values of its secret headers are kept elsewhere.
+    pub fn from_kept(value: &Value) -> Option<Self> {
+        let element = value.as_object()?;
+        let settings = element.get("settings").and_then(Value::as_object);
+        let settings = match settings {
+            Some(settings) => DeliverySettings::from_kept(settings)?,
+            None => DeliverySettings::default(),
+        };
+        Self::with_settings(element, settings).ok()
     }
 
-    /// The documented model, in the documented order.
-    pub fn to_json(&self) -> Value {
+    /// The webhook as the store keeps it.
+    pub fn kept(&self) -> Value {
+        self.to_json(DeliverySettings::kept)
+    }
+
+    /// The documented model, in the documented order. The settings are there if there are any.
+    pub fn model(&self, secrets: Secrets) -> Value {
+        self.to_json(match secrets {
+            Secrets::Shown => DeliverySettings::shown,
+            Secrets::Masked => DeliverySettings::masked,
+        })
+    }
+
+    fn to_json(&self, settings: fn(&DeliverySettings) -> Value) -> Value {
         let items: Vec<Value> = self.items.iter().copied().map(item_json).collect();
         let schedule = self
             .period
             .as_ref()
             .map(|period| ("period".to_owned(), Value::from(period.as_str())));
-        json!({
+        let mut out = json!({
             "id": self.id,
             "relativeUrl": self.relative_url,
             "triggerType": self.trigger.name(),
             "filter": {"items": items},
             "schedule": Map::from_iter(schedule),
             "disabled": self.disabled,
-        })
+        });
+        if !self.settings.is_default() {
+            out["settings"] = settings(&self.settings);
+        }
+        out
     }
 
     /// True if an event is to be sent to this webhook.
@@ -84,6 +108,13 @@ impl Webhook {
     }
 
     pub(super) fn from_element(element: &Object) -> Result<Self, String> {
+        let settings = element.get("settings").and_then(Value::as_object);
+        let settings = settings.map(DeliverySettings::read).transpose();
+        let settings = settings.map_err(|fault| fault.reason())?;
+        Self::with_settings(element, settings.unwrap_or_default())
+    }
+
+    fn with_settings(element: &Object, settings: DeliverySettings) -> Result<Self, String> {
         let text = |member: &str| element.get(member).and_then(Value::as_str);
         let id = text("id")
             .and_then(WebhookId::parse)
@@ -108,6 +139,7 @@ impl Webhook {
             items,
             period: period.map(str::to_owned),
             disabled: element.get("disabled") == Some(&Value::Bool(true)),
+            settings,
         })
     }
 }
@@ -154,8 +186,11 @@ fn item_json(item: FilterItem) -> Value {
 
 /// Adding a webhook again replaces it: connectors register theirs at every start
 /// (`docs/contracts/prichal.md §10.4`).
+///
+/// An administrator's settings outlast that.
 pub(super) static WEBHOOKS: Elements = Elements {
     repeat: Repeat::Replace,
+    kept: &["settings"],
     rule: Some(|element| Webhook::from_element(element).map(drop)),
     ..Elements::new(
         Key::Guid,
@@ -176,6 +211,8 @@ pub(super) static WEBHOOKS: Elements = Elements {
             Field::new("disabled", Type::Bool)
                 .or(Preset::False)
                 .doc("True if the webhook is not called."),
+            Field::new("settings", Type::Object(DELIVERY_SETTINGS))
+                .doc("The way in which calls are made. Adding the webhook again without this member leaves the settings as they are."),
         ],
     )
 };

@@ -147,6 +147,6 @@ pub(super) fn status(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "delivered",
         Verdict::DeferredUntil(_) => "deferred",
-        Verdict::Exhausted => "exhausted",
+        Verdict::Exhausted | Verdict::Gone => "exhausted",
     }
 }

@@ -576,10 +576,10 @@ impl Runner {
                     in_flight: false,
                 }));
             }
-            Verdict::Delivered | Verdict::Exhausted if has_row => {
+            Verdict::Delivered | Verdict::Exhausted | Verdict::Gone if has_row => {
                 self.batch.queue.push(Queued::Complete(lane, seq));
             }
-            Verdict::Delivered | Verdict::Exhausted => {}
+            Verdict::Delivered | Verdict::Exhausted | Verdict::Gone => {}
         }
         if first {
             self.window.complete(seq);

@@ -21,12 +21,15 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    delivery_settings::{DeliverySettings, refuse_prefixes},
     event::Origin,
     health::{Effect, Streak},
     id::{IntegrationId, WorkspaceId},
     retry::{Schedule, Verdict},
+    schema::Fault,
     time::Timestamp,
 };
+use prichal_dialect::{idocs, kontur};
 use prichal_store::{
     Conn, LoggedEvent, Tx,
     delivery::Lane,
@@ -63,6 +66,14 @@ pub(super) fn of(key: Key) -> &'static dyn Target {
 /// The integration ids that mark hooks of targets, and the attempts at them.
 pub fn integrations() -> Vec<IntegrationId> {
     TARGETS.iter().map(|(id, _)| *id).collect()
+}
+
+/// The beginnings of headers that a target sets, in addition to those that no static header may have.
+const RESERVED_HEADERS: [&str; 2] = [kontur::header::PREFIX, idocs::header::PREFIX];
+
+/// Refuses static headers with the names of headers that targets set.
+pub fn check_headers(settings: &DeliverySettings) -> Result<(), Fault> {
+    refuse_prefixes(&settings.headers, &RESERVED_HEADERS)
 }
 
 /// A kind of receiver.

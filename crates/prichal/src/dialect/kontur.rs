@@ -20,6 +20,7 @@ mod routes;
 mod settings;
 mod system_calls;
 mod ui_settings;
+mod webhooks;
 
 use super::{Dialect, error_table::Errors};
 

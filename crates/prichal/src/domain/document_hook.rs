@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prichal_core::{
+    delivery_settings::DeliverySettings,
     event::{ChangeType, EntityKind, EventKind},
     filter::{Filter, FilterItem},
     health::Streak,
@@ -101,10 +102,11 @@ pub fn webhook(key: Key) -> Webhook {
         items: items.to_vec(),
         period: None,
         disabled: false,
+        settings: DeliverySettings::default(),
     };
     Webhook {
         key,
-        definition: definition.to_json().to_string(),
+        definition: definition.kept().to_string(),
         position: 0,
         live: true,
         cursor: 0,
@@ -112,6 +114,7 @@ pub fn webhook(key: Key) -> Webhook {
         fence: 0,
         streak: Streak::default(),
         next_tick: None,
+        secrets: None,
     }
 }
 
@@ -134,7 +137,7 @@ mod tests {
             id: WebhookId(Uuid::from_u128(2)),
         };
         let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
-        let definition = Definition::from_json(&kept).expect("a webhook");
+        let definition = Definition::from_kept(&kept).expect("a webhook");
         let wants = |change, kind| {
             definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
         };

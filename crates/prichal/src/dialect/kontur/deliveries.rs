@@ -155,7 +155,7 @@ async fn find(
     let found = found.ok_or_else(|| Error::NotFound(format!("WebHook {hook}")))?;
     let definition = serde_json::from_str(&found.definition)
         .ok()
-        .and_then(|json| Definition::from_json(&json));
+        .and_then(|json| Definition::from_kept(&json));
     let definition =
         definition.ok_or_else(|| Error::internal("a webhook's definition is damaged"))?;
     Ok((key, definition))

@@ -29,7 +29,7 @@ use super::{
     openapi::{PatchEnvelope, UpdateInfoModel, page_of, record},
 };
 use crate::{
-    delivery::job,
+    delivery::{job, target},
     dialect::openapi::schema::{described, example, takes},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
@@ -191,6 +191,7 @@ pub(super) async fn patch_instance(
             .patch(&operations, &mut || prichal_core::id::generate(origin.at))
             .map_err(Error::PatchRefused)?;
         check_signing_secret(&found.model, &after, &operations)?;
+        check_hook_headers(&after, &operations)?;
         if !after.webhooks.is_empty() && after.secret(SIGNING_SECRET).is_none() {
             after.put_secret(signing.clone());
         }
@@ -274,6 +275,25 @@ fn check_signing_secret(
             .map(|operation| operation.refused(why.clone()))
             .collect(),
         invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why.into())],
+        ..PatchErrors::default()
+    }))
+}
+
+/// Refuses static headers of webhooks with names of the server's own headers.
+fn check_hook_headers(after: &Instance, operations: &[Operation]) -> Result<()> {
+    let mut hooks = after.webhooks.iter();
+    let Some(fault) = hooks.find_map(|hook| target::check_headers(&hook.settings).err()) else {
+        return Ok(());
+    };
+    let of_hooks = |operation: &&Operation| {
+        let path = operation.path.to_ascii_lowercase();
+        path.starts_with("/webhooks")
+    };
+    let blamed = operations.iter().filter(of_hooks);
+    Err(Error::PatchRefused(PatchErrors {
+        invalid_datas: blamed
+            .map(|operation| operation.refused(fault.clone()))
+            .collect(),
         ..PatchErrors::default()
     }))
 }

@@ -4,7 +4,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, entities, feed, files, instances,
-    integrations, links, live_tickets, settings, system_calls, ui_settings,
+    integrations, links, live_tickets, settings, system_calls, ui_settings, webhooks,
 };
 use crate::app::App;
 
@@ -29,6 +29,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
+        .routes(routes!(webhooks::list_webhooks))
+        .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))
+        .routes(routes!(webhooks::get_public_key))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting

@@ -5,6 +5,7 @@ mod failures;
 mod lifecycle;
 mod receiver_answers;
 mod schedules;
+mod settings;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

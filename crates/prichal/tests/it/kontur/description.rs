@@ -193,6 +193,8 @@ async fn every_example_is_accepted() {
         .send(patch.clone(), instance, &[&integration], &[])
         .await;
     let hook = id(&patched["result"]["webHooks"][0]);
+    all.send(patch.clone(), "/webhooks/{id}", &[&hook], &[])
+        .await;
     let replay = "/integrations/instances/{id}/webHooks/{hookId}/replay";
     all.send(post.clone(), replay, &[&integration, &hook], &[])
         .await;

@@ -1,0 +1,360 @@
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::schema::{self, Problem};
+
+fn read(value: Value) -> Result<DeliverySettings, Fault> {
+    let object = value.as_object().unwrap();
+    let object = schema::read(DELIVERY_SETTINGS, object, &mut Uuid::nil);
+    DeliverySettings::read(&object.map_err(|mut faults| faults.remove(0))?)
+}
+
+fn settings(value: Value) -> DeliverySettings {
+    read(value).unwrap()
+}
+
+fn all() -> Value {
+    json!({
+        "headers": {"X-Tenant": "acme", "Authorization": {"value": "Bearer 5f0c", "secret": true}},
+        "timeout": "5s",
+        "retrySchedule": ["5s", "5m", "90s"],
+        "success": "2xx",
+        "retryAfter": false,
+        "disableOnGone": false,
+        "rateLimit": {"count": 10, "per": "second"},
+        "maxConcurrency": 4,
+        "order": "entity",
+        "signature": ["v1", "v1a"],
+    })
+}
+
+#[test]
+fn settings_come_back_as_they_were_sent() {
+    assert_eq!(settings(all()).shown().to_string(), all().to_string());
+    assert_eq!(settings(json!({})).shown(), json!({}));
+    assert!(settings(json!({})).is_default());
+    let other = json!({"timeout": "5000ms", "retrySchedule": [], "signature": ["v1a", "v1"]});
+    let canonical = json!({"timeout": "5s", "retrySchedule": [], "signature": ["v1", "v1a"]});
+    assert_eq!(settings(other).shown(), canonical);
+}
+
+#[test]
+fn secret_values_are_masked_and_kept_elsewhere() {
+    let all = settings(all());
+    for text in [
+        all.masked().to_string(),
+        all.kept().to_string(),
+        format!("{all:?}"),
+    ] {
+        assert!(!text.contains("5f0c"), "{text}");
+    }
+    assert_eq!(all.masked()["headers"]["Authorization"]["value"], MASK);
+    let kept = all.kept();
+    let mut opened = DeliverySettings::from_kept(kept.as_object().unwrap()).unwrap();
+    assert_ne!(opened, all);
+    opened.open_headers(|name| (name == "Authorization").then(|| "Bearer 5f0c".to_owned()));
+    assert_eq!(opened, all);
+}
+
+#[test]
+fn a_masked_value_stands_for_the_old_one() {
+    let old = settings(all());
+    let masked = |name: &str| {
+        let headers = json!({name: {"value": MASK, "secret": true}});
+        settings(json!({ "headers": headers }))
+    };
+    let mut again = masked("authorization");
+    again.unmask(&old).unwrap();
+    assert_eq!(again.headers[0].value, "Bearer 5f0c");
+    let fault = masked("X-Other").unmask(&old).unwrap_err();
+    assert_eq!(fault.path, "headers.X-Other");
+    assert!(masked("x-tenant").unmask(&old).is_err(), "it was no secret");
+}
+
+#[test]
+fn a_change_leaves_the_rest_and_null_removes() {
+    let change = |given: Value| settings(all()).changed(given.as_object().unwrap());
+    assert_eq!(change(json!({})).unwrap(), settings(all()));
+    let given = json!({
+        "headers": {"x-tenant": null, "authorization": {"value": MASK, "secret": true}, "X-New": "1"},
+        "Timeout": null, "success": null, "order": null, "rateLimit": {"count": 2, "per": "minute"},
+        "unknown": 1,
+    });
+    let changed = change(given).unwrap();
+    let names: Vec<_> = changed
+        .headers
+        .iter()
+        .map(|one| (one.name.as_str(), one.value.as_str()))
+        .collect();
+    assert_eq!(names, [("authorization", "Bearer 5f0c"), ("X-New", "1")]);
+    assert_eq!(
+        (changed.timeout, changed.success, changed.order),
+        (None, None, None)
+    );
+    assert_eq!(changed.rate_limit.unwrap().per, Per::Minute);
+    assert_eq!(changed.max_concurrency, Some(4));
+    for (given, path) in [
+        (json!({"rateLimit": {"count": 2}}), "rateLimit.per"),
+        (json!({"headers": {"Host": "a"}}), "headers.Host"),
+        (json!({"headers": 1}), "headers"),
+        (json!({"maxConcurrency": "2"}), "maxConcurrency"),
+    ] {
+        assert_eq!(change(given.clone()).unwrap_err()[0].path, path, "{given}");
+    }
+}
+
+#[test]
+fn the_hook_of_documents_takes_some_members() {
+    let check = |value: Value| settings(value).check_for_documents();
+    assert_eq!(check(json!({})), Ok(()));
+    let taken = json!({"headers": {"X-A": "1"}, "timeout": "5s", "rateLimit": {"count": 1, "per": "second"}});
+    assert_eq!(check(taken), Ok(()));
+    assert_eq!(check(json!({"order": "entity"})).unwrap_err().path, "order");
+}
+
+#[test]
+fn faults_name_their_member() {
+    let long = "x".repeat(4096);
+    let many: Value = (0..21)
+        .map(|n| (format!("X-{n}"), json!("v")))
+        .collect::<Object>()
+        .into();
+    for (value, path) in [
+        (
+            json!({"headers": {"X-XCOM": "v", "Host": "a"}}),
+            "headers.Host",
+        ),
+        (
+            json!({"headers": {"webhook-id": "v"}}),
+            "headers.webhook-id",
+        ),
+        (
+            json!({"headers": {"Webhook-Anything": "v"}}),
+            "headers.Webhook-Anything",
+        ),
+        (
+            json!({"headers": {"x-prichal-replay": "v"}}),
+            "headers.x-prichal-replay",
+        ),
+        (
+            json!({"headers": {"Content-Length": "1"}}),
+            "headers.Content-Length",
+        ),
+        (
+            json!({"headers": {"content-type": "text/plain"}}),
+            "headers.content-type",
+        ),
+        (
+            json!({"headers": {"Transfer-Encoding": "chunked"}}),
+            "headers.Transfer-Encoding",
+        ),
+        (
+            json!({"headers": {"Connection": "close"}}),
+            "headers.Connection",
+        ),
+        (json!({"headers": {"a b": "v"}}), "headers.a b"),
+        (json!({"headers": {"a:": "v"}}), "headers.a:"),
+        (json!({"headers": {"é": "v"}}), "headers.é"),
+        (json!({"headers": {"X-A": "v\r\nX-B: w"}}), "headers.X-A"),
+        (json!({"headers": {"X-A": "v\nw"}}), "headers.X-A"),
+        (json!({"headers": {"X-A": "v\u{7f}"}}), "headers.X-A"),
+        (json!({"headers": {"X-A": " v"}}), "headers.X-A"),
+        (json!({"headers": {"X-A": ""}}), "headers.X-A"),
+        (json!({"headers": {"X-A": "é"}}), "headers.X-A"),
+        (json!({"headers": {"X-A": 1}}), "headers.X-A"),
+        (json!({"headers": {"X-A": {"secret": true}}}), "headers.X-A"),
+        (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a"),
+        (json!({"headers": {"X-A": long}}), "headers"),
+        (json!({ "headers": many }), "headers"),
+        (json!({"timeout": "999ms"}), "timeout"),
+        (json!({"timeout": "61s"}), "timeout"),
+        (json!({"timeout": "soon"}), "timeout"),
+        (json!({"retrySchedule": ["5s", "0s"]}), "retrySchedule[1]"),
+        (json!({"retrySchedule": ["25h"]}), "retrySchedule[0]"),
+        (json!({"retrySchedule": vec!["1s"; 31]}), "retrySchedule"),
+        (json!({"success": "3xx"}), "success"),
+        (
+            json!({"rateLimit": {"count": 0, "per": "second"}}),
+            "rateLimit.count",
+        ),
+        (
+            json!({"rateLimit": {"count": 1001, "per": "second"}}),
+            "rateLimit.count",
+        ),
+        (
+            json!({"rateLimit": {"count": 1, "per": "hour"}}),
+            "rateLimit.per",
+        ),
+        (json!({"rateLimit": {"count": 1}}), "rateLimit.per"),
+        (json!({"maxConcurrency": 0}), "maxConcurrency"),
+        (json!({"maxConcurrency": 33}), "maxConcurrency"),
+        (json!({"order": "random"}), "order"),
+        (json!({"signature": ["v2"]}), "signature[0]"),
+    ] {
+        let shown = value.to_string();
+        let fault = read(value).unwrap_err();
+        assert_eq!(fault.path, path, "{shown}");
+        if let Problem::Rule(text) = &fault.problem {
+            let name = path.split(['.', '[']).next_back().unwrap_or(path);
+            assert!(
+                name.ends_with(']') || text.contains(name) || text.contains("header"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_given_headers_are_reserved() {
+    let headers = settings(json!({"headers": {"X-Own": "a", "X-Else": "b"}})).headers;
+    assert_eq!(refuse_prefixes(&headers, &["x-other-"]), Ok(()));
+    let fault = refuse_prefixes(&headers, &["x-el"]).unwrap_err();
+    assert_eq!(fault.path, "headers.X-Else");
+}
+
+#[test]
+fn the_order_follows_from_two_members() {
+    for (value, strictness) in [
+        (json!({}), Strictness::Loose),
+        (json!({"maxConcurrency": 2}), Strictness::Loose),
+        (json!({"maxConcurrency": 1}), Strictness::Whole),
+        (
+            json!({"maxConcurrency": 1, "order": "entity"}),
+            Strictness::Entity,
+        ),
+        (json!({"order": "entity"}), Strictness::Entity),
+    ] {
+        assert_eq!(settings(value.clone()).strictness(), strictness, "{value}");
+    }
+}
+
+#[test]
+fn answers_are_judged_by_the_settings() {
+    const NOW: Timestamp = Timestamp::from_micros(0);
+    let echo = |status| Reply::Answered {
+        status,
+        echo_matches: false,
+    };
+    let plain = |status| Reply::AnsweredWithoutEcho { status };
+    let wait = |secs| Verdict::DeferredUntil(NOW + Duration::from_secs(secs));
+    let (minute, hour, day) = (60, 3600, 86_400);
+    let cases = [
+        // The documented behaviour knows neither 410 nor `Retry-After`.
+        (json!({}), 1, echo(410), None, wait(30)),
+        (json!({}), 1, echo(429), Some(minute), wait(30)),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(204),
+            None,
+            Verdict::Delivered,
+        ),
+        (json!({"success": "2xx"}), 1, plain(302), None, wait(30)),
+        (json!({"success": "2xx"}), 5, plain(404), None, wait(hour)),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(410),
+            None,
+            Verdict::Gone,
+        ),
+        (
+            json!({"success": "2xx", "disableOnGone": false}),
+            1,
+            plain(410),
+            None,
+            wait(30),
+        ),
+        (
+            json!({"disableOnGone": true}),
+            1,
+            echo(410),
+            None,
+            Verdict::Gone,
+        ),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(429),
+            Some(minute),
+            wait(minute),
+        ),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(503),
+            Some(minute),
+            wait(minute),
+        ),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(502),
+            Some(minute),
+            wait(30),
+        ),
+        (json!({"success": "2xx"}), 1, plain(429), Some(5), wait(30)),
+        (
+            json!({"success": "2xx"}),
+            1,
+            plain(429),
+            Some(day),
+            wait(hour),
+        ),
+        (
+            json!({"success": "2xx", "retryAfter": false}),
+            1,
+            plain(429),
+            Some(minute),
+            wait(30),
+        ),
+        (
+            json!({"retryAfter": true}),
+            1,
+            echo(503),
+            Some(minute),
+            wait(minute),
+        ),
+        (
+            json!({"success": "2xx", "retrySchedule": ["2s", "2h"]}),
+            1,
+            plain(429),
+            Some(day),
+            wait(2 * hour),
+        ),
+        (
+            json!({"success": "2xx"}),
+            8,
+            plain(429),
+            Some(minute),
+            Verdict::Exhausted,
+        ),
+        (
+            json!({"retrySchedule": []}),
+            1,
+            echo(500),
+            None,
+            Verdict::Exhausted,
+        ),
+        (
+            json!({"retrySchedule": ["7s"]}),
+            1,
+            Reply::Failed(crate::retry::Failure::Timeout),
+            None,
+            wait(7),
+        ),
+        (
+            json!({"retrySchedule": ["7s"]}),
+            2,
+            echo(500),
+            None,
+            Verdict::Exhausted,
+        ),
+    ];
+    for (value, attempt, reply, after, verdict) in cases {
+        let after = after.map(Duration::from_secs);
+        let found = settings(value.clone()).judge(&Schedule::default(), attempt, reply, after, NOW);
+        assert_eq!(found, verdict, "{value} {attempt} {reply:?} {after:?}");
+    }
+}
