@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use prichal_core::{
+    event::EventHead,
     id::{EventId, IntegrationId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use crate::{
-    Conn, Error, Result, Row, Tx,
+    Conn, Error, Result, Row, Tx, event,
     insert::Insert,
     job::{self, BATCH_ROWS, Job},
     quarantine::{Kind, not_held},
@@ -106,6 +107,8 @@ pub struct AttemptFilter {
     pub status: Option<String>,
     /// Only attempts older than this one.
     pub before: Option<Uuid>,
+    /// Only attempts that ended at this time or later.
+    pub since: Option<Timestamp>,
 }
 
 /// Lists attempts of an instance, newest first.
@@ -121,6 +124,7 @@ pub fn list_attempts(
         event,
         status,
         before,
+        since,
     } = filter;
     let mut values = params![workspace, integration, limit].to_vec();
     let mut conditions = String::new();
@@ -131,6 +135,9 @@ pub fn list_attempts(
     };
     if let Some(before) = before {
         only("id <", (*before).into());
+    }
+    if let Some(since) = since {
+        only("id >=", first_id(*since).into());
     }
     if let Some(event) = event {
         only("event =", (*event).into());
@@ -403,6 +410,35 @@ pub(crate) fn forget_removed(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     )
 }
 
+/// Lists a webhook's deferred events by lane and number, without those in quarantine, at most `limit`.
+pub fn list_deferred(conn: &mut Conn, key: Key, limit: i64) -> Result<Vec<(Deferred, EventHead)>> {
+    let sql = format!(
+        "SELECT d.lane, d.seq, d.attempts, d.due_at, e.type, e.change, e.entities
+         FROM deferred d JOIN event e ON e.workspace = d.workspace AND e.seq = d.seq
+         WHERE d.workspace = $1 AND d.integration = $2 AND d.webhook = $3 AND {} ORDER BY d.lane, d.seq LIMIT $4",
+        not_held(Kind::Delivery, "d")
+    );
+    let from = params![key.workspace, key.integration, key.id, limit];
+    conn.query(&sql, from, |row| Ok((deferred(row)?, event::head(row, 4)?)))
+}
+
+/// Reads lane, number, attempts and due time.
+fn deferred(row: &Row<'_>) -> Result<Deferred> {
+    let lane: String = row.get(0)?;
+    let lane = if lane == Lane::Replay.name() {
+        Lane::Replay
+    } else {
+        Lane::Main
+    };
+    Ok(Deferred {
+        lane,
+        seq: row.get(1)?,
+        attempts: row.get(2)?,
+        due_at: row.time(3)?,
+        in_flight: false,
+    })
+}
+
 /// Lists a webhook's due events, the longest waiting first.
 pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result<Vec<Deferred>> {
     let sql = format!(
@@ -413,21 +449,7 @@ pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result
     conn.query(
         &sql,
         params![key.workspace, key.integration, key.id, now, limit],
-        |row| {
-            let lane: String = row.get(0)?;
-            let lane = if lane == Lane::Replay.name() {
-                Lane::Replay
-            } else {
-                Lane::Main
-            };
-            Ok(Deferred {
-                lane,
-                seq: row.get(1)?,
-                attempts: row.get(2)?,
-                due_at: row.time(3)?,
-                in_flight: false,
-            })
-        },
+        deferred,
     )
 }
 

@@ -186,7 +186,8 @@ pub(crate) fn logged(workspace: WorkspaceId, row: &Row<'_>) -> Result<LoggedEven
     })
 }
 
-fn head(row: &Row<'_>, first: usize) -> Result<EventHead> {
+/// Reads type, change and entities from the column `first` on.
+pub(crate) fn head(row: &Row<'_>, first: usize) -> Result<EventHead> {
     let (kind, change, entities): (String, Option<String>, String) =
         (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
     EventHead::from_columns(&kind, change.as_deref(), &entities)

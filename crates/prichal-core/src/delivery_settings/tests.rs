@@ -4,14 +4,14 @@ use uuid::Uuid;
 use super::*;
 use crate::schema::{self, Problem};
 
-fn read(value: Value) -> Result<DeliverySettings, Fault> {
+fn read(value: &Value) -> Result<DeliverySettings, Fault> {
     let object = value.as_object().unwrap();
     let object = schema::read(DELIVERY_SETTINGS, object, &mut Uuid::nil);
     DeliverySettings::read(&object.map_err(|mut faults| faults.remove(0))?)
 }
 
 fn settings(value: Value) -> DeliverySettings {
-    read(value).unwrap()
+    read(&value).unwrap()
 }
 
 fn all() -> Value {
@@ -193,7 +193,7 @@ fn faults_name_their_member() {
         (json!({"signature": ["v2"]}), "signature[0]"),
     ] {
         let shown = value.to_string();
-        let fault = read(value).unwrap_err();
+        let fault = read(&value).unwrap_err();
         assert_eq!(fault.path, path, "{shown}");
         if let Problem::Rule(text) = &fault.problem {
             let name = path.split(['.', '[']).next_back().unwrap_or(path);
@@ -229,132 +229,90 @@ fn the_order_follows_from_two_members() {
     }
 }
 
-#[test]
-fn answers_are_judged_by_the_settings() {
-    const NOW: Timestamp = Timestamp::from_micros(0);
-    let echo = |status| Reply::Answered {
+const NOW: Timestamp = Timestamp::from_micros(0);
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+const DAY: u64 = 86_400;
+
+fn echo(status: u16) -> Reply {
+    Reply::Answered {
         status,
         echo_matches: false,
-    };
-    let plain = |status| Reply::AnsweredWithoutEcho { status };
-    let wait = |secs| Verdict::DeferredUntil(NOW + Duration::from_secs(secs));
-    let (minute, hour, day) = (60, 3600, 86_400);
+    }
+}
+
+fn plain(status: u16) -> Reply {
+    Reply::AnsweredWithoutEcho { status }
+}
+
+fn wait(secs: u64) -> Verdict {
+    Verdict::DeferredUntil(NOW + Duration::from_secs(secs))
+}
+
+/// The verdict on an attempt whose answer asks for a wait of so many seconds.
+fn judge(value: &Value, attempt: u32, reply: Reply, after: Option<u64>) -> Verdict {
+    let after = after.map(Duration::from_secs);
+    read(value)
+        .unwrap()
+        .judge(&Schedule::default(), attempt, reply, after, NOW)
+}
+
+#[test]
+fn answers_are_judged_by_the_rule_of_success() {
+    let (none, any) = (json!({}), json!({"success": "2xx"}));
+    let (kept, gone) = (
+        json!({"success": "2xx", "disableOnGone": false}),
+        json!({"disableOnGone": true}),
+    );
     let cases = [
-        // The documented behaviour knows neither 410 nor `Retry-After`.
-        (json!({}), 1, echo(410), None, wait(30)),
-        (json!({}), 1, echo(429), Some(minute), wait(30)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(204),
-            None,
-            Verdict::Delivered,
-        ),
-        (json!({"success": "2xx"}), 1, plain(302), None, wait(30)),
-        (json!({"success": "2xx"}), 5, plain(404), None, wait(hour)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(410),
-            None,
-            Verdict::Gone,
-        ),
-        (
-            json!({"success": "2xx", "disableOnGone": false}),
-            1,
-            plain(410),
-            None,
-            wait(30),
-        ),
-        (
-            json!({"disableOnGone": true}),
-            1,
-            echo(410),
-            None,
-            Verdict::Gone,
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(429),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(503),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(502),
-            Some(minute),
-            wait(30),
-        ),
-        (json!({"success": "2xx"}), 1, plain(429), Some(5), wait(30)),
-        (
-            json!({"success": "2xx"}),
-            1,
-            plain(429),
-            Some(day),
-            wait(hour),
-        ),
-        (
-            json!({"success": "2xx", "retryAfter": false}),
-            1,
-            plain(429),
-            Some(minute),
-            wait(30),
-        ),
-        (
-            json!({"retryAfter": true}),
-            1,
-            echo(503),
-            Some(minute),
-            wait(minute),
-        ),
-        (
-            json!({"success": "2xx", "retrySchedule": ["2s", "2h"]}),
-            1,
-            plain(429),
-            Some(day),
-            wait(2 * hour),
-        ),
-        (
-            json!({"success": "2xx"}),
-            8,
-            plain(429),
-            Some(minute),
-            Verdict::Exhausted,
-        ),
-        (
-            json!({"retrySchedule": []}),
-            1,
-            echo(500),
-            None,
-            Verdict::Exhausted,
-        ),
-        (
-            json!({"retrySchedule": ["7s"]}),
-            1,
-            Reply::Failed(crate::retry::Failure::Timeout),
-            None,
-            wait(7),
-        ),
-        (
-            json!({"retrySchedule": ["7s"]}),
-            2,
-            echo(500),
-            None,
-            Verdict::Exhausted,
-        ),
+        (&none, 1, echo(410), wait(30)),
+        (&any, 1, plain(204), Verdict::Delivered),
+        (&any, 1, plain(302), wait(30)),
+        (&any, 5, plain(404), wait(HOUR)),
+        (&any, 1, plain(410), Verdict::Gone),
+        (&kept, 1, plain(410), wait(30)),
+        (&gone, 1, echo(410), Verdict::Gone),
+    ];
+    for (value, attempt, reply, verdict) in cases {
+        let found = judge(value, attempt, reply, None);
+        assert_eq!(found, verdict, "{value} {attempt} {reply:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_a_receiver_asks_for_is_kept_within_bounds() {
+    let (none, any) = (json!({}), json!({"success": "2xx"}));
+    let (off, on) = (
+        json!({"success": "2xx", "retryAfter": false}),
+        json!({"retryAfter": true}),
+    );
+    let long = json!({"success": "2xx", "retrySchedule": ["2s", "2h"]});
+    let cases = [
+        (&none, 1, echo(429), MINUTE, wait(30)),
+        (&any, 1, plain(429), MINUTE, wait(MINUTE)),
+        (&any, 1, plain(503), MINUTE, wait(MINUTE)),
+        (&any, 1, plain(502), MINUTE, wait(30)),
+        (&any, 1, plain(429), 5, wait(30)),
+        (&any, 1, plain(429), DAY, wait(HOUR)),
+        (&any, 8, plain(429), MINUTE, Verdict::Exhausted),
+        (&off, 1, plain(429), MINUTE, wait(30)),
+        (&on, 1, echo(503), MINUTE, wait(MINUTE)),
+        (&long, 1, plain(429), DAY, wait(2 * HOUR)),
     ];
     for (value, attempt, reply, after, verdict) in cases {
-        let after = after.map(Duration::from_secs);
-        let found = settings(value.clone()).judge(&Schedule::default(), attempt, reply, after, NOW);
-        assert_eq!(found, verdict, "{value} {attempt} {reply:?} {after:?}");
+        let found = judge(value, attempt, reply, Some(after));
+        assert_eq!(found, verdict, "{value} {attempt} {reply:?} {after}");
     }
+}
+
+#[test]
+fn a_schedule_takes_the_place_of_the_servers() {
+    let (none, one) = (
+        json!({"retrySchedule": []}),
+        json!({"retrySchedule": ["7s"]}),
+    );
+    let timeout = Reply::Failed(crate::retry::Failure::Timeout);
+    assert_eq!(judge(&none, 1, echo(500), None), Verdict::Exhausted);
+    assert_eq!(judge(&one, 1, timeout, None), wait(7));
+    assert_eq!(judge(&one, 2, echo(500), None), Verdict::Exhausted);
 }

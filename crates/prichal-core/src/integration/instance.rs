@@ -174,9 +174,9 @@ impl Instance {
         crate::entity::snapshot(id, &members)
     }
 
-    /// The members of the model, in their order.
-    pub fn members(&self, secrets_form: Secrets) -> Object {
-        let masked = secrets_form == Secrets::Masked;
+    /// The members of the model, in their order. The values of webhooks' secret headers are masked in any case.
+    pub fn members(&self, secrets: Secrets) -> Object {
+        let masked = secrets == Secrets::Masked;
         let mut out = Map::new();
         if let Some(base_url) = &self.base_url {
             out.insert("baseUrl".to_owned(), Value::from(base_url.as_str()));
@@ -197,7 +197,7 @@ impl Instance {
             "webHooks".to_owned(),
             self.webhooks
                 .iter()
-                .map(|hook| hook.model(secrets_form))
+                .map(|hook| hook.model(Secrets::Masked))
                 .collect(),
         );
         out
@@ -210,6 +210,9 @@ impl Instance {
 
     fn writable(&self) -> Object {
         let mut members = self.members(Secrets::Shown);
+        let webhooks = self.webhooks.iter();
+        let webhooks = webhooks.map(|hook| hook.model(Secrets::Shown)).collect();
+        members.insert("webHooks".to_owned(), webhooks);
         members.retain(|member, _| INSTANCE.iter().any(|field| field.name == member));
         members
     }

@@ -172,8 +172,8 @@ impl Log {
         self.tail_bytes = 0;
     }
 
-    /// The events after `position` that the webhook wants.
-    pub(super) fn next(&mut self, lease: &Lease, position: i64) -> Next {
+    /// The events after `position` that the webhook wants, at most `limit`.
+    pub(super) fn next(&mut self, lease: &Lease, position: i64, limit: usize) -> Next {
         let known = self.known.unwrap_or(0);
         let first = self.tail.front().map_or(i64::MAX, |event| event.seq);
         let Some(entry) = self
@@ -199,6 +199,9 @@ impl Log {
             scanned = event.seq;
             if entry.definition.wants(event.head.kind, event.entities()) {
                 events.push(event.clone());
+                if events.len() >= limit {
+                    break;
+                }
             }
         }
         Next::Events {

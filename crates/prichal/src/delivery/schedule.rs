@@ -11,7 +11,7 @@ use prichal_core::{
     event::{Author, Origin},
     health::Streak,
     id::generate,
-    integration::Trigger,
+    integration::{Trigger, Webhook as Definition},
     time::Timestamp,
 };
 use prichal_store::{
@@ -128,7 +128,7 @@ struct Tick {
     period: Duration,
     /// The time of the next tick while the call runs.
     reserved: Timestamp,
-    relative_url: String,
+    definition: Definition,
 }
 
 /// Claims a tick. `None` if another node was first.
@@ -137,7 +137,10 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
         return Ok(None);
     };
     let key = hook.key;
-    let reserved = reservation(app, now);
+    let definition = definition_of(&hook);
+    let timeout = definition.as_ref().and_then(|hook| hook.settings.timeout);
+    let timeout = timeout.unwrap_or(app.config.delivery_timeout);
+    let reserved = reservation(timeout, now);
     if !app
         .db
         .write(key.workspace, move |tx| {
@@ -147,14 +150,13 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
     {
         return Ok(None);
     }
-    let definition = definition_of(&hook);
     Ok(definition.and_then(|definition| match definition.trigger {
         Trigger::Schedule(period) => Some(Tick {
             key,
             due,
             period,
             reserved,
-            relative_url: definition.relative_url,
+            definition,
         }),
         Trigger::EntityEvent(_) => None,
     }))
@@ -173,8 +175,8 @@ fn item(key: Key) -> Item {
 
 /// The time of the next tick while a call runs. The call has ended by then, so no two run at once even if this node
 /// dies.
-fn reservation(app: &Delivery, now: Timestamp) -> Timestamp {
-    now + app.config.delivery_timeout * 2 + RETRY_DELAY
+fn reservation(timeout: Duration, now: Timestamp) -> Timestamp {
+    now + timeout * 2 + RETRY_DELAY
 }
 
 impl Tick {
@@ -186,7 +188,7 @@ impl Tick {
         }
         let mut flight = std::pin::pin!(journal::begin(app, item));
         loop {
-            let renew_at = app.clock.now() + app.config.delivery_timeout;
+            let renew_at = app.clock.now() + self.timeout(app);
             let flight = tokio::select! {
                 flight = &mut flight => Some(flight),
                 () = app.clock.sleep_until(renew_at) => None,
@@ -200,10 +202,16 @@ impl Tick {
         }
     }
 
+    /// The time for the call.
+    fn timeout(&self, app: &Delivery) -> Duration {
+        let timeout = self.definition.settings.timeout;
+        timeout.unwrap_or(app.config.delivery_timeout)
+    }
+
     /// Renews the claim. False if it was lost.
     async fn renew(&mut self, app: &Delivery) -> Result<bool> {
         let (key, due) = (self.key, self.reserved);
-        let reserved = reservation(app, app.clock.now());
+        let reserved = reservation(self.timeout(app), app.clock.now());
         let claim = move |tx: &mut Tx<'_>| webhook::claim_tick(tx, key, due, reserved);
         self.reserved = reserved;
         app.db
@@ -216,7 +224,7 @@ impl Tick {
         let Some(_guard) = self.begin(app).await? else {
             return Ok(());
         };
-        let success = match Receiver::load(app, self.key, &self.relative_url).await? {
+        let success = match Receiver::load(app, self.key, &self.definition).await? {
             Some(receiver) => {
                 let payload = Payload {
                     id: generate(app.clock.now()),

@@ -289,20 +289,18 @@ impl Supervisor {
 
     /// Reloads the webhooks of changed instances.
     async fn reload_changed(&mut self) {
-        let changed = std::mem::take(&mut self.app.dispatch.lock().changed);
-        for (workspace, integration) in changed {
+        let mut changed = self.app.dispatch.begin_reload().into_iter();
+        while let Some((workspace, integration)) = changed.next() {
             if let Err(error) = self.reload(workspace, integration).await {
                 let what = format!("cannot read the webhooks of integration {integration}");
                 log_workspace_error(workspace, &error, &what);
-                self.app
-                    .dispatch
-                    .lock()
-                    .changed
-                    .insert((workspace, integration));
+                let left = std::iter::once((workspace, integration)).chain(changed);
+                self.app.dispatch.end_reload(left);
                 self.has_unowned = true;
                 return;
             }
         }
+        self.app.dispatch.end_reload([]);
     }
 
     async fn reload(&mut self, workspace: WorkspaceId, integration: IntegrationId) -> Result<()> {

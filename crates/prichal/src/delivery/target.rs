@@ -124,7 +124,7 @@ pub(super) trait Target: Sync {
 
 /// A receiver that was looked up, valid until its hook changes.
 pub(super) trait Recipient: Send + Sync {
-    /// Delivers an event: one call, with a deadline of `delivery_timeout`.
+    /// Delivers an event: one call, with the deadline of the settings or of `delivery_timeout`.
     fn deliver<'a>(
         &'a self,
         app: &'a Delivery,

@@ -8,13 +8,14 @@ use prichal_core::{
     integration::Webhook as Definition,
 };
 use prichal_store::{
-    Tx,
+    Conn, Tx,
     sealed::Column,
     webhook::{self, Key, Webhook},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    domain::Domain,
     error::{Error, Result},
     platform::{
         outgoing::signature::KeyPair,
@@ -53,6 +54,7 @@ impl Secrets {
 
     /// The secrets after a change of the settings. A key pair is made when it is first needed, and stays as long as the
     /// webhook, so that receivers which know its public key can go on.
+    #[must_use]
     pub fn after(&self, settings: &DeliverySettings) -> Self {
         let headers = settings.secret_headers();
         let needs_key = self.seed.is_none() && settings.signs(SignatureVersion::V1a);
@@ -73,6 +75,22 @@ impl Secrets {
         let seed = STANDARD.decode(self.seed.as_ref()?).ok()?;
         KeyPair::from_seed(&seed)
     }
+}
+
+/// Settings with the values of secret headers, and the secrets of their webhook.
+pub async fn opened(
+    app: &Domain,
+    key: Key,
+    settings: &DeliverySettings,
+) -> Result<(DeliverySettings, Secrets)> {
+    let row = app.db.read(move |conn: &mut Conn| webhook::find(conn, key));
+    let secrets = match row.await? {
+        Some(row) => Secrets::open(&app.vault, &row)?,
+        None => Secrets::default(),
+    };
+    let mut settings = settings.clone();
+    secrets.open_headers(&mut settings);
+    Ok((settings, secrets))
 }
 
 /// The definition in a row, with the values of secret headers. `None` if it is damaged.

@@ -1,14 +1,15 @@
 //! Integrations' webhooks: the call, and the meaning of its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    delivery_settings::{DeliverySettings, SignatureVersion, Success},
     event::Origin,
     health::{self, Effect},
-    integration::target_url,
+    integration::{Webhook as Definition, target_url},
     retry::{Reply, Verdict},
     schema::{Field, Type},
     time::Timestamp,
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient};
 use crate::{
     delivery::{Delivery, Hook, commit::Batch},
-    domain::instance,
+    domain::{self, instance},
     error::Result,
     platform::{
         outgoing::{
@@ -36,7 +37,7 @@ use crate::{
                 ID_FIELD, JSON, Outcome, TIMESTAMP_FIELD, USER_AGENT, WEBHOOK_ID,
                 WEBHOOK_TIMESTAMP, bad_url, post,
             },
-            signature::{SigningKey, sign},
+            signature::{KeyPair, SigningKey, sign},
             target::Target,
         },
         vault::{AccessKey, Vault, fill_random, hex},
@@ -52,7 +53,7 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_FIELD.na
 pub(super) const REPLAY_FIELD: Field =
     Field::new("x-prichal-replay", Type::Text).doc("`true` for an event of a replay.");
 const SIGNATURE_FIELD: Field = Field::new("webhook-signature", Type::Text)
-    .doc("`v1,` and the base64 of HMAC-SHA256 with the signing secret over id, timestamp and body, with a dot between them. Several are separated by blanks.")
+    .doc("`v1,` and the base64 of HMAC-SHA256 with the signing secret over id, timestamp and body, with a dot between them. `v1a,` begins an Ed25519 signature of the same text. Several are separated by blanks.")
     .example("v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=");
 
 /// The headers of a call, beside those of HTTP.
@@ -80,8 +81,7 @@ impl super::Target for Webhooks {
         hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
         Box::pin(async {
-            let url = hook.definition().relative_url.clone();
-            let receiver = Receiver::load(app, hook.key(), &url).await?;
+            let receiver = Receiver::load(app, hook.key(), &hook.definition()).await?;
             Ok(receiver.map(|receiver| Arc::new(receiver) as Arc<dyn Recipient>))
         })
     }
@@ -96,6 +96,12 @@ impl super::Target for Webhooks {
                 state.is_healthy = true;
                 batch.health = Some(HealthChange::Recovered);
             }
+            return;
+        }
+        if verdict == Verdict::Gone {
+            state.streak.on_failure(now, true);
+            batch.streak = Some(state.streak);
+            batch.health = Some(HealthChange::Failing(Effect::SwitchOff));
             return;
         }
         let is_exhausted = verdict == Verdict::Exhausted;
@@ -156,11 +162,17 @@ pub struct Receiver {
     access: AccessKey,
     /// True if calls carry an access key: those that others on the network cannot read.
     gets_key: bool,
+    /// The key pair, if calls are signed with it.
+    pair: Option<KeyPair>,
+    /// The headers of the webhook's settings.
+    headers: HeaderMap,
+    timeout: Duration,
+    success: Success,
 }
 
 impl Receiver {
     /// Loads the receiver of a webhook. `None` if the instance is not installed.
-    pub async fn load(app: &Delivery, key: Key, relative_url: &str) -> Result<Option<Self>> {
+    pub async fn load(app: &Delivery, key: Key, hook: &Definition) -> Result<Option<Self>> {
         let Key {
             workspace,
             integration,
@@ -173,7 +185,31 @@ impl Receiver {
         let Some(found) = found.filter(|instance| instance.installed) else {
             return Ok(None);
         };
-        Ok(Some(Self::of(app, found, relative_url)))
+        let mut receiver = Self::of(app, found, &hook.relative_url);
+        if !hook.settings.is_default() {
+            receiver.set_up(app, key, &hook.settings).await?;
+        }
+        Ok(Some(receiver))
+    }
+
+    /// Applies the settings of a webhook.
+    async fn set_up(
+        &mut self,
+        app: &Delivery,
+        key: Key,
+        settings: &DeliverySettings,
+    ) -> Result<()> {
+        let (settings, secrets) = domain::webhook::opened(app, key, settings).await?;
+        self.headers = static_headers(&settings);
+        self.timeout = settings.timeout.unwrap_or(self.timeout);
+        self.success = settings.success();
+        if !settings.signs(SignatureVersion::V1) {
+            self.keys.clear();
+        }
+        if settings.signs(SignatureVersion::V1a) {
+            self.pair = secrets.key_pair();
+        }
+        Ok(())
     }
 
     pub fn of(app: &Delivery, instance: Instance, relative_url: &str) -> Self {
@@ -190,6 +226,10 @@ impl Receiver {
         Self {
             target,
             gets_key,
+            pair: None,
+            headers: HeaderMap::new(),
+            timeout: config.delivery_timeout,
+            success: Success::Echo,
             keys: instance::signing_keys(app, &instance),
             access: AccessKey {
                 workspace: instance.workspace,
@@ -252,14 +292,48 @@ pub async fn call(
         Err(error) => return bad_url(started_at, error.clone()),
     };
     let headers = headers(app, receiver, &payload, &echo, started_at);
-    let read = |answer: &Answer| Reply::Answered {
-        status: answer.status,
-        echo_matches: answer
-            .headers
-            .get(&ECHO)
-            .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
+    let read = |answer: &Answer| match receiver.success {
+        Success::Echo => Reply::Answered {
+            status: answer.status,
+            echo_matches: answer
+                .headers
+                .get(&ECHO)
+                .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
+        },
+        Success::Any2xx => Reply::AnsweredWithoutEcho {
+            status: answer.status,
+        },
     };
-    post(app, connections, target, headers, payload.body, read).await
+    let timeout = receiver.timeout;
+    post(
+        app,
+        connections,
+        target,
+        timeout,
+        headers,
+        payload.body,
+        read,
+    )
+    .await
+}
+
+/// The headers of a webhook's settings, of which secret ones are marked.
+pub(super) fn static_headers(settings: &DeliverySettings) -> HeaderMap {
+    let pairs = settings.headers.iter().filter_map(|header| {
+        let name = HeaderName::try_from(&header.name).ok()?;
+        let mut value = HeaderValue::try_from(&header.value).ok()?;
+        value.set_sensitive(header.is_secret);
+        Some((name, value))
+    });
+    pairs.collect()
+}
+
+/// The headers of a call, beginning with those of the settings.
+pub(super) fn start(settings: &HeaderMap) -> HeaderMap {
+    if settings.is_empty() {
+        return HeaderMap::with_capacity(10);
+    }
+    settings.clone()
 }
 
 fn headers(
@@ -272,7 +346,7 @@ fn headers(
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
     let id = payload.id.to_string();
     let timestamp = now.secs();
-    let mut headers = HeaderMap::with_capacity(10);
+    let mut headers = start(&receiver.headers);
     let mut put = |name: HeaderName, value: String| {
         // Every value is ASCII that the server made, so none is left out.
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -287,16 +361,20 @@ fn headers(
         put(ACCESS_KEY, app.vault.issue(&access));
     }
     put(ECHO, echo.to_owned());
-    if !receiver.keys.is_empty() {
-        put(
-            WEBHOOK_SIGNATURE,
-            sign(&receiver.keys, &id, timestamp, &payload.body),
-        );
+    if !receiver.keys.is_empty() || receiver.pair.is_some() {
+        let mut signatures = sign(&receiver.keys, &id, timestamp, &payload.body);
+        if let Some(pair) = &receiver.pair {
+            if !signatures.is_empty() {
+                signatures.push(' ');
+            }
+            signatures.push_str(&pair.sign(&id, timestamp, &payload.body));
+        }
+        put(WEBHOOK_SIGNATURE, signatures);
     }
     put(WEBHOOK_TIMESTAMP, timestamp.to_string());
     put(WEBHOOK_ID, id);
     headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::USER_AGENT, USER_AGENT);
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     if payload.replay {
         headers.insert(REPLAY, HeaderValue::from_static("true"));
     }

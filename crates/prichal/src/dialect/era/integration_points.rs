@@ -540,6 +540,7 @@ pub(super) async fn list_message_attempts(
         event: query.read("eventId", "a GUID", EventId::parse)?,
         status: query.read("status", "delivered, deferred or exhausted", status)?,
         before: query.read("before", "the id of an attempt", id::parse)?,
+        since: None,
     };
     let (_, limit) = collection::page(&query)?;
     let workspace = tenant.workspace;

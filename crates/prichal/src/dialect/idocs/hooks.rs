@@ -363,6 +363,7 @@ pub(super) async fn list_deliveries(
         event: query.event.map(EventId),
         status: query.status.map(|status| status.0),
         before: query.before,
+        since: None,
     };
     let (workspace, of) = (hook.workspace, INTEGRATION);
     let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);

@@ -153,7 +153,7 @@ pub(super) const MESSAGES: Part = Part {
     operations: &[
         Operation {
             name: "sendEvent",
-            description: "After each change that matches the webhook's filter. Any other answer than 200 with the echo defers the event: it is sent again after 30 s, 1 min, 5 min, 15 min, and three times an hour.",
+            description: "After each change that matches the webhook's filter. Any other answer than 200 with the echo defers the event: it is sent again after 30 s, 1 min, 5 min, 15 min, and three times an hour. The settings of the webhook may say otherwise, and add headers.",
             ..posted(
                 "webhook",
                 "Tell an integration of a change.",

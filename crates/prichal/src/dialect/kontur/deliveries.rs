@@ -117,6 +117,7 @@ pub(super) async fn list_deliveries(
             "delivered, deferred or exhausted",
             attempt::status,
         )?,
+        since: None,
         before: query.read(BEFORE.name, "the id of an attempt", id::parse_any)?,
     };
     let limit = query.limit()?;
@@ -255,7 +256,7 @@ pub(super) async fn test_webhook(
     HookInPath(hook): HookInPath,
 ) -> Result<Response> {
     let (key, definition) = find(&member, id, hook).await?;
-    let receiver = Receiver::load(&member.app, key, &definition.relative_url).await?;
+    let receiver = Receiver::load(&member.app, key, &definition).await?;
     let receiver = receiver.ok_or_else(|| Error::NotFound(format!("IntegrationInstance {id}")))?;
     let event = EventId::generate(member.now);
     let payload = Payload {

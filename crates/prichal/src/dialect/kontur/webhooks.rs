@@ -1,7 +1,7 @@
 //! `/api/v1/{ws}/webhooks`: everything in a workspace that calls a receiver, and the settings of its calls
 //! (`docs/contracts/prichal.md §6.1`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -47,6 +47,9 @@ use crate::{
         vault::Vault,
     },
 };
+
+/// The maximum wait for this node to take up new settings. They are written by then.
+const MAX_RELOAD_WAIT: Duration = Duration::from_secs(1);
 
 const CHANGE: &[Field] = &[Field::new("settings", Type::Object(DELIVERY_SETTINGS))
     .required()
@@ -241,6 +244,12 @@ pub(super) async fn patch_webhook(
             format!("integration:{}", key.integration)
         };
         security::record(Event::HookChanged, Some(workspace), &object);
+        let reloaded = app.dispatch.reloaded(workspace, key.integration);
+        tokio::select! {
+            () = reloaded => {}
+            () = app.clock.sleep(MAX_RELOAD_WAIT) => {}
+            () = app.stopping.cancelled() => {}
+        }
     }
     Ok(json_text(StatusCode::OK, text))
 }
@@ -391,13 +400,12 @@ impl<'a> Reader<'a> {
 
     fn webhook(&mut self, conn: &mut Conn, key: Key) -> Result<DeliverySource> {
         let (row, definition) = self.row(conn, key)?;
-        let instance = match self.instances.get(&key.integration) {
-            Some(known) => known.clone(),
-            None => {
-                let found = integration::find_instance(conn, key.workspace, key.integration)?;
-                self.instances.insert(key.integration, found.clone());
-                found
-            }
+        let instance = if let Some(known) = self.instances.get(&key.integration) {
+            known.clone()
+        } else {
+            let found = integration::find_instance(conn, key.workspace, key.integration)?;
+            self.instances.insert(key.integration, found.clone());
+            found
         };
         let base = instance
             .as_ref()

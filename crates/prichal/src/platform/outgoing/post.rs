@@ -1,8 +1,8 @@
 //! Posts to receivers: one POST with a deadline, and its outcome.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 use prichal_core::{
     retry::{Failure, Reply},
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// The first KiB of the answer.
     pub answer: Option<String>,
+    /// The wait that an answer without success asks for.
+    pub retry_after: Option<Duration>,
 }
 
 /// The outcome of a call with an invalid URL.
@@ -56,14 +58,16 @@ pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
         http_status: None,
         error: Some(error),
         answer: None,
+        retry_after: None,
     }
 }
 
-/// Posts a body once. `read` judges the answer.
+/// Posts a body once, within `timeout`. `read` judges the answer.
 pub async fn post(
     app: &Platform,
     connections: &Connections,
     target: &Target,
+    timeout: Duration,
     headers: HeaderMap,
     body: Bytes,
     read: impl FnOnce(&Answer) -> Reply,
@@ -75,7 +79,7 @@ pub async fn post(
         body,
         keep: LOGGED_BYTES,
     };
-    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    let deadline = app.clock.sleep(timeout);
     let called = app.outgoing.call(connections, target, request, deadline);
     let called = called.await;
     let duration = app.clock.now().since(started_at);
@@ -87,9 +91,13 @@ pub async fn post(
             http_status: None,
             error: Some(error.to_string()),
             answer: None,
+            retry_after: None,
         },
         Ok(answer) => {
             let reply = read(&answer);
+            let retry_after = (!reply.is_success())
+                .then(|| retry_after(&answer.headers, app.clock.now()))
+                .flatten();
             Outcome {
                 reply,
                 started_at,
@@ -97,9 +105,22 @@ pub async fn post(
                 http_status: Some(answer.status),
                 error: reply.error().map(|fault| answer.explained(fault, target)),
                 answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
+                retry_after,
             }
         }
     }
+}
+
+/// The wait that `Retry-After` asks for: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let now = u64::try_from(now.micros()).ok()?;
+    date.checked_sub(Duration::from_micros(now))
 }
 
 /// The kind of failure that a call's error is for a delivery.
@@ -118,4 +139,28 @@ pub fn failure(error: &CallError) -> Failure {
 /// Bytes as text that both engines can store: PostgreSQL refuses NUL.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_asks_for_patience_in_seconds_or_by_date() {
+        // 1994-11-06T08:49:37Z.
+        let date = Timestamp::from_micros(784_111_777_000_000);
+        let now = date - Duration::from_mins(2);
+        let after = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
+            retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(after("90"), Some(90));
+        assert_eq!(after("0"), Some(0));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(120));
+        for odd in ["Sun, 06 Nov 1994 08:40:00 GMT", "-1", "1.5", "soon", ""] {
+            assert_eq!(after(odd), None, "{odd}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
 }

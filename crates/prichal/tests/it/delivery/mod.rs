@@ -1,8 +1,10 @@
 //! Deliveries to the receivers of webhooks.
 
 mod attempts;
+mod call_settings;
 mod failures;
 mod lifecycle;
+mod limits;
 mod receiver_answers;
 mod schedules;
 mod settings;
