@@ -1,7 +1,7 @@
 //! The settings of a webhook's calls (`docs/contracts/prichal.md §6.1`). All are optional, and a webhook without settings
 //! is called as it would be if there were none.
 
-mod header;
+pub(crate) mod header;
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub use header::{Header, MASK, refuse_prefixes};
 
 use crate::{
+    resource::MAX_TEXT,
     retry::{Reply, Schedule, Verdict},
     schema::{self, Fault, Field, Object, Type, Words, member},
     time::{Timestamp, parse_setting, setting_text},
@@ -122,6 +123,10 @@ pub const DELIVERY_SETTINGS: &[Field] = &[
     Field::new("signature", Type::Enums(&SIGNATURE))
         .items(SignatureVersion::ALL.len())
         .doc("The versions of signatures: `v1` with the signing secret, `v1a` with the key pair of the webhook. The former if absent."),
+    Field::new("script", Type::Text)
+        .chars(MAX_TEXT)
+        .doc("The code of a script of the workspace (`/rest/v1/service/svcscripts`) that decides what is sent of each event.")
+        .example("to-slack"),
 ];
 
 /// The members that the hook of a company's documents takes.
@@ -140,6 +145,8 @@ pub struct DeliverySettings {
     pub order: Option<Order>,
     /// Empty if absent.
     pub signature: Vec<SignatureVersion>,
+    /// The code of the script that decides what is sent.
+    pub script: Option<String>,
 }
 
 /// At most `count` calls in any period.
@@ -211,6 +218,7 @@ impl DeliverySettings {
                 .and_then(|count| usize::try_from(count).ok()),
             order: word("order").and_then(Order::from_name),
             signature,
+            script: word("script").map(script).transpose()?,
         })
     }
 
@@ -255,6 +263,7 @@ impl DeliverySettings {
         let versions = self.signature.iter().map(|version| version.name());
         let versions = (!self.signature.is_empty()).then(|| versions.collect());
         put("signature", versions);
+        put("script", self.script.as_deref().map(Value::from));
         Value::Object(out)
     }
 
@@ -382,6 +391,16 @@ fn timeout(text: &str) -> Result<Duration, Fault> {
         let why = "The timeout must be 1s to 1m: a whole number with `ms`, `s` or `m`.";
         Fault::rule("timeout", why)
     })
+}
+
+fn script(code: &str) -> Result<String, Fault> {
+    if code.trim().is_empty() {
+        return Err(Fault::rule(
+            "script",
+            "The script must be the code of a script.",
+        ));
+    }
+    Ok(code.to_owned())
 }
 
 fn schedule(waits: &[Value]) -> Result<Schedule, Fault> {

@@ -26,6 +26,7 @@ fn all() -> Value {
         "maxConcurrency": 4,
         "order": "entity",
         "signature": ["v1", "v1a"],
+        "script": "to-slack",
     })
 }
 
@@ -191,6 +192,7 @@ fn faults_name_their_member() {
         (json!({"maxConcurrency": 33}), "maxConcurrency"),
         (json!({"order": "random"}), "order"),
         (json!({"signature": ["v2"]}), "signature[0]"),
+        (json!({"script": " "}), "script"),
     ] {
         let shown = value.to_string();
         let fault = read(&value).unwrap_err();

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RETRY_DELAY, definition_of,
     target::{
-        self, HealthChange,
-        webhook::{Payload, Receiver, call},
+        self, AttemptResult, HealthChange,
+        webhook::{IS_AWAITED, Payload, Receiver, deliver},
     },
 };
 use crate::{
@@ -231,9 +231,16 @@ impl Tick {
                     body: Bytes::from_static(b"{}"),
                     replay: false,
                 };
-                let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
-                metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
-                outcome.reply.is_success()
+                let connections = receiver.connections(1);
+                let called = deliver(app, &receiver, &connections, payload, IS_AWAITED).await;
+                let success = match called {
+                    AttemptResult::Called(outcome) => outcome.reply.is_success(),
+                    AttemptResult::Skipped => true,
+                    // The hook is called at the time that the claim has set.
+                    AttemptResult::Postponed(_) | AttemptResult::Lost => return Ok(()),
+                };
+                metrics::counter!("prichal_schedule_calls_total", "success" => if success { "yes" } else { "no" }).increment(1);
+                success
             }
             None => return Ok(()),
         };

@@ -16,6 +16,7 @@ mod links;
 mod live_tickets;
 pub mod manifest;
 mod openapi;
+mod preview;
 mod routes;
 mod settings;
 mod system_calls;

@@ -1,5 +1,7 @@
 //! The secrets of a webhook: the values of its secret headers, and its key pairs. They are sealed in one cell of its row.
 
+pub mod script;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

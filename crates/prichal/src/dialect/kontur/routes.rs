@@ -4,7 +4,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, entities, feed, files, instances,
-    integrations, links, live_tickets, settings, system_calls, ui_settings, webhooks,
+    integrations, links, live_tickets, preview, settings, system_calls, ui_settings, webhooks,
 };
 use crate::app::App;
 
@@ -32,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))
         .routes(routes!(webhooks::get_public_key))
+        .routes(routes!(preview::preview_webhook))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting

@@ -8,6 +8,7 @@ mod limits;
 mod receiver_answers;
 mod schedules;
 mod settings;
+mod transformations;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
