@@ -17,13 +17,8 @@ const MAX_PATH: usize = 8 << 10;
 
 words! {
     /// The method of a call.
-    Method { Post "POST", Put "PUT", Patch "PATCH", Delete "DELETE" }
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self::Post
-    }
+    #[derive(Default)]
+    Method { #[default] Post "POST", Put "PUT", Patch "PATCH", Delete "DELETE" }
 }
 
 /// The decision of a script about an event.

@@ -54,9 +54,11 @@ struct WebhookPreview {
     /// True if the script skips the event.
     skipped: bool,
     /// The request, unless the event is skipped or the script fails.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<PreviewedRequest>,
     /// The reason for which the script fails.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// The lines that the script logs.
@@ -66,17 +68,21 @@ struct WebhookPreview {
 /// A request to a receiver.
 #[derive(Serialize, ToSchema)]
 struct PreviewedRequest {
+    /// The method.
     #[schema(example = "POST")]
     method: String,
+    /// The URL that is called.
     #[schema(example = "https://hooks.example/in")]
     url: String,
     /// The headers by name. Secret values are `***`.
     #[schema(value_type = Object)]
     headers: Object,
     /// The body, if it is text.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
     /// The body in base64, if it is none.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     base64: Option<String>,
 }
