@@ -1,7 +1,7 @@
 //! The settings of a webhook's calls (`docs/contracts/prichal.md §6.1`). All are optional, and a webhook without settings
 //! is called as it would be if there were none.
 
-mod header;
+pub(crate) mod header;
 mod tls;
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ pub use tls::ClientCertificate;
 use tls::{CLIENT_CERTIFICATE, SERVER_FINGERPRINT};
 
 use crate::{
+    resource::MAX_TEXT,
     retry::{Reply, Schedule, Verdict},
     schema::{self, Fault, Field, Object, Type, Words, member},
     time::{Timestamp, parse_setting, setting_text},
@@ -127,6 +128,10 @@ pub const DELIVERY_SETTINGS: &[Field] = &[
         .doc("The versions of signatures: `v1` with the signing secret, `v1a` with the key pair of the webhook. The former if absent."),
     CLIENT_CERTIFICATE,
     SERVER_FINGERPRINT,
+    Field::new("script", Type::Text)
+        .chars(MAX_TEXT)
+        .doc("The code of a script of the workspace (`/rest/v1/service/svcscripts`) that decides what is sent of each event.")
+        .example("to-slack"),
 ];
 
 /// The members that the hook of a company's documents takes.
@@ -147,6 +152,8 @@ pub struct DeliverySettings {
     pub signature: Vec<SignatureVersion>,
     pub client_certificate: Option<ClientCertificate>,
     pub server_fingerprint: Option<[u8; 32]>,
+    /// The code of the script that decides what is sent.
+    pub script: Option<String>,
 }
 
 /// At most `count` calls in any period.
@@ -225,6 +232,7 @@ impl DeliverySettings {
             server_fingerprint: word(SERVER_FINGERPRINT.name)
                 .map(tls::fingerprint)
                 .transpose()?,
+            script: word("script").map(script).transpose()?,
         })
     }
 
@@ -280,6 +288,7 @@ impl DeliverySettings {
             SERVER_FINGERPRINT.name,
             fingerprint.map(|bytes| tls::fingerprint_text(bytes).into()),
         );
+        put("script", self.script.as_deref().map(Value::from));
         Value::Object(out)
     }
 
@@ -410,6 +419,16 @@ fn timeout(text: &str) -> Result<Duration, Fault> {
         let why = "The timeout must be 1s to 1m: a whole number with `ms`, `s` or `m`.";
         Fault::rule("timeout", why)
     })
+}
+
+fn script(code: &str) -> Result<String, Fault> {
+    if code.trim().is_empty() {
+        return Err(Fault::rule(
+            "script",
+            "The script must be the code of a script.",
+        ));
+    }
+    Ok(code.to_owned())
 }
 
 fn schedule(waits: &[Value]) -> Result<Schedule, Fault> {

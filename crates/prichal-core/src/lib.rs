@@ -36,6 +36,7 @@ pub mod retry;
 pub mod schema;
 pub mod script;
 pub mod time;
+pub mod transformation;
 pub mod update_info;
 mod words;
 pub mod workspace_name;

@@ -59,6 +59,8 @@ pub enum Failure {
     Broken,
     /// The URL cannot be called.
     BadUrl,
+    /// The webhook's script made no call of the event.
+    Script,
 }
 
 impl fmt::Display for Failure {
@@ -70,6 +72,7 @@ impl fmt::Display for Failure {
             Self::Connect => "cannot connect",
             Self::Broken => "the connection broke",
             Self::BadUrl => "the URL is not valid",
+            Self::Script => "the script failed",
         })
     }
 }

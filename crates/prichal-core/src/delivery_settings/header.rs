@@ -9,9 +9,9 @@ use crate::schema::{Fault, Object, Type};
 /// The value in the place of a secret one.
 pub const MASK: &str = "***";
 
-const MAX_HEADERS: usize = 20;
+pub(crate) const MAX_HEADERS: usize = 20;
 /// The maximum bytes of all names and values together.
-const MAX_BYTES: usize = 4096;
+pub(crate) const MAX_BYTES: usize = 4096;
 
 /// Headers that the server sets, or that belong to a connection and not to a message.
 const RESERVED: [&str; 15] = [
@@ -125,10 +125,7 @@ fn header(name: &str, value: &Value, is_kept: bool) -> Result<Header, Fault> {
     if is_empty || value.trim() != value {
         return Err(fault(name, "needs a value without blanks at its ends"));
     }
-    if !value
-        .bytes()
-        .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-    {
+    if !value.bytes().all(is_printable) {
         return Err(fault(
             name,
             "has a value with characters that are not printable ASCII",
@@ -142,20 +139,32 @@ fn header(name: &str, value: &Value, is_kept: bool) -> Result<Header, Fault> {
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_name(name) {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         return Err(fault(
             &shown,
             "has a name with characters that a header cannot have",
         ));
     }
-    if is_reserved(name, &RESERVED_PREFIXES)
-        || RESERVED.iter().any(|one| name.eq_ignore_ascii_case(one))
-    {
+    if is_own(name) {
         return Err(reserved(name));
     }
     Ok(())
+}
+
+fn is_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+fn is_printable(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
+}
+
+/// True if the server sets this header.
+fn is_own(name: &str) -> bool {
+    is_reserved(name, &RESERVED_PREFIXES)
+        || RESERVED.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
 /// True if a header has one of these prefixes.
@@ -182,6 +191,35 @@ pub fn refuse_prefixes(headers: &[Header], prefixes: &[&str]) -> Result<(), Faul
         Some(name) => Err(reserved(name)),
         None => Ok(()),
     }
+}
+
+/// The name and the value of a header that a script sets. Null removes one. `prefixes` are those of further headers that
+/// the server sets. The error names the header.
+pub(crate) fn of_script(
+    name: &str,
+    value: &Value,
+    prefixes: &[&str],
+) -> Result<(String, Option<String>), String> {
+    let shown = || name.chars().filter(|c| !c.is_control()).take(64);
+    let failed = |why: &str| format!("the header `{}` {why}", shown().collect::<String>());
+    if !is_name(name) {
+        return Err(failed("has a name that a header cannot have"));
+    }
+    let is_taken = is_own(name) || is_reserved(name, prefixes);
+    if is_taken && !name.eq_ignore_ascii_case("content-type") {
+        return Err(failed("is set by the server or belongs to the connection"));
+    }
+    let value = match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(_) | Value::Object(_) => return Err(failed("is no text")),
+    };
+    let is_bad = |text: &String| text.trim() != text || !text.bytes().all(is_printable);
+    if value.as_ref().is_some_and(is_bad) {
+        return Err(failed("has a value that a header cannot have"));
+    }
+    Ok((name.to_owned(), value))
 }
 
 /// Changes headers by name, which may be in another case. Null removes one.

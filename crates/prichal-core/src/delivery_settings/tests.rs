@@ -28,6 +28,7 @@ fn all() -> Value {
         "signature": ["v1", "v1a"],
         "clientCertificate": {"certificate": "a certificate", "key": "a key"},
         "serverFingerprint": "00ff".repeat(16),
+        "script": "to-slack",
     })
 }
 
@@ -243,6 +244,7 @@ fn faults_name_their_member() {
             "clientCertificate.key",
         ),
         (json!({"serverFingerprint": "00ff"}), "serverFingerprint"),
+        (json!({"script": " "}), "script"),
     ]);
 }
 

@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RETRY_DELAY, definition_of,
     target::{
-        self, HealthChange,
-        webhook::{Payload, Receiver, call},
+        self, AttemptResult, HealthChange,
+        webhook::{IS_AWAITED, Payload, Receiver, deliver},
     },
 };
 use crate::{
@@ -232,14 +232,24 @@ impl Tick {
                     body: Bytes::from_static(b"{}"),
                     replay: false,
                 };
-                let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
-                metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
+                let connections = receiver.connections(1);
+                let result = deliver(app, &receiver, &connections, payload, IS_AWAITED).await;
                 let mut called = Tally::default();
-                let failure = (!outcome.reply.is_success()).then(|| {
-                    let error = outcome.error.unwrap_or_default();
-                    (error, outcome.http_status.map(i64::from))
-                });
-                called.count(app.clock.now(), outcome.duration, failure);
+                let is_success = match result {
+                    AttemptResult::Called(outcome) => {
+                        let is_success = outcome.reply.is_success();
+                        let failure = (!is_success).then(|| {
+                            let error = outcome.error.unwrap_or_default();
+                            (error, outcome.http_status.map(i64::from))
+                        });
+                        called.count(app.clock.now(), outcome.duration, failure);
+                        is_success
+                    }
+                    AttemptResult::Skipped => true,
+                    // The hook is called at the time that the claim has set.
+                    AttemptResult::Postponed(_) | AttemptResult::Lost => return Ok(()),
+                };
+                metrics::counter!("prichal_schedule_calls_total", "success" => if is_success { "yes" } else { "no" }).increment(1);
                 called
             }
             None => return Ok(()),

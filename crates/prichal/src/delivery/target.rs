@@ -178,7 +178,7 @@ pub(super) struct Attempt<'a> {
 }
 
 /// The result of an attempt.
-pub(super) enum AttemptResult {
+pub enum AttemptResult {
     /// The receiver was called, or could not be reached. The outcome gets a row in the attempt log. A protocol without
     /// HTTP statuses reports `Reply::AnsweredPlainly` with status 200 for a success, `Reply::Failed` for a failure,
     /// and no `http_status`.

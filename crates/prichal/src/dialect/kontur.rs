@@ -16,6 +16,7 @@ mod integrations;
 mod links;
 pub mod manifest;
 mod openapi;
+mod preview;
 mod publish;
 mod routes;
 mod settings;

@@ -1,6 +1,8 @@
 //! The secrets of a webhook: the values of its secret headers, its key pairs, and the key of its client certificate. They
 //! are sealed in one cell of its row.
 
+pub mod script;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

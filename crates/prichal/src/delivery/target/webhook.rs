@@ -1,5 +1,7 @@
 //! Integrations' webhooks: the call, and the meaning of its answer.
 
+mod transform;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -23,6 +25,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
+use self::transform::Scripted;
 use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, with_settings};
 use crate::{
     delivery::{Delivery, Hook, commit::Batch},
@@ -43,6 +46,7 @@ use crate::{
         vault::{AccessKey, Vault, fill_random, hex},
     },
 };
+pub use transform::{Message, preview};
 
 const ACCESS_KEY: HeaderName = HeaderName::from_static(kontur::header::ACCESS_KEY);
 const ECHO: HeaderName = HeaderName::from_static(kontur::header::ECHO);
@@ -70,6 +74,9 @@ pub const HEADERS: &[Field] = &[
 pub const ECHO_FIELD: Field = Field::new(kontur::header::ECHO, Type::Text)
     .required()
     .doc("A random text. The receiver acknowledges the call with 200 and the same header.");
+
+/// True for a call that a request or a tick waits for: the wait of its script for a permit is part of its time.
+pub const IS_AWAITED: bool = true;
 
 /// The webhooks of integrations.
 pub(super) struct Webhooks;
@@ -148,7 +155,7 @@ impl Recipient for Receiver {
     ) -> BoxFuture<'a, AttemptResult> {
         Box::pin(async move {
             let payload = Payload::of(attempt.event.clone(), attempt.lane == Lane::Replay);
-            AttemptResult::Called(call(app, self, attempt.connections, payload).await)
+            deliver(app, self, attempt.connections, payload, !IS_AWAITED).await
         })
     }
 }
@@ -162,6 +169,7 @@ pub struct Receiver {
     access: AccessKey,
     /// True if calls carry an access key: those that others on the network cannot read.
     gets_key: bool,
+    script: Option<Box<Scripted>>,
     /// The key pair, if calls are signed with it.
     pair: Option<KeyPair>,
     /// The headers of the webhook's settings.
@@ -212,6 +220,7 @@ impl Receiver {
         if settings.signs(SignatureVersion::V1a) {
             self.pair = secrets.key_pair();
         }
+        self.script = Scripted::of(key, self, &settings).map(Box::new);
         Ok(())
     }
 
@@ -229,6 +238,7 @@ impl Receiver {
         Self {
             target,
             gets_key,
+            script: None,
             pair: None,
             headers: HeaderMap::new(),
             timeout: config.delivery_timeout,
@@ -240,6 +250,22 @@ impl Receiver {
                 round: instance.round,
                 expires: 0,
                 name: instance.integration.name,
+            },
+        }
+    }
+
+    /// The meaning of an answer to a call with this echo.
+    fn judge(&self, answer: &Answer, echo: &str) -> Reply {
+        match self.success {
+            Success::Echo => Reply::Answered {
+                status: answer.status,
+                echo_matches: answer
+                    .headers
+                    .get(&ECHO)
+                    .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
+            },
+            Success::Any2xx => Reply::AnsweredWithoutEcho {
+                status: answer.status,
             },
         }
     }
@@ -277,6 +303,30 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// Delivers a message by one call, as the webhook's script says if it has one.
+pub async fn deliver(
+    app: &Delivery,
+    receiver: &Receiver,
+    connections: &Connections,
+    payload: Payload,
+    is_awaited: bool,
+) -> AttemptResult {
+    match &receiver.script {
+        None => AttemptResult::Called(call(app, receiver, connections, payload).await),
+        // Boxed, so that calls without a script take no memory for it.
+        Some(script) => {
+            Box::pin(script.call(app, receiver, connections, payload, is_awaited)).await
+        }
+    }
+}
+
+/// A new text for the echo of a call.
+fn new_echo() -> String {
+    let mut random = [0; 16];
+    fill_random(&mut random);
+    hex(&random)
+}
+
 /// Calls the receiver once.
 pub async fn call(
     app: &Delivery,
@@ -285,28 +335,13 @@ pub async fn call(
     payload: Payload,
 ) -> Outcome {
     let started_at = app.clock.now();
-    let echo = {
-        let mut random = [0; 16];
-        fill_random(&mut random);
-        hex(&random)
-    };
+    let echo = new_echo();
     let target = match &receiver.target {
         Ok(target) => target,
         Err(error) => return bad_url(started_at, error.clone()),
     };
     let headers = headers(app, receiver, &payload, &echo, started_at);
-    let read = |answer: &Answer| match receiver.success {
-        Success::Echo => Reply::Answered {
-            status: answer.status,
-            echo_matches: answer
-                .headers
-                .get(&ECHO)
-                .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
-        },
-        Success::Any2xx => Reply::AnsweredWithoutEcho {
-            status: answer.status,
-        },
-    };
+    let read = |answer: &Answer| receiver.judge(answer, &echo);
     let timeout = receiver.timeout;
     post(
         app,

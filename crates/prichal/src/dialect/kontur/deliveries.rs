@@ -15,7 +15,7 @@ use prichal_core::{
     id::{self, EventId, IntegrationId, WebhookId, generate},
     integration::{Trigger, Webhook as Definition},
     offset,
-    retry::Schedule,
+    retry::{Failure, Schedule, Verdict},
     schema::{self, Field, Type, Words},
 };
 use prichal_store::{
@@ -32,7 +32,10 @@ use crate::{
     delivery::{
         attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
         commit,
-        target::webhook::{Payload, Receiver, call},
+        target::{
+            AttemptResult,
+            webhook::{IS_AWAITED, Payload, Receiver, deliver},
+        },
     },
     dialect::openapi::schema::{body, described, example, parameters, takes},
     error::{Error, Result},
@@ -42,7 +45,7 @@ use crate::{
         idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
         page::{LIMIT, Query},
     },
-    platform::reading::parse_json,
+    platform::{outgoing::post::not_made, reading::parse_json},
 };
 
 const RANGE_FIELDS: &[Field] = &[
@@ -268,9 +271,21 @@ pub(super) async fn test_webhook(
         body: made_up(&member, event, &definition),
         replay: false,
     };
-    let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
-    // A schedule without retries: a failure is final.
-    let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+    let connections = receiver.connections(1);
+    let (outcome, verdict) =
+        match deliver(&member.app, &receiver, &connections, payload, IS_AWAITED).await {
+            AttemptResult::Called(outcome) => {
+                // A schedule without retries: a failure is final.
+                let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+                (outcome, verdict)
+            }
+            AttemptResult::Skipped => {
+                let why = "the script skips this event, so nothing was sent".to_owned();
+                let outcome = not_made(member.now, Failure::Script, why);
+                (outcome, Verdict::Delivered)
+            }
+            AttemptResult::Postponed(_) | AttemptResult::Lost => return Err(Error::Busy),
+        };
     let attempt = commit::attempt(generate(member.now), hook, (event, 0), 1, &outcome, verdict);
     Ok(json_text(
         StatusCode::OK,
@@ -280,7 +295,7 @@ pub(super) async fn test_webhook(
 
 /// An event of the first kind in the webhook's filter, about an entity that does not exist. One of an own type has no
 /// data.
-fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
+pub(super) fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
     if let Trigger::Schedule(_) = definition.trigger {
         return Bytes::from_static(b"{}");
     }

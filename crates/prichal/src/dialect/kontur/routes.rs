@@ -4,8 +4,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     authorization, callbacks, communications, deliveries, entities, event_types, feed, files,
-    instances, integrations, links, publish, settings, stream, stream_tickets, system_calls,
-    ui_settings, webhook_state, webhooks,
+    instances, integrations, links, preview, publish, settings, stream, stream_tickets,
+    system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -34,6 +34,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))
         .routes(routes!(webhooks::get_public_key))
         .routes(routes!(webhook_state::get_webhook_state))
+        .routes(routes!(preview::preview_webhook))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting

@@ -19,13 +19,13 @@ use crate::{delivery::state::SourceState, error::Result, http::answer::json_text
 #[utoipa::path(get, path = "/api/v1/{ws}/webhooks/{id}/state", tag = "webhooks", params(Admin, InPath),
     responses((status = 200, body = SourceState)))]
 pub(super) async fn get_webhook_state(Admin(member): Admin, at: InPath) -> Result<Response> {
-    let app = member.app.clone();
-    let read = move |conn: &mut Conn| match find(conn, &member, &at)? {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let read = move |conn: &mut Conn| match find(conn, workspace, &at)? {
         Source::Webhook(key) | Source::DocumentHook(key) => {
             let row = webhook::find(conn, key)?.ok_or_else(|| not_found(at.id))?;
             SourceState::of_hook(&member.app, conn, &row, member.now)
         }
-        Source::Channel(id) => SourceState::of_channel(conn, member.workspace_id(), id, member.now),
+        Source::Channel(id) => SourceState::of_channel(conn, workspace, id, member.now),
     };
     let state = app.db.read(read).await?;
     Ok(json_text(StatusCode::OK, json!(state).to_string()))

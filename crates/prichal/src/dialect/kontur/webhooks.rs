@@ -198,7 +198,7 @@ pub(super) async fn list_webhooks(Admin(member): Admin, page: Page) -> Result<Re
 pub(super) async fn get_webhook(Admin(member): Admin, at: InPath) -> Result<Response> {
     let app = member.app.clone();
     let read = move |conn: &mut Conn| {
-        let source = find(conn, &member, &at)?;
+        let source = find(conn, member.workspace_id(), &at)?;
         Reader::new(&member.app.vault, member.workspace_id()).read(conn, source)
     };
     let found = app.db.read(read).await?;
@@ -221,7 +221,7 @@ pub(super) async fn patch_webhook(
     };
     let (app, workspace) = (member.app.clone(), member.workspace_id());
     let write = move |tx: &mut Tx<'_>| {
-        let source = find(tx.conn()?, &member, &at)?;
+        let source = find(tx.conn()?, workspace, &at)?;
         let (key, is_changed) = match source {
             Source::Webhook(key) => (key, change_webhook(&member, tx, key, &given)?),
             Source::DocumentHook(key) => (key, change_document_hook(&member, tx, key, &given)?),
@@ -263,7 +263,7 @@ pub(super) async fn get_public_key(Admin(member): Admin, at: InPath) -> Result<R
     let read = move |conn: &mut Conn| {
         let id = at.id;
         let none = move || Error::NotFound(format!("Public key of webhook {id}"));
-        let Source::Webhook(key) = find(conn, &member, &at)? else {
+        let Source::Webhook(key) = find(conn, member.workspace_id(), &at)? else {
             return Err(none());
         };
         let row = webhook::find(conn, key)?.ok_or_else(none)?;
@@ -331,8 +331,7 @@ pub(super) fn not_found(id: impl std::fmt::Display) -> Error {
 }
 
 /// Finds a source by its id.
-pub(super) fn find(conn: &mut Conn, member: &Member, at: &InPath) -> Result<Source> {
-    let workspace = member.workspace_id();
+pub(super) fn find(conn: &mut Conn, workspace: WorkspaceId, at: &InPath) -> Result<Source> {
     let rows = webhook::list_by_id(conn, workspace, at.id)?;
     let mut keys = rows.iter().map(|row| row.key);
     let key = match at.integration {

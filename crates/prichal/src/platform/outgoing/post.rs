@@ -51,8 +51,13 @@ pub struct Outcome {
 
 /// The outcome of a call with an invalid URL.
 pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
+    not_made(started_at, Failure::BadUrl, error)
+}
+
+/// The outcome of a call that was not made.
+pub fn not_made(started_at: Timestamp, failure: Failure, error: String) -> Outcome {
     Outcome {
-        reply: Reply::Failed(Failure::BadUrl),
+        reply: Reply::Failed(failure),
         started_at,
         duration: Duration::ZERO,
         http_status: None,
@@ -72,13 +77,25 @@ pub async fn post(
     body: Bytes,
     read: impl FnOnce(&Answer) -> Reply,
 ) -> Outcome {
-    let started_at = app.clock.now();
     let request = Outgoing {
         method: Method::POST,
         headers,
         body,
         keep: LOGGED_BYTES,
     };
+    send(app, connections, target, timeout, request, read).await
+}
+
+/// Sends a request once, within `timeout`. `read` judges the answer.
+pub async fn send(
+    app: &Platform,
+    connections: &Connections,
+    target: &Target,
+    timeout: Duration,
+    request: Outgoing,
+    read: impl FnOnce(&Answer) -> Reply,
+) -> Outcome {
+    let started_at = app.clock.now();
     let deadline = app.clock.sleep(timeout);
     let called = app.outgoing.call(connections, target, request, deadline);
     let called = called.await;

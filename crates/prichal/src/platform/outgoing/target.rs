@@ -125,8 +125,28 @@ impl Target {
         }
     }
 
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        self.path.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// Another path and query on the same host. `None` if the text is no path from its root.
+    pub fn at(&self, path: &str) -> Option<Self> {
+        let root = url::Url::parse("http://root/").ok()?;
+        let url = root.join(path).ok()?;
+        let is_path = path.starts_with('/')
+            && &url[..url::Position::BeforePath] == "http://root"
+            && url.fragment().is_none();
+        let path = url[url::Position::BeforePath..].parse().ok();
+        Some(Self {
+            origin: self.origin.clone(),
+            authority: self.authority.clone(),
+            path: path.filter(|_| is_path)?,
+        })
+    }
+
     /// The whole URL, secrets included.
-    pub(super) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let scheme = if self.origin.tls.is_some() {
             "https"
         } else {
@@ -195,6 +215,33 @@ mod tests {
                 .expect("a target")
                 .is_tls()
         );
+    }
+
+    #[test]
+    fn another_path_stays_on_the_host() {
+        let target = Target::parse("https://a.example:8443/hooks?key=1").expect("a target");
+        assert_eq!(target.path(), "/hooks?key=1");
+        for (path, url) in [
+            ("/", "https://a.example:8443/"),
+            ("/x/../y?z= 1", "https://a.example:8443/y?z=%201"),
+            ("/../../y", "https://a.example:8443/y"),
+            ("/a@b:80/c", "https://a.example:8443/a@b:80/c"),
+        ] {
+            let found = target.at(path).expect("a path");
+            assert_eq!((found.url(), found.is_tls()), (url.to_owned(), true));
+        }
+        for path in [
+            "",
+            "x",
+            "//b.example/",
+            "/\\b.example/",
+            "/\t/b.example/",
+            "https://b.example/",
+            "http://root/x",
+            "/x#y",
+        ] {
+            assert!(target.at(path).is_none(), "{path:?}");
+        }
     }
 
     #[test]

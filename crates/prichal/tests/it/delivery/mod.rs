@@ -11,6 +11,7 @@ mod schedules;
 mod settings;
 mod states;
 mod tls;
+mod transformations;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -195,6 +195,8 @@ async fn every_example_is_accepted() {
     let hook = id(&patched["result"]["webHooks"][0]);
     all.send(patch.clone(), "/webhooks/{id}", &[&hook], &[])
         .await;
+    all.send(post.clone(), "/webhooks/{id}/preview", &[&hook], &[])
+        .await;
     let replay = "/integrations/instances/{id}/webHooks/{hookId}/replay";
     all.send(post.clone(), replay, &[&integration, &hook], &[])
         .await;
