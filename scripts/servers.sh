@@ -1,17 +1,20 @@
 # shellcheck shell=bash
-# Private servers for tests and measurements: a new PostgreSQL cluster and a nats-server, on free
-# ports of 127.0.0.1, with everything they write in one temporary folder.
+# Private servers for tests and measurements: a new PostgreSQL cluster, a nats-server and a tinyproxy,
+# on free ports of 127.0.0.1, with everything they write in one temporary folder.
 #
 # To be sourced by a bash script with `set -euo pipefail`. That script has to call servers_stop on
 # every way out, best by `trap servers_stop EXIT` and a trap for INT, TERM and HUP that exits.
 #
-#   servers_install postgres nats  installs what is missing (Debian: apt-get, as root or with sudo)
+#   servers_install postgres nats tinyproxy
+#                                  installs what is missing (Debian: apt-get, as root or with sudo)
 #   servers_folder [WHERE]         makes the temporary folder in WHERE and sets servers_dir; otherwise
 #                                  the first server makes it, in $TMPDIR or /tmp
 #   servers_postgres fast|durable  sets POSTGRES_URL, POSTGRES_PID and POSTGRES_CA, a file with the certificate
 #                                  that it has for TLS. fast, for tests, writes nothing through to the
 #                                  disk; durable is PostgreSQL's default
 #   servers_nats                   sets NATS_URL
+#   servers_tinyproxy              sets PROXY_URL, of a forward proxy, and PROXY_CREDENTIALS, the file with the name
+#                                  and the password that it wants
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
 servers_dir=
@@ -56,7 +59,8 @@ servers_install() {
         command -v openssl >/dev/null || packages+=(openssl)
         ;;
       nats) servers_find nats-server >/dev/null || packages+=(nats-server) ;;
-      *) servers_fail "servers_install takes postgres and nats, not '$server'" ;;
+      tinyproxy) servers_find tinyproxy >/dev/null || packages+=(tinyproxy-bin) ;;
+      *) servers_fail "servers_install takes postgres, nats and tinyproxy, not '$server'" ;;
     esac
   done
   servers_apt "${packages[@]}"
@@ -231,12 +235,37 @@ servers_nats() {
   servers_fail "nats-server did not start:"$'\n'"$(cat "$log")"
 }
 
+servers_tinyproxy() {
+  local tinyproxy password log port try
+  tinyproxy=$(servers_find tinyproxy) || servers_fail "tinyproxy is not installed"
+  servers_folder
+  log=$servers_dir/tinyproxy.log
+  # shellcheck disable=SC2034 # for those who source this file
+  PROXY_CREDENTIALS=$servers_dir/tinyproxy.credentials
+  password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  printf 'prichal:%s\n' "$password" >"$PROXY_CREDENTIALS"
+  for try in 1 2 3 4 5; do
+    port=$(servers_port)
+    printf '%s\n' "Port $port" "Listen 127.0.0.1" "Timeout 60" "MaxClients 200" "BasicAuth prichal $password" \
+      >"$servers_dir/tinyproxy.conf"
+    servers_spawn TERM "$log" "$tinyproxy" -d -c "$servers_dir/tinyproxy.conf"
+    if servers_wait "$servers_pid" servers_answers "$port"; then
+      # shellcheck disable=SC2034 # for those who source this file
+      PROXY_URL=http://127.0.0.1:$port
+      return
+    fi
+    servers_forget "$servers_pid"
+    if ((try == 5)) || ! servers_taken "$log"; then break; fi
+  done
+  servers_fail "tinyproxy did not start:"$'\n'"$(cat "$log")"
+}
+
 # ---- Stop -----------------------------------------------------------------------------------------
 
 servers_stop() {
   local pid n
   for pid in "${servers_pids[@]}"; do
-    # nats-server ends on INT as well.
+    # nats-server and tinyproxy end on INT as well.
     kill -INT "$pid" 2>/dev/null || true
   done
   for pid in "${servers_pids[@]}"; do

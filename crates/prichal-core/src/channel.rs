@@ -10,9 +10,9 @@ use uuid::Uuid;
 use crate::{
     channel_type::ChannelType,
     id, json,
-    network::Network,
+    network::{self, Network},
     resource::{self, more_members, required_text, text, url},
-    schema::{self, Fault, Field, Object, Preset, Type, member},
+    schema::{self, Fault, Field, Form, Object, Preset, Problem, Type, member},
     time::Timestamp,
 };
 
@@ -65,6 +65,7 @@ const OPTS: &[Field] = &[
         .doc("The names of the roles that open paths and capabilities to its websockets."),
     Field::new("userid", Type::Guid).doc("The user of the workspace for whom the channel acts."),
     Field::new("ip_mask", Type::Texts)
+        .form(&network::MASK)
         .doc("The addresses and networks from which requests are taken; all if empty.")
         .example(r#"["10.0.0.0/8"]"#),
     Field::new("filter_capabilities", Type::Texts)
@@ -94,12 +95,31 @@ const RIGHTS: [&str; 4] = ["roles", "userid", "ip_mask", "filter_capabilities"];
 
 /// The tokens of the outside system.
 pub const REMOTE: &[Field] = &[
-    free_text(
+    token(
         "token_remote",
         "A token of the outside system, for scripts.",
     ),
-    free_text("token_remote2", "Another token of the outside system."),
+    token("token_remote2", "Another token of the outside system."),
 ];
+
+/// The longest token, in characters.
+const MAX_TOKEN: usize = 4096;
+
+/// The form of tokens, which scripts write into headers.
+pub static TOKEN: Form = Form::new(
+    "a text without control characters",
+    r"^[^\u0000-\u001f\u007f-\u009f]*$",
+    |text| !text.chars().any(char::is_control),
+)
+.secret();
+
+const fn token(name: &'static str, doc: &'static str) -> Field {
+    free_text(name, doc).chars(MAX_TOKEN).form(&TOKEN)
+}
+
+/// Members that the server makes. A client may send them, since it may send an entity that it has read.
+pub const MADE: &[Field] = &[Field::new("token_local", Type::Text)
+    .doc("The token of outside systems. The server makes it, and `rotate_token` replaces it.")];
 
 /// A text of any length, by default empty.
 pub(crate) const fn free_text(name: &'static str, doc: &'static str) -> Field {
@@ -406,48 +426,25 @@ impl Channel {
 
 /// Reads the members and the two remote tokens.
 fn read_all(body: &Object) -> Result<(Object, String, String), Vec<Fault>> {
-    resource::refuse_unknown(body, &["id", "token_local"], &[FIELDS, REMOTE], OPTS)?;
+    resource::refuse_unknown(body, &["id"], &[FIELDS, REMOTE, MADE], OPTS)?;
     let mut none = Uuid::nil;
+    schema::read_strictly(MADE, body, &mut none).map_err(hide_values)?;
     let members = schema::read_strictly(FIELDS, body, &mut none)?;
     let mut members = schema::complete(FIELDS, members);
     let remote = schema::read_strictly(REMOTE, body, &mut none).map_err(hide_values)?;
     let remote = schema::complete(REMOTE, remote);
     resource::drop_times(&mut members);
-    check(&members)?;
-    for name in ["token_remote", "token_remote2"] {
-        let token = remote[name].as_str().unwrap_or_default();
-        if token.len() > 4096 || token.chars().any(char::is_control) {
-            let why = format!("The {name} is longer than 4096 bytes or has control characters.");
-            return Err(vec![Fault::rule(name, why)]);
-        }
-    }
     let token = |name: &str| remote[name].as_str().unwrap_or_default().to_owned();
     Ok((members, token("token_remote"), token("token_remote2")))
 }
 
-/// Replaces the faults of tokens by faults that do not show the sent values.
+/// Replaces the faults of tokens that repeat the sent values.
 fn hide_values(faults: Vec<Fault>) -> Vec<Fault> {
-    let hidden = faults.into_iter().map(|fault| {
-        let why = format!("The {} must be a text without NUL.", fault.path);
-        Fault::rule(fault.path, why)
+    let hidden = faults.into_iter().map(|fault| match fault.problem {
+        Problem::Mismatch(_) => TOKEN.fault(&fault.path, &Value::Null),
+        _ => fault,
     });
     hidden.collect()
-}
-
-fn check(members: &Object) -> Result<(), Vec<Fault>> {
-    let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
-    let masks = members["opts"]["ip_mask"].as_array();
-    if masks
-        .into_iter()
-        .flatten()
-        .any(|mask| mask.as_str().and_then(Network::parse).is_none())
-    {
-        return fault(
-            "opts.ip_mask",
-            "must be a list of addresses and networks, such as 10.0.0.0/8",
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

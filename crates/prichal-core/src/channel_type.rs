@@ -28,7 +28,6 @@ pub const FIELDS: &[Field] = &[
     Field::new("issync", Type::Bool).doc("If set, the `opts.issync` of its channels."),
     Field::new("quota", Type::Int)
         .at_least(0)
-        .worded(|path, _| format!("The {path} must not be negative."))
         .doc("The maximum number of channels of this type.")
         .example("10"),
     more_members(),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     event::{Entity, EntityKind},
     id,
-    identifier::Check,
+    identifier::{self, Check},
     patch::{self, Operation, PatchErrors},
     schema::{self, Elements, Fault, Field, Key, NewId, Object, Preset, Type, complete},
     time::Timestamp,
@@ -283,7 +283,7 @@ fn take_links(kind: EntityKind, object: &mut Object) -> Option<Vec<Entity>> {
 pub fn check_identifiers(kind: EntityKind, members: &Object, check: Check) -> Option<Fault> {
     let iin = members.get("iin").and_then(Value::as_str)?;
     let is_wrong = kind == EntityKind::User && !check.accepts(iin);
-    is_wrong.then(|| Fault::rule("iin", "The iin must be 12 digits with a valid check digit."))
+    is_wrong.then(|| identifier::DIGITS.fault("iin", &members["iin"]))
 }
 
 /// The text for the store. Refused above [`MAX_TEXT`] bytes.

@@ -3,7 +3,9 @@
 //! An event is rendered once, at the commit, in the log's own format. The feed, the webhooks and the
 //! websocket subscriptions send that text byte for byte.
 
-use std::{fmt::Write, ops::Deref};
+pub mod custom;
+
+use std::{borrow::Cow, fmt::Write, ops::Deref};
 
 use uuid::Uuid;
 
@@ -14,6 +16,7 @@ use crate::{
     time::Timestamp,
     words::words,
 };
+use custom::{CustomEvent, CustomHead};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident $name:literal $id:literal $collection:expr;)*) => {
@@ -21,6 +24,9 @@ macro_rules! kinds {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EntityKind {
             $($(#[$doc])* $kind,)*
+            /// The thing that an event of a workspace's own type is about. It is not in [`Self::ALL`]: no filter, link
+            /// or path names it.
+            Custom,
         }
 
         impl EntityKind {
@@ -33,22 +39,22 @@ macro_rules! kinds {
 
             /// The name in filters and in the feed's `entityIds`, without `Id`.
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)* }
+                match self { $(Self::$kind => $name,)* Self::Custom => custom::KIND }
             }
 
             /// The member of `entityIds` and of a link's body that holds an id of this kind.
             pub const fn id_member(self) -> &'static str {
-                match self { $(Self::$kind => $id,)* }
+                match self { $(Self::$kind => $id,)* Self::Custom => "entity" }
             }
 
             /// The name for people, such as `CatalogItem`.
             pub const fn type_name(self) -> &'static str {
-                match self { $(Self::$kind => stringify!($kind),)* }
+                match self { $(Self::$kind => stringify!($kind),)* Self::Custom => "Custom" }
             }
 
             /// The name of the collection, for kinds that clients write themselves.
             pub const fn collection(self) -> Option<&'static str> {
-                match self { $(Self::$kind => $collection,)* }
+                match self { $(Self::$kind => $collection,)* Self::Custom => None }
             }
         }
     };
@@ -167,21 +173,33 @@ pub enum EventType {
     Change(ChangeType),
     Link,
     Unlink,
+    /// An event of a workspace's own type.
+    Custom,
 }
 
 impl EventType {
-    pub const fn kind(self) -> EventKind {
+    /// The kind that filters name. Events of a workspace's own types have none.
+    pub const fn kind(self) -> Option<EventKind> {
         match self {
-            Self::Change(_) => EventKind::Change,
-            Self::Link => EventKind::Link,
-            Self::Unlink => EventKind::Unlink,
+            Self::Change(_) => Some(EventKind::Change),
+            Self::Link => Some(EventKind::Link),
+            Self::Unlink => Some(EventKind::Unlink),
+            Self::Custom => None,
+        }
+    }
+
+    /// The word in the event and in the log.
+    pub const fn name(self) -> &'static str {
+        match self.kind() {
+            Some(kind) => kind.name(),
+            None => custom::KIND,
         }
     }
 
     pub const fn change(self) -> Option<ChangeType> {
         match self {
             Self::Change(change) => Some(change),
-            Self::Link | Self::Unlink => None,
+            Self::Link | Self::Unlink | Self::Custom => None,
         }
     }
 }
@@ -304,6 +322,8 @@ pub struct NewEvent {
     pub new: Option<String>,
     pub author: Author,
     pub at: Timestamp,
+    /// The members of an event of a workspace's own type. Its data is in `new`.
+    pub custom: Option<Box<CustomEvent>>,
 }
 
 impl NewEvent {
@@ -337,6 +357,22 @@ impl NewEvent {
         Self::new(id, origin, EventType::Unlink, Entities::two(one, other))
     }
 
+    /// An event of a workspace's own type. Events with the same `order` are delivered one after the other. `data` is
+    /// the text of a JSON object.
+    pub fn custom(
+        id: EventId,
+        origin: &Origin,
+        order: Uuid,
+        custom: CustomEvent,
+        data: String,
+    ) -> Self {
+        let entities = Entities::one((EntityKind::Custom, order));
+        Self {
+            custom: Some(Box::new(custom)),
+            ..Self::new(id, origin, EventType::Custom, entities).with(None, Some(data))
+        }
+    }
+
     fn change(id: EventId, origin: &Origin, change: ChangeType, entity: Entity) -> Self {
         Self::new(id, origin, EventType::Change(change), Entities::one(entity))
     }
@@ -351,6 +387,7 @@ impl NewEvent {
             new: None,
             author: origin.author.clone(),
             at: origin.at,
+            custom: None,
         }
     }
 
@@ -358,10 +395,12 @@ impl NewEvent {
         Self { old, new, ..self }
     }
 
-    pub const fn head(&self) -> EventHead {
+    pub fn head(&self) -> EventHead {
+        let custom = self.custom.as_ref();
         EventHead {
             kind: self.kind,
             entities: self.entities,
+            custom: custom.map(|custom| Box::new(custom.head.clone())),
         }
     }
 
@@ -378,8 +417,14 @@ impl NewEvent {
         out.push_str(",\"offset\":");
         json::push_guid(&mut out, offset);
         out.push_str(",\"type\":\"");
-        out.push_str(self.kind.kind().name());
+        out.push_str(self.kind.name());
         out.push('"');
+        if let Some(custom) = &self.custom {
+            custom.push(&mut out, new.unwrap_or("{}"));
+            self.push_origin(&mut out);
+            out.push('}');
+            return out;
+        }
         if let EventType::Change(change) = self.kind {
             out.push_str(",\"changeData\":{\"type\":\"");
             out.push_str(change.name());
@@ -426,37 +471,62 @@ impl NewEvent {
 }
 
 /// The part of an event that filters read, stored in three columns of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventHead {
     pub kind: EventType,
     pub entities: Entities,
+    /// The part of an event of a workspace's own type. Boxed, because most events have none.
+    pub custom: Option<Box<CustomHead>>,
 }
 
 impl EventHead {
-    /// Reads the columns: `change`, `link` or `unlink`; the change's type; the entities.
+    /// The head of an event about a change or a link.
+    pub const fn new(kind: EventType, entities: Entities) -> Self {
+        Self {
+            kind,
+            entities,
+            custom: None,
+        }
+    }
+
+    /// Reads the columns: `change`, `link`, `unlink` or `custom`; the change's type, or the name of the own type; the
+    /// entities.
     pub fn from_columns(kind: &str, change: Option<&str>, entities: &str) -> Option<Self> {
+        if kind == custom::KIND {
+            let (order, head) = CustomHead::from_columns(change?, entities)?;
+            let entities = Entities::one((EntityKind::Custom, order));
+            let custom = Some(Box::new(head));
+            return Some(Self {
+                custom,
+                ..Self::new(EventType::Custom, entities)
+            });
+        }
         let kind = match (EventKind::from_name(kind)?, change) {
             (EventKind::Change, Some(change)) => EventType::Change(ChangeType::from_name(change)?),
             (EventKind::Link, None) => EventType::Link,
             (EventKind::Unlink, None) => EventType::Unlink,
             _ => return None,
         };
-        Some(Self {
-            kind,
-            entities: Entities::parse(entities)?,
-        })
+        Some(Self::new(kind, Entities::parse(entities)?))
     }
 
     pub const fn kind_column(&self) -> &'static str {
-        self.kind.kind().name()
+        self.kind.name()
     }
 
-    pub fn change_column(&self) -> Option<&'static str> {
-        self.kind.change().map(ChangeType::name)
+    /// Borrowed from the event's kind if it is a change.
+    pub fn change_column(&self) -> Option<Cow<'static, str>> {
+        match &self.custom {
+            Some(custom) => Some(Cow::Owned(custom.name.clone())),
+            None => self.kind.change().map(|change| change.name().into()),
+        }
     }
 
     pub fn entities_column(&self) -> String {
-        self.entities.to_text()
+        match &self.custom {
+            Some(custom) => custom.entities_column(self.entities[0].1),
+            None => self.entities.to_text(),
+        }
     }
 }
 

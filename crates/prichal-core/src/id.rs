@@ -23,6 +23,15 @@ pub fn generate(now: Timestamp) -> Uuid {
     ))
 }
 
+/// The time at which an id was generated, in whole milliseconds. `None` for an id of another version.
+pub fn generated_at(id: Uuid) -> Option<Timestamp> {
+    let (secs, nanos) = id.get_timestamp()?.to_unix();
+    let secs = i64::try_from(secs).ok()?;
+    Some(Timestamp::from_micros(
+        secs.checked_mul(1_000_000)? + i64::from(nanos / 1000),
+    ))
+}
+
 /// Reads a GUID of 36 characters, hyphenated, in either case.
 pub fn parse(text: &str) -> Option<Uuid> {
     (text.len() == 36)
@@ -103,6 +112,13 @@ mod tests {
         let now = Timestamp::from_micros(1_700_000_000_000_000);
         let ids: Vec<Uuid> = (0..2000).map(|_| generate(now)).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn an_id_tells_its_time() {
+        let now = Timestamp::from_micros(1_700_000_000_123_000);
+        assert_eq!(generated_at(generate(now)), Some(now));
+        assert_eq!(generated_at(Uuid::from_u128(1)), None);
     }
 
     #[test]

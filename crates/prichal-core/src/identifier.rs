@@ -1,6 +1,14 @@
 //! Numbers of companies and people, with their check digits (`docs/contracts/idocs.md §5`): Kazakh BIN and IIN,
 //! 12 digits; Russian INN, 10 digits of a company or 12 of a person.
 
+use crate::schema::Form;
+
+/// The form of BIN and IIN. [`Check`] may demand more of the last digit.
+pub static DIGITS: Form = Form::new(MEANING, "^[0-9]{12}$", |text| Check::Format.accepts(text));
+
+/// The texts that are a BIN or an IIN.
+pub const MEANING: &str = "12 digits with a valid check digit";
+
 /// The strictness of the check of identifiers (`--identifier-check`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Check {

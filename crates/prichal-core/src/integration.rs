@@ -12,7 +12,7 @@ pub use instance::{Features, INSTANCE, INSTANCE_STATE, Instance, STATUSES, Secre
 pub use manifest::{MANIFEST, Manifest};
 pub use secret::{SIGNING_SECRET, Secret};
 pub use setup::{Setup, setup};
-pub use url::{is_http_url, target_url};
+pub use url::{BASE_URL, is_http_url, target_url};
 pub use webhook::{MIN_PERIOD, Trigger, Webhook};
 
 use crate::words::words;

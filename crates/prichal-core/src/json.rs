@@ -192,6 +192,30 @@ impl Decimal {
         })
     }
 
+    fn is_whole(&self) -> bool {
+        self.digits.is_empty()
+            || usize::try_from(self.exponent).is_ok_and(|places| places >= self.digits.len())
+    }
+
+    /// The digits as a whole number without its sign, and the power of ten behind it. `None` if the digits do not fit.
+    fn significand(&self) -> Option<(u128, i64)> {
+        let digits = self.digits.parse().ok()?;
+        // Room for one more digit.
+        let fits = digits < u128::MAX / 10;
+        let length = i64::try_from(self.digits.len()).ok()?;
+        fits.then_some((digits, self.exponent.checked_sub(length)?))
+    }
+
+    fn push(&self, out: &mut String) {
+        if self.digits.is_empty() {
+            out.push('0');
+            return;
+        }
+        let sign = if self.is_negative { "-" } else { "" };
+        // Writing into a `String` cannot fail.
+        let _ = write!(out, "{sign}{}e{}", self.digits, self.exponent);
+    }
+
     fn compare(&self, other: &Self) -> Ordering {
         let sign = |number: &Self| match (number.digits.is_empty(), number.is_negative) {
             (true, _) => 0,
@@ -207,6 +231,103 @@ impl Decimal {
                 by_size
             }
         })
+    }
+}
+
+/// The whole numbers that are read: those of 64 bits.
+pub const WHOLE_NUMBERS: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
+
+/// True for the digits of a whole number, of any length.
+pub fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// True for a number without a fraction, such as `1.0`.
+pub fn is_integral(number: &Number) -> bool {
+    Decimal::of(number.as_str()).is_some_and(|number| number.is_whole())
+}
+
+/// True if a number is a multiple of another one. Numbers with so many digits that it cannot be told are not.
+pub fn is_multiple(number: &Number, divisor: &Number) -> bool {
+    let (Some(number), Some(divisor)) =
+        (Decimal::of(number.as_str()), Decimal::of(divisor.as_str()))
+    else {
+        return false;
+    };
+    if number.digits.is_empty() {
+        return true;
+    }
+    // The remainder is that of the digits, once both numbers have as many places.
+    let (number, divisor) = (number.significand(), divisor.significand());
+    let (Some((number, places)), Some((divisor, divisor_places))) = (number, divisor) else {
+        return false;
+    };
+    // So that no product below overflows.
+    if divisor == 0 || divisor > u128::from(u64::MAX) {
+        return false;
+    }
+    let Ok(shift) = u32::try_from(places.abs_diff(divisor_places)) else {
+        return false;
+    };
+    if places >= divisor_places {
+        return (number % divisor * power_of_ten(shift, divisor)).is_multiple_of(divisor);
+    }
+    let scaled = 10_u128.checked_pow(shift);
+    let scaled = scaled.and_then(|factor| divisor.checked_mul(factor));
+    // A divisor that does not fit is greater than the number.
+    scaled.is_some_and(|divisor| number.is_multiple_of(divisor))
+}
+
+/// The remainder of a power of ten, for a modulus of at most 64 bits.
+fn power_of_ten(mut exponent: u32, modulus: u128) -> u128 {
+    let (mut power, mut base) = (1 % modulus, 10 % modulus);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            power = power * base % modulus;
+        }
+        base = base * base % modulus;
+        exponent /= 2;
+    }
+    power
+}
+
+/// A text that is the same for equal values: members in the order of their names, numbers in one spelling. It is no
+/// JSON.
+pub fn canonical(value: &Value) -> String {
+    let mut out = String::new();
+    push_canonical(&mut out, value);
+    out
+}
+
+fn push_canonical(out: &mut String, value: &Value) {
+    match value {
+        Value::Number(number) => match Decimal::of(number.as_str()) {
+            Some(number) => number.push(out),
+            None => out.push_str(number.as_str()),
+        },
+        Value::String(text) => push_text(out, text),
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                push_canonical(out, item);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (name, value) in members {
+                push_text(out, name);
+                out.push(':');
+                push_canonical(out, value);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Null | Value::Bool(_) => out.push_str(&value.to_string()),
     }
 }
 

@@ -4,6 +4,49 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::schema::Form;
+
+/// The pattern of a group of an IPv6 address.
+macro_rules! h {
+    () => {
+        "[0-9A-Fa-f]{1,4}"
+    };
+}
+
+/// The pattern of an IPv4 address.
+macro_rules! v4 {
+    () => {
+        "((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+    };
+}
+
+/// The form of addresses and networks. Zeros may be written before the length of the prefix.
+#[rustfmt::skip]
+pub static MASK: Form = Form::new(
+    "an address or a network, such as 10.0.0.0/8",
+    concat!(
+        "^(", v4!(), "(/0*(3[0-2]|[12]?[0-9]))?",
+        "|(", "(", h!(), ":){7}", h!(),
+        "|(", h!(), ":){1,7}:",
+        "|(", h!(), ":){1,6}:", h!(),
+        "|(", h!(), ":){1,5}(:", h!(), "){2}",
+        "|(", h!(), ":){1,4}(:", h!(), "){3}",
+        "|(", h!(), ":){1,3}(:", h!(), "){4}",
+        "|(", h!(), ":){1,2}(:", h!(), "){5}",
+        "|", h!(), ":(:", h!(), "){6}",
+        "|:((:", h!(), "){1,7}|:)",
+        "|(", h!(), ":){6}", v4!(),
+        "|:(:", h!(), "){0,5}:", v4!(),
+        "|(", h!(), ":){1,5}:", v4!(),
+        "|(", h!(), ":){1,4}:", h!(), ":", v4!(),
+        "|(", h!(), ":){1,3}(:", h!(), "){2}:", v4!(),
+        "|(", h!(), ":){1,2}(:", h!(), "){3}:", v4!(),
+        "|", h!(), ":(:", h!(), "){4}:", v4!(),
+        ")(/0*(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)$",
+    ),
+    |text| Network::parse(text).is_some(),
+);
+
 /// A network, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::{
+    delivery_settings::MASK,
     json,
     schema::{
         self, Fault, FaultKind, Field, MAX_DEPTH, NewId, Object, Type, Words, complete, member,
@@ -61,12 +62,24 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The operation with the reason of its refusal.
+    /// The operation with the reason of its refusal. Private keys are not repeated.
     pub fn refused(&self, reason: impl Into<Reason>) -> Refused {
+        let mut sent = self.sent.clone();
+        mask_keys(&mut sent);
         Refused {
-            sent: self.sent.clone(),
+            sent,
             reason: reason.into(),
         }
+    }
+}
+
+/// Masks private keys in PEM.
+fn mask_keys(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("PRIVATE KEY") => MASK.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(mask_keys),
+        Value::Object(members) => members.values_mut().for_each(mask_keys),
+        _ => {}
     }
 }
 

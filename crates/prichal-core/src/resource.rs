@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The longest name or code, in characters.
-const MAX_TEXT: usize = 128;
+pub(crate) const MAX_TEXT: usize = 128;
 /// The longest `url`, in characters.
 const MAX_URL: usize = 2048;
 

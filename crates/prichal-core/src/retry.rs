@@ -37,6 +37,10 @@ pub enum Reply {
     AnsweredPlainly {
         status: u16,
     },
+    /// The receiver of an integration's webhook answered without the duty of an echo. Any 2xx is a success.
+    AnsweredWithoutEcho {
+        status: u16,
+    },
     Failed(Failure),
 }
 
@@ -55,6 +59,8 @@ pub enum Failure {
     Broken,
     /// The URL cannot be called.
     BadUrl,
+    /// The webhook's script made no call of the event.
+    Script,
 }
 
 impl fmt::Display for Failure {
@@ -66,6 +72,7 @@ impl fmt::Display for Failure {
             Self::Connect => "cannot connect",
             Self::Broken => "the connection broke",
             Self::BadUrl => "the URL is not valid",
+            Self::Script => "the script failed",
         })
     }
 }
@@ -78,7 +85,18 @@ impl Reply {
                 status: 200,
                 echo_matches: true
             } | Self::AnsweredPlainly { status: 200..=299 }
+                | Self::AnsweredWithoutEcho { status: 200..=299 }
         )
+    }
+
+    /// The status of the answer, if there was one.
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. }
+            | Self::AnsweredPlainly { status }
+            | Self::AnsweredWithoutEcho { status } => Some(status),
+            Self::Failed(_) => None,
+        }
     }
 
     /// True if the answer shows that a repetition will hardly succeed.
@@ -87,7 +105,7 @@ impl Reply {
             Self::AnsweredPlainly { status } => {
                 matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
             }
-            Self::Answered { .. } | Self::Failed(_) => false,
+            Self::Answered { .. } | Self::AnsweredWithoutEcho { .. } | Self::Failed(_) => false,
         }
     }
 
@@ -99,12 +117,15 @@ impl Reply {
                 status: 200,
                 echo_matches: true,
             }
-            | Self::AnsweredPlainly { status: 200..=299 } => None,
+            | Self::AnsweredPlainly { status: 200..=299 }
+            | Self::AnsweredWithoutEcho { status: 200..=299 } => None,
             Self::Answered { status: 200, .. } => {
                 Some("the echo header is missing or wrong".to_owned())
             }
             Self::Answered { status, .. } => Some(format!("the answer was {status}, not 200")),
-            Self::AnsweredPlainly { status } => Some(format!("the answer was {status}, not 2xx")),
+            Self::AnsweredPlainly { status } | Self::AnsweredWithoutEcho { status } => {
+                Some(format!("the answer was {status}, not 2xx"))
+            }
         }
     }
 }
@@ -115,6 +136,8 @@ pub enum Verdict {
     DeferredUntil(Timestamp),
     /// Every retry is used up. The event stays in the feed.
     Exhausted,
+    /// The receiver is gone for good. The hook is switched off, and the event stays in the feed.
+    Gone,
 }
 
 impl Schedule {

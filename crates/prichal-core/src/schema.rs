@@ -8,6 +8,7 @@
 //! differ from its parser.
 
 mod bound;
+mod form;
 mod read;
 mod value;
 
@@ -15,8 +16,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use bound::{Bound, Limit, Wording};
+pub use form::Form;
 pub use read::{complete, read, read_strictly};
 pub(crate) use read::{read_element, read_value};
+pub use value::excerpt;
 pub(crate) use value::{check_free, drop_nulls};
 
 /// A JSON object.
@@ -43,6 +46,8 @@ pub struct Field {
     /// True if every answer has the member, for descriptions. Members with a preset are always there.
     pub shown: bool,
     pub bound: Option<Bound>,
+    /// The form of the text, or of each text of the list.
+    pub form: Option<&'static Form>,
     /// The meaning in one line, for descriptions.
     pub doc: &'static str,
     /// An example for descriptions: the text itself, or JSON for the types that are not texts.
@@ -59,6 +64,7 @@ impl Field {
             required: false,
             shown: false,
             bound: None,
+            form: None,
             doc: "",
             example: None,
         }
@@ -88,10 +94,13 @@ impl Field {
         }
     }
 
-    /// Bounds the bytes of a text.
+    /// Sets the form of a text, or of each text of a list.
     #[must_use]
-    pub const fn bytes(self, max: usize) -> Self {
-        self.limit(Limit::Bytes(max))
+    pub const fn form(self, form: &'static Form) -> Self {
+        Self {
+            form: Some(form),
+            ..self
+        }
     }
 
     /// Bounds the characters of a text.
@@ -277,6 +286,21 @@ pub struct Words {
     pub words: &'static [&'static str],
 }
 
+/// The names of all values of an enum, from its `ALL` and its `name`: so words that are parsed, shown and described have
+/// one list.
+#[macro_export]
+macro_rules! names {
+    ($name:ty) => {{
+        let mut names = [""; <$name>::ALL.len()];
+        let mut n = 0;
+        while n < names.len() {
+            names[n] = <$name>::ALL[n].name();
+            n += 1;
+        }
+        names
+    }};
+}
+
 /// A rule for an element as a whole; the error names what is broken.
 pub type Rule = fn(&Object) -> Result<(), String>;
 
@@ -287,6 +311,8 @@ pub struct Elements {
     /// The members besides `id`.
     pub fields: &'static [Field],
     pub repeat: Repeat,
+    /// Members that [`Repeat::Replace`] leaves as they are if the new element does not have them.
+    pub kept: &'static [&'static str],
     /// Checked after the whole patch, because single operations may break it in between.
     pub rule: Option<Rule>,
 }
@@ -297,6 +323,7 @@ impl Elements {
             key,
             fields,
             repeat: Repeat::Conflict,
+            kept: &[],
             rule: None,
         }
     }
@@ -407,6 +434,17 @@ impl Fault {
         Self::new(path, Problem::Required)
     }
 
+    /// The fault of a member of an object that is at `path`.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        if self.path.is_empty() {
+            path.clone_into(&mut self.path);
+        } else if !path.is_empty() {
+            self.path = format!("{path}.{}", self.path);
+        }
+        self
+    }
+
     /// A value of the wrong JSON type.
     pub fn wrong_type(path: &str, value: &Value, ty: Type) -> Self {
         Self::mismatch(path, value, ty.name(), MismatchKind::Type)
@@ -425,12 +463,24 @@ impl Fault {
         kind: MismatchKind,
     ) -> Self {
         let mismatch = Mismatch {
-            given: value::excerpt(value),
+            given: excerpt(value),
             expected,
             kind,
             end: None,
         };
         Self::new(path, Problem::Mismatch(mismatch))
+    }
+
+    /// The reason without a full stop, for a rule of the element that the value is in.
+    pub(crate) fn reason(&self) -> String {
+        match &self.problem {
+            Problem::Rule(text) | Problem::Exceeds(_, text) => {
+                text.strip_suffix('.').unwrap_or(text).to_owned()
+            }
+            Problem::Required => format!("{} is required", self.path),
+            Problem::Invalid(why) => format!("{}: {why}", self.path),
+            Problem::Mismatch(_) => format!("{} has the wrong type", self.path),
+        }
     }
 
     pub const fn kind(&self) -> FaultKind {

@@ -11,7 +11,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The longest source, in bytes.
+/// The longest source, in characters.
 pub const MAX_SOURCE: usize = 256 << 10;
 /// The only language.
 pub const LANGUAGE: &str = "javascript";
@@ -145,13 +145,16 @@ fn members(body: &Object) -> Result<Object, Vec<Fault>> {
     let fault = |path: &str, why: &str| Err(vec![Fault::rule(path, format!("The {path} {why}."))]);
     let data = &members["scriptdata"];
     if data["language"] != LANGUAGE {
-        return fault("scriptdata.language", "must be javascript");
+        let given = schema::excerpt(&data["language"]);
+        let why = format!("must be {LANGUAGE}, not {given}");
+        return fault("scriptdata.language", &why);
     }
     let Some(source) = data["source"].as_str() else {
         return fault("scriptdata.source", "must be a text");
     };
-    if source.len() > MAX_SOURCE {
-        return fault("scriptdata.source", "is longer than 256 KiB");
+    if source.chars().count() > MAX_SOURCE {
+        let why = format!("is longer than {MAX_SOURCE} characters");
+        return fault("scriptdata.source", &why);
     }
     Ok(members)
 }

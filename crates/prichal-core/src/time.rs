@@ -7,6 +7,8 @@ use jiff::{
     tz::Offset,
 };
 
+use crate::schema::Form;
+
 /// A moment, in whole microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -119,6 +121,24 @@ pub fn parse_setting(text: &str) -> Option<Duration> {
     (!duration.is_zero() && duration <= MAX_SETTING).then_some(duration)
 }
 
+/// The shortest text that [`parse_setting`] reads as this duration. Fractions of a millisecond are dropped.
+pub fn setting_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let (size, unit) = units
+        .into_iter()
+        .find(|(size, _)| millis.is_multiple_of(*size))
+        .unwrap_or((1, "ms"));
+    format!("{}{unit}", millis / size)
+}
+
+/// The form of spans.
+pub static SPAN: Form = Form::new(
+    "a duration such as 00:01:00",
+    r"^([0-9]{1,8}\.)?([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,7})?$",
+    |text| parse_time_span(text).is_some(),
+);
+
 /// Reads `hh:mm:ss` or `d.hh:mm:ss`, either with a fraction of up to seven digits
 /// (`docs/contracts/kontur.md §1`). Negative spans are refused, because no field has one.
 pub fn parse_time_span(text: &str) -> Option<Duration> {
@@ -220,5 +240,12 @@ mod tests {
         ] {
             assert_eq!(parse_setting(bad), None, "{bad}");
         }
+        for text in ["30s", "5m", "250ms", "87840h", "90s", "1500ms"] {
+            assert_eq!(parse_setting(text).map(setting_text).as_deref(), Some(text));
+        }
+        assert_eq!(
+            parse_setting("120s").map(setting_text).as_deref(),
+            Some("2m")
+        );
     }
 }

@@ -1,7 +1,10 @@
 //! Our own texts of faults: the value that is wrong, and what would be right. They are the texts of dialects whose
 //! vendor has none, and stand beside the vendor's in others.
 
-use prichal_core::schema::{Fault, Mismatch, MismatchKind, Problem, TypeName};
+use prichal_core::{
+    json::{WHOLE_NUMBERS, is_whole},
+    schema::{Fault, Mismatch, MismatchKind, Problem, TypeName},
+};
 
 /// The maximum number of allowed words that one text lists.
 const MAX_WORDS: usize = 50;
@@ -41,7 +44,10 @@ pub fn wrong_value(path: &str, mismatch: &Mismatch) -> String {
         }
         _ => given,
     };
-    let what = expectation(*expected);
+    let what = match expected {
+        TypeName::Int if is_whole(unquoted(given).trim()) => WHOLE_NUMBERS.to_owned(),
+        _ => expectation(*expected),
+    };
     if is_secret(path) {
         return format!("`{path}` must be {what}.");
     }
@@ -155,6 +161,10 @@ mod tests {
             (
                 json!({"role": "admin", "count": 1.5}),
                 "`count` must be a whole number, not 1.5.",
+            ),
+            (
+                json!({"role": "admin", "count": u64::MAX}),
+                "`count` must be a whole number from -9223372036854775808 to 9223372036854775807, not 18446744073709551615.",
             ),
             (
                 json!({"role": "admin", "tags": {"a": 1}}),

@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     target("call-message", rules::call_message),
     target("channel", rules::channel),
     target("entity", rules::entity),
+    target("event-type", rules::event_type),
     target("filter", rules::filter),
     target("manifest", rules::manifest),
     target("mask", rules::mask),

@@ -4,8 +4,10 @@ use prichal_core::{
     channel,
     entity::{self, Defaults},
     event::EntityKind,
+    event_type::{Definition, Draft},
     id, identifier,
-    integration::{self, Instance, Manifest, Status, Webhook, is_http_url, target_url},
+    integration::{self, Instance, Manifest, Secrets, Status, Webhook, is_http_url, target_url},
+    json_schema::Budget,
     network::Network,
     patch as json_patch,
     phone::{self as telephone, Region},
@@ -74,6 +76,27 @@ pub(crate) fn call_message(input: &[u8]) {
     let _ = call::register(&body);
     let _ = call::dial(&body);
     let _ = call::hang_up(&body);
+}
+
+/// An event type, and events of it.
+pub(crate) fn event_type(input: &[u8]) {
+    let Some(Value::Array(parts)) = json(input) else {
+        return;
+    };
+    let (Some(definition), Some(events)) = (parts.first(), parts.get(1)) else {
+        return;
+    };
+    let Ok(definition) = Definition::read(definition, None) else {
+        return;
+    };
+    let stored = Definition::from_text(&definition.name, &definition.to_text());
+    let stored = stored.expect("what was read can be stored");
+    assert_eq!(stored.model(), definition.model());
+    let known = stored.compile().expect("what was read compiles");
+    let mut budget = Budget::new(100_000);
+    for draft in Draft::read_all(events).into_iter().flatten() {
+        let _ = draft.check(Some(&known), &mut budget);
+    }
 }
 
 pub(crate) fn channel(input: &[u8]) {
@@ -191,6 +214,9 @@ pub(crate) fn text_forms(input: &[u8]) {
 pub(crate) fn webhook(input: &[u8]) {
     let Some(body) = json(input) else { return };
     if let Ok(webhook) = Webhook::read(&body, &mut ids()) {
-        assert_eq!(Webhook::from_json(&webhook.to_json()), Some(webhook));
+        assert_eq!(
+            Webhook::from_kept(&webhook.model(Secrets::Shown)),
+            Some(webhook)
+        );
     }
 }

@@ -42,6 +42,7 @@ runs! {
     call_message: "call-message", 10000;
     channel: "channel", 10000;
     entity: "entity", 5000;
+    event_type: "event-type", 5000;
     filter: "filter", 10000;
     manifest: "manifest", 10000;
     mask: "mask", 10000;

@@ -66,7 +66,7 @@
   const { atob } = globalThis;
 
   if (typeof presets === 'string') presets = parse(presets);
-  const { request, params, json } = presets;
+  const { request, params, json, webhook } = presets;
   if (json) {
     // Parsed on first use, so that a script that ignores a long body needs no memory for it.
     defineProperty(request, 'body', {
@@ -128,6 +128,11 @@
       throw error;
     }
   });
+
+  if (webhook) {
+    load('webhook');
+    inside.webhook(define, shown);
+  }
 
   define('queueMicrotask', (work) => void Promise.resolve().then(work));
 

@@ -22,6 +22,7 @@ use crate::{
 static PRELUDE: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("prelude.js")));
 static TOOLS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("tools.js")));
 static WEB: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("web.js")));
+static WEBHOOK: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("webhook.js")));
 static NUMBERS: LazyLock<Program> = LazyLock::new(|| compile_prelude(include_str!("numbers.js")));
 
 /// The limits of a run.
@@ -79,9 +80,20 @@ impl Presets {
     ) -> Self {
         // The body of such a request is parsed from its text on first use.
         let is_json = request.get("text").is_some() && request.get("body").is_none();
-        let presets = json!({
+        Self::of(&json!({
             "request": request, "params": params, "variables": variables, "json": is_json,
-        });
+        }))
+    }
+
+    /// Builds the same for the script of a webhook, which says by `send` or `skip` what becomes of the request. Its body
+    /// is the value of its JSON `text`.
+    pub fn of_webhook(request: &serde_json::Value, variables: &serde_json::Value) -> Self {
+        Self::of(&json!({
+            "request": request, "variables": variables, "json": true, "webhook": true,
+        }))
+    }
+
+    fn of(presets: &serde_json::Value) -> Self {
         Self(RawValue::from_string(presets.to_string()).unwrap_or_default())
     }
 }
@@ -99,6 +111,9 @@ pub struct Outcome {
     pub log: Vec<String>,
     /// Its last response.
     pub response: Option<Response>,
+    /// The argument of its last `send` or `skip` as JSON, in the script of a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<String>,
     /// The completion value as JSON. A promise is awaited. None if the value has no JSON form.
     pub value: Option<String>,
     /// The `variables` as JSON.
@@ -158,6 +173,7 @@ struct Record {
     written: usize,
     is_full: bool,
     response: Option<Response>,
+    sent: Option<String>,
     /// The reason for which the run failed although the script may continue.
     failed: Option<String>,
     /// Rejected promises without a handler.
@@ -230,6 +246,7 @@ pub fn run(
     Outcome {
         log: std::mem::take(&mut record.log),
         response: record.response.take(),
+        sent: record.sent.take(),
         value,
         variables,
         failure,
@@ -350,6 +367,10 @@ impl<'js> Execution<'_, 'js> {
                     record.borrow_mut().response = Some(response);
                     done()
                 }),
+                "send" => {
+                    record.borrow_mut().sent = Some(argument(0)?);
+                    Ok(done())
+                }
                 "fail" => {
                     record.borrow_mut().failed.get_or_insert(text(0)?);
                     Ok(done())
@@ -358,6 +379,7 @@ impl<'js> Execution<'_, 'js> {
                     let file = match text(0)?.as_str() {
                         "web" => &WEB,
                         "numbers" => &NUMBERS,
+                        "webhook" => &WEBHOOK,
                         _ => &TOOLS,
                     };
                     return file.evaluate(&ctx);

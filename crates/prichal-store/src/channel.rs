@@ -5,7 +5,7 @@ use prichal_core::{
     time::Timestamp,
 };
 
-use crate::{Conn, Result, Row, Tx, usage, value::params};
+use crate::{Conn, Result, Row, Tx, delivery_stats, usage, value::params};
 
 #[derive(Clone, Debug)]
 pub struct Channel {
@@ -96,6 +96,7 @@ pub fn delete(
     tokens: &[u8],
     at: Timestamp,
 ) -> Result<()> {
+    delivery_stats::delete(tx, delivery_stats::key_of_channel(workspace, id))?;
     usage::change(tx, &usage::CHANNELS, ONE, params![workspace, id], |tx| {
         tx.run(
             "UPDATE channel SET members = '{}', tokens = $3, updated_at = $4, deleted_at = $4 WHERE workspace = $1 AND id = $2",

@@ -16,7 +16,7 @@ use prichal_core::{
 use uuid::Uuid;
 
 use crate::{
-    Conn, Error, Result, Row, Tx,
+    Conn, Error, Result, Row, Tx, event,
     job::{self, BATCH_ROWS, Job},
     quarantine::{Kind, not_held},
     usage,
@@ -85,6 +85,8 @@ pub struct AttemptFilter {
     pub status: Option<String>,
     /// Only attempts older than this one.
     pub before: Option<Uuid>,
+    /// Only attempts that ended at this time or later.
+    pub since: Option<Timestamp>,
 }
 
 /// Lists attempts of an instance, newest first.
@@ -101,6 +103,7 @@ pub fn list_attempts(
         event: filter.event,
         status: filter.status.clone(),
         before: filter.before,
+        from: filter.since,
         ..log::Filter::default()
     };
     let found = log::list(conn, workspace, &criteria, limit, usize::MAX)?;
@@ -198,6 +201,38 @@ pub fn next_attempt(conn: &mut Conn, key: Key, seq: i64) -> Result<Option<Timest
     let at = params![key.workspace, key.integration, key.id, seq];
     let found = conn.query_one(sql, at, |row| row.get::<Option<i64>>(0))?;
     Ok(found.flatten().map(Timestamp::from_micros))
+}
+
+/// The events of a webhook that wait for another attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// Their number; at most [`MAX_COUNTED`] are counted.
+    pub count: i64,
+    /// The number of the oldest in the log.
+    pub oldest: Option<i64>,
+    /// The time of the next attempt.
+    pub due_at: Option<Timestamp>,
+}
+
+/// The maximum number of rows that are counted.
+pub const MAX_COUNTED: i64 = 100_000;
+
+/// Counts the deferred events of a webhook, without those of replays.
+pub fn waiting(conn: &mut Conn, key: Key) -> Result<Waiting> {
+    let found = conn.query_one(
+        "SELECT count(*), min(seq), min(CASE WHEN in_flight = 0 THEN due_at END) FROM (
+           SELECT seq, due_at, in_flight FROM deferred
+           WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND lane = 'main' LIMIT $4) counted",
+        params![key.workspace, key.integration, key.id, MAX_COUNTED],
+        |row| {
+            Ok(Waiting {
+                count: row.get(0)?,
+                oldest: row.get(1)?,
+                due_at: row.get::<Option<i64>>(2)?.map(Timestamp::from_micros),
+            })
+        },
+    )?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Makes all waiting events of a webhook due.
@@ -306,6 +341,35 @@ pub(crate) fn forget_removed(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     )
 }
 
+/// Lists a webhook's deferred events by lane and number, without those in quarantine, at most `limit`.
+pub fn list_deferred(conn: &mut Conn, key: Key, limit: i64) -> Result<Vec<(Deferred, EventHead)>> {
+    let sql = format!(
+        "SELECT d.lane, d.seq, d.attempts, d.due_at, e.type, e.change, e.entities
+         FROM deferred d JOIN event e ON e.workspace = d.workspace AND e.seq = d.seq
+         WHERE d.workspace = $1 AND d.integration = $2 AND d.webhook = $3 AND {} ORDER BY d.lane, d.seq LIMIT $4",
+        not_held(Kind::Delivery, "d")
+    );
+    let from = params![key.workspace, key.integration, key.id, limit];
+    conn.query(&sql, from, |row| Ok((deferred(row)?, event::head(row, 4)?)))
+}
+
+/// Reads lane, number, attempts and due time.
+fn deferred(row: &Row<'_>) -> Result<Deferred> {
+    let lane: String = row.get(0)?;
+    let lane = if lane == Lane::Replay.name() {
+        Lane::Replay
+    } else {
+        Lane::Main
+    };
+    Ok(Deferred {
+        lane,
+        seq: row.get(1)?,
+        attempts: row.get(2)?,
+        due_at: row.time(3)?,
+        in_flight: false,
+    })
+}
+
 /// Lists a webhook's due events, the longest waiting first.
 pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result<Vec<Deferred>> {
     let sql = format!(
@@ -316,21 +380,7 @@ pub fn list_due(conn: &mut Conn, key: Key, now: Timestamp, limit: i64) -> Result
     conn.query(
         &sql,
         params![key.workspace, key.integration, key.id, now, limit],
-        |row| {
-            let lane: String = row.get(0)?;
-            let lane = if lane == Lane::Replay.name() {
-                Lane::Replay
-            } else {
-                Lane::Main
-            };
-            Ok(Deferred {
-                lane,
-                seq: row.get(1)?,
-                attempts: row.get(2)?,
-                due_at: row.time(3)?,
-                in_flight: false,
-            })
-        },
+        deferred,
     )
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, document,
     insert::{Insert, write_rows},
-    value::params,
+    value::{Value, params},
 };
 
 /// An event with its number in the log.
@@ -70,7 +70,7 @@ pub(crate) fn append(conn: &mut Conn, events: Vec<NewEvent>) -> Result<Vec<Logge
             let head = event.head();
             let columns = (
                 head.kind_column(),
-                head.change_column(),
+                head.change_column().map_or(Value::Null, Value::Text),
                 head.entities_column(),
             );
             documents.extend(document::note(workspace, event.at, seq, &head));
@@ -155,6 +155,54 @@ pub fn list(
     Ok(found)
 }
 
+/// The largest number of events that a selection looks at.
+const MAX_SELECTED: i64 = 10_000;
+
+/// The events that a page of the feed is selected from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Changes and links.
+    Entities,
+    /// The events of the workspace's own types.
+    Custom,
+}
+
+/// Lists at most `limit` events of a selection after number `after`, in order, and the number up to which the log was
+/// looked through. There are fewer events if others are between them.
+pub fn select(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    after: i64,
+    limit: i64,
+    selection: Selection,
+    wants: impl Fn(&EventHead) -> bool,
+) -> Result<(Vec<LoggedEvent>, i64)> {
+    let condition = match selection {
+        Selection::Entities => "type <> 'custom'",
+        Selection::Custom => "type = 'custom'",
+    };
+    let end = last(conn, workspace)?.min(after.saturating_add(MAX_SELECTED));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq > $2 AND seq <= $3 AND {condition} ORDER BY seq"
+    );
+    let (mut found, mut bytes, mut position) = (Vec::new(), 0, end.max(after));
+    conn.scan(&sql, params![workspace, after, end], &mut |row| {
+        let event = logged(workspace, row)?;
+        bytes += event.body.len();
+        let seq = event.seq;
+        if wants(&event.head) {
+            found.push(event);
+        }
+        let is_full =
+            bytes >= MAX_PAGE_BYTES || i64::try_from(found.len()).is_ok_and(|n| n >= limit);
+        if is_full {
+            position = seq;
+        }
+        Ok(!is_full)
+    })?;
+    Ok((found, position))
+}
+
 /// Finds an event by its number.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, seq: i64) -> Result<Option<LoggedEvent>> {
     let sql = format!("SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq = $2");
@@ -186,7 +234,8 @@ pub(crate) fn logged(workspace: WorkspaceId, row: &Row<'_>) -> Result<LoggedEven
     })
 }
 
-fn head(row: &Row<'_>, first: usize) -> Result<EventHead> {
+/// Reads type, change and entities from the column `first` on.
+pub(crate) fn head(row: &Row<'_>, first: usize) -> Result<EventHead> {
     let (kind, change, entities): (String, Option<String>, String) =
         (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
     EventHead::from_columns(&kind, change.as_deref(), &entities)

@@ -13,6 +13,8 @@ const MAX_ROWS: usize = 64;
 pub(crate) struct Insert {
     pub(crate) table: &'static str,
     pub(crate) columns: &'static [&'static str],
+    /// The end of each statement.
+    tail: &'static str,
     texts: Mutex<Option<HashMap<usize, &'static str>>>,
 }
 
@@ -24,15 +26,25 @@ pub(crate) struct Pending {
 
 impl Insert {
     pub(crate) const fn new(table: &'static str, columns: &'static [&'static str]) -> Self {
+        Self::with_tail(table, columns, "")
+    }
+
+    /// An insert with words after its rows.
+    pub(crate) const fn with_tail(
+        table: &'static str,
+        columns: &'static [&'static str],
+        tail: &'static str,
+    ) -> Self {
         Self {
             table,
             columns,
+            tail,
             texts: Mutex::new(None),
         }
     }
 
-    /// Returns the statement for `rows` rows. A table has at most seven statements.
-    fn text(&self, rows: usize) -> &'static str {
+    /// Returns the statement for `rows` rows. A table has a statement for each power of two.
+    pub(crate) fn text(&self, rows: usize) -> &'static str {
         let mut texts = self
             .texts
             .lock()
@@ -51,10 +63,11 @@ impl Insert {
         };
         let rows: Vec<String> = (0..rows).map(row).collect();
         format!(
-            "INSERT INTO {} ({}) VALUES {}",
+            "INSERT INTO {} ({}) VALUES {}{}",
             self.table,
             self.columns.join(", "),
-            rows.join(", ")
+            rows.join(", "),
+            self.tail
         )
     }
 }

@@ -21,8 +21,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0018_tokens_of_deleted_users.sql"),
     include_str!("../migrations/0019_signature_brief.sql"),
     include_str!("../migrations/0020_deleted.sql"),
-    include_str!("../migrations/0027_delivery_log.sql"),
-    include_str!("../migrations/0028_resend.sql"),
+    include_str!("../migrations/0021_webhook_secrets.sql"),
+    include_str!("../migrations/0022_event_types.sql"),
+    include_str!("../migrations/0023_published_events.sql"),
+    include_str!("../migrations/0024_stream_ticket.sql"),
+    include_str!("../migrations/0025_delivery_stats.sql"),
+    include_str!("../migrations/0026_delivery_log.sql"),
+    include_str!("../migrations/0027_resend.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

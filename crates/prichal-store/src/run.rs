@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result, Row, Tx,
+    delivery::MAX_COUNTED,
     insert::Insert,
     quarantine::{self, not_held},
     usage,
@@ -33,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Hook, Self::Send, Self::Start, Self::Socket];
+    pub const ALL: [Self; 4] = [Self::Hook, Self::Send, Self::Start, Self::Socket];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -454,6 +455,25 @@ pub fn list(
     );
     let sql = format!("SELECT {columns} {page} LIMIT $2 OFFSET $3");
     conn.query(&sql, &values, read)
+}
+
+/// Counts the messages of a channel that wait to be sent, at most [`MAX_COUNTED`]. Returns the id of the oldest and the
+/// time of the next attempt, too.
+pub fn waiting_messages(
+    conn: &mut Conn,
+    lane: Lane,
+) -> Result<(i64, Option<RunId>, Option<Timestamp>)> {
+    let found = conn.query_one(
+        "SELECT count(*), min(id), min(due_at) FROM (
+           SELECT id, due_at FROM run WHERE workspace = $1 AND lane = $2 AND due_at IS NOT NULL AND kind = 'send' LIMIT $3) counted",
+        params![lane.workspace, lane.id, MAX_COUNTED],
+        |row| {
+            let oldest = row.maybe_uuid(1)?.map(RunId);
+            let due_at = row.get::<Option<i64>>(2)?.map(Timestamp::from_micros);
+            Ok((row.get(0)?, oldest, due_at))
+        },
+    )?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Counts waiting runs.

@@ -14,15 +14,17 @@ pub enum Column {
     RunRequest,
     /// A text column: the sealed bytes in base64.
     FirstAnswer,
+    WebhookSecrets,
 }
 
 impl Column {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::InstanceSecrets,
         Self::ChannelTokens,
         Self::DocumentHookSecrets,
         Self::RunRequest,
         Self::FirstAnswer,
+        Self::WebhookSecrets,
     ];
 
     /// The names of the table and the column, which a sealed value is bound to.
@@ -33,6 +35,7 @@ impl Column {
             Self::DocumentHookSecrets => "document_hook.secrets",
             Self::RunRequest => "run.request",
             Self::FirstAnswer => "idempotency.answer",
+            Self::WebhookSecrets => "webhook.secrets",
         }
     }
 
@@ -48,6 +51,7 @@ impl Column {
             Self::ChannelTokens | Self::RunRequest => &["workspace", "id"],
             Self::DocumentHookSecrets => &["workspace"],
             Self::FirstAnswer => &["workspace", "path", "key"],
+            Self::WebhookSecrets => &["workspace", "integration", "id"],
         }
     }
 

@@ -14,7 +14,9 @@ pub enum Role {
 }
 
 impl Role {
-    pub fn name(self) -> &'static str {
+    pub const ALL: [Self; 2] = [Self::Admin, Self::Member];
+
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Member => "member",
@@ -22,9 +24,7 @@ impl Role {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Admin, Self::Member]
-            .into_iter()
-            .find(|role| role.name() == text)
+        Self::ALL.into_iter().find(|role| role.name() == text)
     }
 }
 

@@ -136,6 +136,10 @@ pub(crate) const CHANNELS: Table =
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
 pub(crate) const UI_SETTINGS: Table =
     Table::new("ui_setting", "octet_length(key) + octet_length(value)");
+pub(crate) const EVENT_TYPES: Table = Table::new(
+    "event_type",
+    "octet_length(name) + octet_length(definition)",
+);
 pub(crate) const ANSWERS: Table = Table::new(
     "idempotency",
     "octet_length(path) + octet_length(key) + octet_length(answer)",
@@ -158,7 +162,10 @@ pub(crate) const INSTANCES: Table = Table::new(
     "instance",
     "octet_length(features) + octet_length(settings) + coalesce(octet_length(secrets), 0)",
 );
-pub(crate) const WEBHOOKS: Table = Table::new("webhook", "octet_length(definition)");
+pub(crate) const WEBHOOKS: Table = Table::new(
+    "webhook",
+    "octet_length(definition) + coalesce(octet_length(secrets), 0)",
+);
 pub(crate) const CALLS: Table = Table::new(
     "communication",
     "octet_length(call) + octet_length(auto_links) + octet_length(cut_links)",

@@ -6,13 +6,13 @@
 
 use prichal_core::{
     health::Streak,
-    id::{IntegrationId, WebhookId, WorkspaceId},
+    id::{EntityId, IntegrationId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use crate::{
-    Conn, Result, Row, Tx, delivery,
+    Conn, Result, Row, Tx, delivery, delivery_stats,
     document_hook::INTEGRATION,
     job,
     quarantine::{Kind, not_held},
@@ -31,7 +31,7 @@ pub struct Key {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     pub key: Key,
-    /// The hook as documented JSON.
+    /// The hook as documented JSON, without the values of secret headers.
     pub definition: String,
     /// The position among the hooks of its instance.
     pub position: i64,
@@ -42,9 +42,11 @@ pub struct Webhook {
     pub fence: i64,
     pub streak: Streak,
     pub next_tick: Option<Timestamp>,
+    /// The values of secret headers and the signing keys, sealed.
+    pub secrets: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str = "workspace, integration, id, definition, position, live, cursor, owner, fence, failures, failing_since, exhausted, next_tick";
+const COLUMNS: &str = "workspace, integration, id, definition, position, live, cursor, owner, fence, failures, failing_since, exhausted, next_tick, secrets";
 
 /// Adds a webhook that starts after the last event of the current transaction. A removed webhook with the same key
 /// leaves it nothing: no deferred events, and no lease, because fences start at a number of the log that has grown
@@ -53,7 +55,7 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
     delivery::forget_removed(tx, hook.key)?;
     let sql = format!(
         "INSERT INTO webhook ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 0, NULL,
-           coalesce((SELECT last FROM log WHERE log.workspace = $1), 0) * {FENCES}, 0, NULL, 0, $7)"
+           coalesce((SELECT last FROM log WHERE log.workspace = $1), 0) * {FENCES}, 0, NULL, 0, $7, $8)"
     );
     let Webhook {
         key,
@@ -61,9 +63,13 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
         position,
         live,
         next_tick,
+        secrets,
         ..
     } = hook;
     usage::add(tx, key.workspace, &[definition]);
+    let sealed = secrets.as_ref().map_or(0, Vec::len);
+    let sealed = i64::try_from(sealed).unwrap_or(i64::MAX);
+    tx.use_bytes(key.workspace, usage::Kind::Records, sealed);
     tx.run(
         &sql,
         params![
@@ -73,7 +79,8 @@ pub fn insert(tx: &mut Tx<'_>, hook: &Webhook) -> Result<()> {
             definition,
             *position,
             *live,
-            *next_tick
+            *next_tick,
+            secrets.as_deref()
         ],
     )?;
     tx.start_at_end(*key);
@@ -94,18 +101,20 @@ pub fn update(tx: &mut Tx<'_>, hook: &Webhook, revived: bool) -> Result<()> {
         position,
         live,
         next_tick,
+        secrets,
         ..
     } = hook;
     let row = params![key.workspace, key.integration, key.id];
     usage::change(tx, &usage::WEBHOOKS, ONE, row, |tx| {
         let sql = format!(
-            "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7 WHERE {ONE}"
+            "UPDATE webhook SET definition = $4, position = $5, live = $6, next_tick = $7, secrets = $8 WHERE {ONE}"
         );
         let values = [
             definition.into(),
             (*position).into(),
             (*live).into(),
             (*next_tick).into(),
+            secrets.as_deref().into(),
         ];
         tx.run(&sql, &[&row[..], &values[..]].concat())
     })?;
@@ -161,6 +170,7 @@ pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     } = key;
     let row = params![workspace, integration, id];
     usage::remove(tx, &usage::WEBHOOKS, ONE, row)?;
+    delivery_stats::delete(tx, key)?;
     forget_waiting(tx, key)
 }
 
@@ -203,6 +213,65 @@ pub fn find(conn: &mut Conn, key: Key) -> Result<Option<Webhook>> {
         "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3"
     );
     conn.query_one(&sql, params![key.workspace, key.integration, key.id], read)
+}
+
+/// Lists the webhooks of a workspace with an id, which may be in several integrations. At most two.
+pub fn list_by_id(conn: &mut Conn, workspace: WorkspaceId, id: WebhookId) -> Result<Vec<Webhook>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM webhook WHERE workspace = $1 AND id = $2 ORDER BY integration LIMIT 2"
+    );
+    conn.query(&sql, params![workspace, id], read)
+}
+
+/// A thing that calls a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Webhook(Key),
+    DocumentHook(Key),
+    Channel(EntityId),
+}
+
+/// Lists the delivery sources of a workspace by kind and id, at most `limit` from `offset` on, with their total number.
+pub fn list_sources(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    offset: i64,
+    limit: i64,
+) -> Result<(i64, Vec<Source>)> {
+    const SOURCES: &str = "
+        SELECT 2 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration <> $2
+        UNION ALL SELECT 1 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration = $2
+        UNION ALL SELECT 3 AS kind, id AS integration, id FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
+    let count = format!("SELECT count(*) FROM ({SOURCES}) sources");
+    let count = conn.query_one(&count, params![workspace, INTEGRATION], |row| row.get(0))?;
+    let page = format!(
+        "SELECT kind, integration, id FROM ({SOURCES}) sources ORDER BY kind, integration, id LIMIT $3 OFFSET $4"
+    );
+    let page = conn.query(
+        &page,
+        params![workspace, INTEGRATION, limit, offset],
+        |row| {
+            let key = Key {
+                workspace,
+                integration: IntegrationId(row.uuid(1)?),
+                id: WebhookId(row.uuid(2)?),
+            };
+            Ok(match row.get::<i32>(0)? {
+                1 => Source::DocumentHook(key),
+                2 => Source::Webhook(key),
+                _ => Source::Channel(EntityId(key.id.0)),
+            })
+        },
+    )?;
+    Ok((count.unwrap_or(0), page))
+}
+
+/// Frees a webhook that a node owns, so that its next owner reads its definition again.
+pub fn hand_over(tx: &mut Tx<'_>, key: Key) -> Result<()> {
+    tx.run(
+        "UPDATE webhook SET fence = fence + 1, owner = NULL WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![key.workspace, key.integration, key.id],
+    )
 }
 
 /// True if a webhook delivers an event from the deferred queue or not at all. Before that its runner has yet to come to
@@ -423,5 +492,6 @@ fn read(row: &Row<'_>) -> Result<Webhook> {
             exhausted: u32::try_from(row.get::<i64>(11)?).unwrap_or(u32::MAX),
         },
         next_tick: row.get::<Option<i64>>(12)?.map(Timestamp::from_micros),
+        secrets: row.get(13)?,
     })
 }

@@ -124,7 +124,7 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
 
 /// The tables whose rows are removed with a workspace, and the columns that identify a row. Tables whose rows cause
 /// work come first. Documents stay, because other companies share them. Retention removes blobs without a row.
-const OWN: [(&str, &str); 16] = [
+const OWN: [(&str, &str); 18] = [
     ("run", "id"),
     ("resource", "kind, id"),
     ("channel", "id"),
@@ -135,6 +135,8 @@ const OWN: [(&str, &str); 16] = [
     ("document_link", "id"),
     ("kv", "channel, key"),
     ("attempt", "integration, id"),
+    ("delivery_quarter", "integration, webhook, quarter"),
+    ("delivery_last", "integration, webhook"),
     ("delivery", "integration, id"),
     ("dead_letter", "integration, webhook, seq"),
     ("resend_event", "resend, integration, webhook, seq"),

@@ -15,6 +15,7 @@ use crate::{
         journal::{Journal, slots::PreviousJournal},
         rotation,
         script::Scripts,
+        stream::Streams,
         telephony::{Telephony, call_stream::is_call},
     },
     platform::{Platform, clock::Clock},
@@ -29,17 +30,20 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         faults: fault::texts,
         refused_operations: kontur::patch::summary,
     }));
+    let streams = Arc::new(Streams::default());
     let mut dispatch = None;
     let platform = Platform::open(config, clock.clone(), |bus, access| {
         let dispatch = dispatch
             .insert(Arc::new(Dispatch::new(bus.clone())))
             .clone();
         let (telephony, channels) = (telephony.clone(), channels.clone());
+        let streams = streams.clone();
         let access = access.clone();
         let on_commit: OnCommit = Arc::new(move |events| {
             telephony.call_streams.committed(&events, is_call);
             channels.sockets.committed(&events);
             access.committed(&events);
+            streams.committed(&events);
             dispatch.committed(events);
         });
         on_commit
@@ -51,7 +55,7 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let scripts = Scripts::new(program, clock);
     let previous = PreviousJournal::open(platform.data_dir.journal());
     let journal = Journal::new(previous.context("cannot read the journal of work in progress")?);
-    let domain = Domain::new(platform, telephony, channels, scripts, journal);
+    let domain = Domain::new(platform, telephony, channels, streams, scripts, journal);
     let dispatch = dispatch.unwrap_or_else(|| Arc::new(Dispatch::new(domain.bus.clone())));
     rotation::check_master_key(&domain).await?;
     Ok(App { domain, dispatch })

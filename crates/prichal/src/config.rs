@@ -3,10 +3,11 @@
 
 mod annotated;
 pub mod blob_url;
+mod host_pattern;
 mod source;
 pub mod value;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::TypedValueParser as _};
 use prichal_core::{identifier, network::Network, retry};
@@ -14,8 +15,9 @@ use prichal_store::usage::{KINDS, Kind};
 use secrecy::SecretString;
 
 pub use annotated::annotated;
+pub use host_pattern::HostPattern;
 pub use source::{BadSetting, Sources, unknown_variables, variable};
-pub use value::{MasterKey, Rate};
+pub use value::{MasterKey, Rate, proxy_address};
 pub(crate) use value::{TOKEN_FORM, is_token};
 
 /// A list in one text, separated by commas. Under this name `clap` takes it for one value.
@@ -133,6 +135,43 @@ pub struct Config {
         action = clap::ArgAction::Set)]
     pub allow_private_targets: bool,
 
+    /// A PEM file with authorities of receivers to trust in addition to the usual ones
+    ///
+    /// For receivers whose certificates are of a company's own authority. The usual ones are Mozilla's and the
+    /// system's.
+    #[arg(long, value_name = "FILE", value_parser = value::path)]
+    pub egress_ca: Option<PathBuf>,
+
+    /// The proxy for all calls to receivers and other outside addresses
+    ///
+    /// It gets CONNECT, also for http:// URLs, with an address that this server has resolved and checked. There is no
+    /// TLS to the proxy itself. The database, the bus and a bucket are reached without it.
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = value::proxy)]
+    pub egress_proxy: Option<SecretString>,
+
+    /// A file with a user's name and password for the proxy, with a colon between them
+    #[arg(long, value_name = "FILE", value_parser = value::path)]
+    pub egress_proxy_credentials_file: Option<PathBuf>,
+
+    /// The hosts that are called without the proxy: names, *.domains, addresses and networks, separated by commas
+    ///
+    /// They are resolved and checked as without a proxy: private addresses need allow-private-targets.
+    #[arg(long, value_name = "HOSTS", default_value = "", value_parser = value::host_patterns)]
+    pub egress_proxy_bypass: Listed<HostPattern>,
+
+    /// The hosts whose names the proxy resolves: names, *.domains, addresses and networks, separated by commas
+    ///
+    /// For a network in which this server cannot resolve outside names. Then other hosts are not called at all,
+    /// because nobody here sees the addresses. Without it, this server resolves the names.
+    #[arg(long, value_name = "HOSTS", default_value = "", value_parser = value::host_patterns)]
+    pub egress_proxy_resolves: Listed<HostPattern>,
+
+    /// The addresses of this machine that calls to the outside come from: at most one of IPv4 and one of IPv6
+    ///
+    /// If only one is given, only receivers and proxies of its kind are called. Without it, the system decides.
+    #[arg(long, value_name = "ADDRESSES", default_value = "", value_parser = value::addresses)]
+    pub egress_source_address: Listed<IpAddr>,
+
     /// Sends access keys (X-XCOM-AccessKey) to receivers at http:// URLs, too
     ///
     /// An eavesdropper could act as the integration while the key is valid, so false leaves the key out and sends the
@@ -155,10 +194,11 @@ pub struct Config {
     #[arg(long, value_name = "HOSTS", default_value = "", value_parser = value::hosts)]
     pub allowed_hosts: Listed<String>,
 
-    /// The origins whose pages may read the stream of live cards, separated by commas; empty for none, * for all
+    /// The origins whose pages may read streams of server-sent events, separated by commas; empty for none, * for all
     ///
-    /// The stream is /api/v1/{ws}/communications/live, an origin is written as https://crm.example. Even * is safe,
-    /// since there are no cookies: a page can read nothing without a token or a ticket of its own.
+    /// The streams are /api/v1/{ws}/communications/live and /api/v1/{ws}/stream, an origin is written as
+    /// https://crm.example. Even * is safe, since there are no cookies: a page can read nothing without a token or a
+    /// ticket of its own.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = value::origins)]
     pub allowed_origins: Listed<String>,
 
@@ -196,6 +236,16 @@ pub struct Config {
     /// fewer; otherwise the newcomer is closed.
     #[arg(long, value_name = "NUMBER", default_value = "8192", value_parser = value::some)]
     pub connections: usize,
+
+    /// The maximum number of concurrent streams /api/v1/{ws}/stream
+    ///
+    /// More are refused (tooMany).
+    #[arg(long, value_name = "NUMBER", default_value = "2000", value_parser = value::some)]
+    pub stream_listeners: usize,
+
+    /// The maximum number of these streams of one workspace
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = value::some)]
+    pub stream_listeners_per_workspace: usize,
 
     /// The rule for a BIN or IIN
     ///

@@ -20,9 +20,13 @@ pub mod attempt;
 pub mod commit;
 mod cursor;
 pub mod job;
+mod limits;
 mod log;
+mod order;
+mod pace;
 mod runner;
 pub mod schedule;
+pub mod state;
 mod supervisor;
 mod tails;
 pub mod target;
@@ -53,6 +57,7 @@ use tokio::sync::Notify;
 use crate::domain::Domain;
 use crate::platform::bus::{Bus, News};
 use log::Log;
+use state::Unsaved;
 pub use supervisor::run;
 use tails::Tails;
 
@@ -81,6 +86,8 @@ pub struct Dispatch {
     wake: Notify,
     /// Wakes the clock of schedules.
     ticks: Notify,
+    /// Wakes those who wait for [`Self::reloaded`].
+    reloads: Notify,
     /// The time until which this node's leases are valid, in microseconds since 1970.
     held_until: AtomicI64,
 }
@@ -92,6 +99,8 @@ struct State {
     tails: Tails,
     /// Instances whose webhooks have to be reloaded.
     changed: HashSet<(WorkspaceId, IntegrationId)>,
+    /// Instances whose webhooks are being reloaded.
+    reloading: HashSet<(WorkspaceId, IntegrationId)>,
     /// Logs with events that another node committed, and the last event announced.
     behind: HashMap<WorkspaceId, i64>,
     /// Webhooks that need a runner.
@@ -110,6 +119,7 @@ pub struct Hook {
     side_queue: AtomicBool,
     /// Wakes its runner.
     notify: Notify,
+    unsaved: Unsaved,
 }
 
 impl Hook {
@@ -120,11 +130,17 @@ impl Hook {
             stale: AtomicBool::new(true),
             side_queue: AtomicBool::new(true),
             notify: Notify::new(),
+            unsaved: Unsaved::default(),
         }
     }
 
     fn key(&self) -> Key {
         self.lease.key
+    }
+
+    /// True if the receiver has to be resolved again before further calls.
+    fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
     }
 
     /// Returns once whether the receiver has to be resolved again.
@@ -161,6 +177,7 @@ impl Dispatch {
             state: Mutex::default(),
             wake: Notify::new(),
             ticks: Notify::new(),
+            reloads: Notify::new(),
             held_until: AtomicI64::new(i64::MAX),
         }
     }
@@ -225,6 +242,42 @@ impl Dispatch {
     pub fn hook_changed(&self, workspace: WorkspaceId, integration: IntegrationId) {
         self.lock().changed.insert((workspace, integration));
         self.wake.notify_one();
+    }
+
+    /// Waits until this node has reloaded the webhooks of an instance that was changed, so that their next calls are made
+    /// as their definitions say.
+    pub async fn reloaded(&self, workspace: WorkspaceId, integration: IntegrationId) {
+        let key = (workspace, integration);
+        loop {
+            let mut reloads = std::pin::pin!(self.reloads.notified());
+            reloads.as_mut().enable();
+            {
+                let state = self.lock();
+                if !state.changed.contains(&key) && !state.reloading.contains(&key) {
+                    return;
+                }
+            }
+            reloads.await;
+        }
+    }
+
+    /// Takes the instances whose webhooks have to be reloaded.
+    fn begin_reload(&self) -> Vec<(WorkspaceId, IntegrationId)> {
+        let mut state = self.lock();
+        state.reloading = std::mem::take(&mut state.changed);
+        state.reloading.iter().copied().collect()
+    }
+
+    /// Ends a reload. `left` are the instances whose webhooks could not be reloaded.
+    fn end_reload(&self, left: impl IntoIterator<Item = (WorkspaceId, IntegrationId)>) {
+        let mut state = self.lock();
+        if state.reloading.is_empty() {
+            return;
+        }
+        state.reloading = HashSet::new();
+        state.changed.extend(left);
+        drop(state);
+        self.reloads.notify_waiters();
     }
 
     /// Makes the clock of schedules look up the next tick.
@@ -433,7 +486,7 @@ fn lease_of(row: &Webhook) -> Option<Lease> {
 fn definition_of(row: &Webhook) -> Option<Definition> {
     let definition = serde_json::from_str(&row.definition)
         .ok()
-        .and_then(|json| Definition::from_json(&json));
+        .and_then(|json| Definition::from_kept(&json));
     if definition.is_none() {
         let Key { workspace, id, .. } = row.key;
         tracing::error!(%workspace, webhook.id = %id, "webhook {id} is not called: its definition is damaged");

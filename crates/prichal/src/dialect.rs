@@ -293,12 +293,15 @@ pub fn router(app: App) -> Router {
         for path in described.map(String::as_str).chain(own) {
             tree.add_path(path);
         }
+        for (path, _) in openapi::paths_of(&apis) {
+            tree.insert(&path);
+        }
         tree
     });
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router
-        .merge(openapi::router(apis))
+        .merge(openapi::router(apis, &app))
         .fallback(no_route)
         .with_state(app)
         .layer(from_fn_with_state(state.clone(), conformance::apply))
@@ -320,8 +323,19 @@ async fn no_route(State(app): State<App>, request: Request) -> Response {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),
         None => None,
     };
-    let refused = guess::count_refusal(Arc::new(
-        refused.unwrap_or_else(|| Error::NoRoute(paths().missing(parts.uri.path()))),
-    ));
-    (dialect.unwrap_or(FALLBACK).render)(&app, &parts.headers, &refused)
+    match refused {
+        Some(refused) => refuse(&app, parts.uri.path(), &parts.headers, refused),
+        None => no_path(&app, parts.uri.path(), &parts.headers),
+    }
+}
+
+/// Refuses a path that does not exist, and names those there are.
+fn no_path(app: &App, path: &str, headers: &HeaderMap) -> Response {
+    refuse(app, path, headers, Error::NoRoute(paths().missing(path)))
+}
+
+fn refuse(app: &App, path: &str, headers: &HeaderMap, error: Error) -> Response {
+    let error = guess::count_refusal(Arc::new(error));
+    let dialect = Dialect::find(path).unwrap_or(FALLBACK);
+    (dialect.render)(app, headers, &error)
 }

@@ -5,13 +5,16 @@ pub mod channel;
 pub mod document;
 pub mod document_hook;
 pub mod entity;
+pub mod event_type;
 pub mod instance;
 pub mod job;
 pub mod journal;
 pub mod listeners;
 pub mod rotation;
 pub mod script;
+pub mod stream;
 pub mod telephony;
+pub mod webhook;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -19,8 +22,10 @@ use tokio::sync::Notify;
 
 use crate::platform::{Platform, share::FairShare};
 use channel::Channels;
+use event_type::EventTypes;
 use journal::Journal;
 use script::Scripts;
+use stream::Streams;
 use telephony::Telephony;
 
 /// The memory for concurrent checks and print forms, in MiB. Each takes up to 70 MiB.
@@ -37,7 +42,9 @@ pub struct Inner {
     pub platform: Platform,
     pub telephony: Arc<Telephony>,
     pub channels: Arc<Channels>,
+    pub streams: Arc<Streams>,
     pub scripts: Scripts,
+    pub event_types: EventTypes,
     /// The durable work that is in progress.
     pub journal: Arc<Journal>,
     /// The memory for signature checks and print forms, in MiB.
@@ -53,6 +60,7 @@ impl Domain {
         platform: Platform,
         telephony: Arc<Telephony>,
         channels: Arc<Channels>,
+        streams: Arc<Streams>,
         scripts: Scripts,
         journal: Journal,
     ) -> Self {
@@ -60,7 +68,9 @@ impl Domain {
             platform,
             telephony,
             channels,
+            streams,
             scripts,
+            event_types: EventTypes::default(),
             journal: Arc::new(journal),
             checks: FairShare::new(MAX_CHECKS_MIB, MAX_CHECKS_MIB / 4 * 3),
             zips: FairShare::new(MAX_ZIPS, MAX_ZIPS_PER_WORKSPACE),

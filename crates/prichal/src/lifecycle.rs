@@ -9,7 +9,7 @@ use crate::{
     app::App,
     delivery,
     dialect::{self, idocs},
-    domain::{channel, document, journal, rotation, telephony},
+    domain::{channel, document, journal, rotation, stream::topic::Topic, telephony},
     http,
     platform::{bus, telemetry},
     retention,
@@ -126,12 +126,24 @@ async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         app.dispatch.on_news(news);
         app.telephony.call_streams.wake(news.workspace);
         app.channels.sockets.workspace_changed(news.workspace);
+        app.streams.wake(news.workspace);
     };
     let on_frame = |frame: bus::Frame| {
         let sockets = &app.channels.sockets;
         sockets.send_here(frame.lane, frame.connection, &frame.text);
     };
-    bus::run(app.platform.clone(), on_news, on_frame, stop).await
+    let on_told = |told: bus::Told| {
+        if let Some(topic) = Topic::ALL.get(usize::from(told.topic)) {
+            app.streams.send(told.workspace, *topic, told.text);
+        }
+    };
+    let on = bus::Handlers {
+        on_news,
+        on_frame,
+        on_told,
+        on_listener: |workspace| app.streams.note_elsewhere(workspace, app.clock.now()),
+    };
+    bus::run(app.platform.clone(), on, stop).await
 }
 
 /// Waits for the first task to end, which is always too early, and returns the reason.

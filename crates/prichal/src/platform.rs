@@ -43,7 +43,7 @@ use data_dir::DataDir;
 use guess::Guesses;
 use limiter::Limiter;
 use memory::Budget;
-use outgoing::{Connector, guard::Guard};
+use outgoing::Connector;
 use settings::Settings;
 use share::FairShare;
 use vault::Vault;
@@ -118,12 +118,7 @@ impl Platform {
         let db = store::open(&config, on_commit(&bus, &access)).await?;
         let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
             .context("cannot open the blob store")?;
-        let outgoing = Connector::new(
-            Guard {
-                allow_private: config.allow_private_targets,
-            },
-            &[],
-        )?;
+        let outgoing = Connector::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
             clock,

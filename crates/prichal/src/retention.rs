@@ -13,6 +13,7 @@ use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Conn, Tx, bulk, channel,
     delivery::{self, dead_letter, log, resend},
+    delivery_stats,
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
@@ -122,6 +123,7 @@ enum Step {
     Suspects,
     Tickets,
     Deleted = 16,
+    Quarters,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -188,6 +190,8 @@ pub async fn sweep(app: &App) -> Result<()> {
         Ok(channel::forget(tx, before, most)? + resource::forget(tx, before, most)?)
     });
     let deleted = step(app, Step::Deleted, deleted).await;
+    let quarters = forget(app, ANY, move |tx| delivery_stats::forget(tx, now, most));
+    let quarters = step(app, Step::Quarters, quarters).await;
     ended
         .and(bound)
         .and(elements)
@@ -202,6 +206,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(orphans)
         .and(suspects)
         .and(deleted)
+        .and(quarters)
 }
 
 /// The workspace whose writer handles data of no single workspace.

@@ -73,7 +73,17 @@ fn faults_name_the_member() {
         ),
         (
             json!({ "opts": { "ip_mask": ["10.0.0.0/33"] } }),
-            "opts.ip_mask",
+            "opts.ip_mask[0]",
+        ),
+        (
+            json!({ "opts": { "ip_mask": [1, "x"] } }),
+            "opts.ip_mask[0]",
+        ),
+        (json!({ "token_local": 1 }), "token_local"),
+        (json!({ "token_remote": "a\nb" }), "token_remote"),
+        (
+            json!({ "token_remote2": "x".repeat(4097) }),
+            "token_remote2",
         ),
         (json!({ "ext": [] }), "ext"),
     ] {
@@ -83,6 +93,8 @@ fn faults_name_the_member() {
         }
         assert_eq!(made(&body).unwrap_err()[0].path, path, "{change}");
     }
+    let longest = made(&json!({ "code": "c", "type": "t", "token_remote": "я".repeat(4096) }));
+    assert!(longest.is_ok(), "characters are counted");
     for name in ["id", "token_local"] {
         let patch = json!({ name: "00000000-0000-0000-0000-000000000001" });
         assert_eq!(

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ACCESS_RIGHTS, CUSTOM_FIELDS, Defaults, NAME, REGION, flag, list, none_id};
-use crate::schema::{Elements, Field, Key, Object, Preset, Type, Words};
+use crate::{
+    identifier,
+    schema::{Elements, Field, Key, Object, Preset, Type, Words},
+};
 
 /// The permissions of employees for documents (`docs/contracts/idocs.md §8`, `docs/contracts/prichal.md §14`).
 pub const PERMISSIONS: &[&str] = &[
@@ -54,7 +57,9 @@ pub(super) const FIELDS: &[Field] = &[
         .doc("The settings of the user."),
     CUSTOM_FIELDS,
     ACCESS_RIGHTS,
-    Field::new("iin", Type::Text).doc("The personal identification number of an employee."),
+    Field::new("iin", Type::Text).form(&identifier::DIGITS).doc(
+        "The personal identification number of an employee: 12 digits with a valid check digit.",
+    ),
     Field::new("position", Type::Text).doc("The position of an employee."),
     Field::new("email", Type::Text).doc("The e-mail address of an employee."),
     list("permissions", Type::Enums(&PERMISSION))

@@ -113,17 +113,15 @@ fn the_frame_needs_one_allocation() {
 
 #[test]
 fn heads_survive_their_columns() {
-    let changes = ChangeType::ALL.iter().map(|change| EventHead {
-        kind: EventType::Change(*change),
-        entities: Entities::one(COMPANY),
-    });
-    let links = [EventType::Link, EventType::Unlink].map(|kind| EventHead {
-        kind,
-        entities: Entities::two(COMPANY, DEAL),
-    });
-    for head in changes.chain(links) {
-        let entities = head.entities_column();
-        let read = EventHead::from_columns(head.kind_column(), head.change_column(), &entities);
+    let one = Entities::one(COMPANY);
+    let changes = ChangeType::ALL.iter();
+    let changes = changes.map(|change| EventHead::new(EventType::Change(*change), one));
+    let links = [EventType::Link, EventType::Unlink]
+        .map(|kind| EventHead::new(kind, Entities::two(COMPANY, DEAL)));
+    let custom = [None, Some("order 4711: x")].map(|entity| custom(entity).head());
+    for head in changes.chain(links).chain(custom) {
+        let (change, entities) = (head.change_column(), head.entities_column());
+        let read = EventHead::from_columns(head.kind_column(), change.as_deref(), &entities);
         assert_eq!(read, Some(head), "{entities}");
     }
     let company = Entities::one(COMPANY).to_text();
@@ -131,6 +129,13 @@ fn heads_survive_their_columns() {
     for (kind, change, entities) in [
         ("change", None, company.as_str()),
         ("link", Some("patch"), &company),
+        ("custom", Some("order.created"), &company),
+        (
+            "custom",
+            None,
+            "custom:00000000-0000-0000-0000-000000000001",
+        ),
+        ("custom", Some("order.created"), "custom:1"),
         ("other", None, &company),
         ("link", None, ""),
         ("link", None, "company"),
@@ -143,4 +148,39 @@ fn heads_survive_their_columns() {
             "{kind} {entities}"
         );
     }
+}
+
+fn custom(entity: Option<&str>) -> NewEvent {
+    let custom = CustomEvent {
+        head: CustomHead {
+            name: "order.created".to_owned(),
+            entity: entity.map(str::to_owned),
+        },
+        version: 2,
+        timestamp: "2021-03-12T18:07:34+03:00".to_owned(),
+    };
+    let (id, order) = (EventId(Uuid::from_u128(4)), Uuid::from_u128(7));
+    NewEvent::custom(
+        id,
+        &origin(None),
+        order,
+        custom,
+        r#"{"sum":1.10,"note":null}"#.to_owned(),
+    )
+}
+
+#[test]
+fn an_event_of_an_own_type_as_it_is_delivered() {
+    assert_eq!(
+        custom(Some("order:\"1\"")).render(Uuid::from_u128(5)),
+        concat!(
+            r#"{"id":"00000000-0000-0000-0000-000000000004","#,
+            r#""offset":"00000000-0000-0000-0000-000000000005","type":"custom","#,
+            r#""eventType":"order.created","version":2,"timestamp":"2021-03-12T18:07:34+03:00","#,
+            r#""entity":"order:\"1\"","data":{"sum":1.10,"note":null},"#,
+            r#""createInfo":{"createdAt":"2021-03-12T15:07:34.31233+00:00","createdWith":"WebApp"}}"#,
+        )
+    );
+    let text = custom(None).render(Uuid::nil());
+    assert!(!text.contains("\"entity\""), "{text}");
 }

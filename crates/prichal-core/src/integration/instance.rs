@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Secret, Setup, Status, Webhook, secret::SECRETS, webhook::WEBHOOKS};
 use crate::{
+    delivery_settings::DeliverySettings,
     patch::{self, Operation, PatchErrors},
     schema::{Elements, Field, Key, NewId, Object, Preset, Type, Words},
 };
@@ -125,7 +126,21 @@ impl Instance {
     pub fn patch(&self, operations: &[Operation], new_id: NewId<'_>) -> Result<Self, PatchErrors> {
         let mut object = self.writable();
         patch::apply(INSTANCE, &mut object, operations, new_id)?;
-        Ok(self.with_writable(&object))
+        let mut after = self.with_writable(&object);
+        for hook in &mut after.webhooks {
+            let old = self.webhooks.iter().find(|old| old.id == hook.id);
+            let old = old.map(|old| &old.settings);
+            if let Err(fault) = hook
+                .settings
+                .unmask(old.unwrap_or(&DeliverySettings::default()))
+            {
+                return Err(PatchErrors {
+                    invalid_constraints: vec![("webHooks".to_owned(), fault.into())],
+                    ..PatchErrors::default()
+                });
+            }
+        }
+        Ok(after)
     }
 
     /// Sets the members of a setup. Other members stay.
@@ -159,7 +174,7 @@ impl Instance {
         crate::entity::snapshot(id, &members)
     }
 
-    /// The members of the model, in their order.
+    /// The members of the model, in their order. The values of webhooks' secret headers are masked in any case.
     pub fn members(&self, secrets: Secrets) -> Object {
         let masked = secrets == Secrets::Masked;
         let mut out = Map::new();
@@ -180,7 +195,10 @@ impl Instance {
         );
         out.insert(
             "webHooks".to_owned(),
-            self.webhooks.iter().map(Webhook::to_json).collect(),
+            self.webhooks
+                .iter()
+                .map(|hook| hook.model(Secrets::Masked))
+                .collect(),
         );
         out
     }
@@ -192,6 +210,9 @@ impl Instance {
 
     fn writable(&self) -> Object {
         let mut members = self.members(Secrets::Shown);
+        let webhooks = self.webhooks.iter();
+        let webhooks = webhooks.map(|hook| hook.model(Secrets::Shown)).collect();
+        members.insert("webHooks".to_owned(), webhooks);
         members.retain(|member, _| INSTANCE.iter().any(|field| field.name == member));
         members
     }

@@ -3,42 +3,48 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::url::is_base_url;
-use crate::schema::{self, Fault, Field, Object, Preset, Type};
+use super::url::{BASE_URL, MAX_LENGTH};
+use crate::schema::{self, Fault, Field, Form, Object, Preset, Type};
 
-const MAX_NAME: usize = 100;
 const MAX_VERSION: usize = 64;
 const MAX_TITLE: usize = 200;
 
-const NAME_RULE: &str = "Latin letters, digits, dots and underscores, a letter first";
-const VERSION_RULE: &str = "major.minor[.patch[.build]][-prerelease]";
+/// The form of names.
+static NAME: Form = Form::new(
+    "1 to 100 Latin letters, digits, dots and underscores, a letter first",
+    "^[A-Za-z][A-Za-z0-9_.]{0,99}$",
+    is_name,
+);
+
+/// The form of versions.
+static VERSION: Form = Form::new(
+    "major.minor[.patch[.build]][-prerelease]",
+    r"^[0-9]+(\.[0-9]+){1,3}(-[0-9A-Za-z]+)?$",
+    is_version,
+);
 
 /// The members of a manifest.
 pub const MANIFEST: &[Field] = &[
     Field::new("name", Type::Text)
         .required()
-        .bytes(MAX_NAME)
-        .worded(|path, _| sentence(path, NAME_RULE))
+        .form(&NAME)
         .doc("Latin letters, digits, dots and underscores, a letter first.")
         .example("ws.myIntegration2020"),
     Field::new("version", Type::Text)
         .or(Preset::Text("1.0"))
-        .bytes(MAX_VERSION)
-        .worded(|path, _| sentence(path, VERSION_RULE))
+        .chars(MAX_VERSION)
+        .form(&VERSION)
         .doc("`major.minor[.patch[.build]][-prerelease]`.")
         .example("1.0"),
     Field::new("baseUrl", Type::Text)
+        .chars(MAX_LENGTH)
+        .form(&BASE_URL)
         .doc("The absolute URL of the integration. Without it only webhooks with absolute URLs can be called.")
         .example("https://my-integration.ru"),
     Field::new("title", Type::Text)
         .chars(MAX_TITLE)
-        .worded(|path, _| sentence(path, "at most 200 characters"))
         .doc("The name for people."),
 ];
-
-fn sentence(path: &str, allowed: &str) -> String {
-    format!("The {path} field is invalid: {allowed} is allowed.")
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -55,35 +61,12 @@ impl Manifest {
         // No member of a manifest has an id.
         let read = schema::read(MANIFEST, object, &mut Uuid::nil)?;
         let read = schema::complete(MANIFEST, read);
-        let manifest = Self {
+        Ok(Self {
             name: text(&read, "name").unwrap_or_default(),
             version: text(&read, "version").unwrap_or_default(),
             base_url: text(&read, "baseUrl").filter(|url| !url.is_empty()),
             title: text(&read, "title"),
-        };
-        let faults = manifest.faults();
-        if faults.is_empty() {
-            Ok(manifest)
-        } else {
-            Err(faults)
-        }
-    }
-
-    fn faults(&self) -> Vec<Fault> {
-        let base_url_fits = self.base_url.as_deref().is_none_or(is_base_url);
-        let checks = [
-            (is_name(&self.name), "name", NAME_RULE),
-            (is_version(&self.version), "version", VERSION_RULE),
-            (
-                base_url_fits,
-                "baseUrl",
-                "an absolute http or https URL without query",
-            ),
-        ];
-        let broken = checks.into_iter().filter(|(fits, ..)| !fits);
-        broken
-            .map(|(_, path, allowed)| Fault::invalid(path, format!("{allowed} is allowed")))
-            .collect()
+        })
     }
 }
 
@@ -91,13 +74,13 @@ fn text(object: &Object, member: &str) -> Option<String> {
     object.get(member)?.as_str().map(str::to_owned)
 }
 
-/// `^[A-Za-z][A-Za-z0-9_.]*$`
 fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(fits)
+    name.len() <= 100
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(fits)
 }
 
-/// `^\d+(\.\d+){1,3}(-[0-9A-Za-z]+)?$`
 fn is_version(version: &str) -> bool {
     let (numbers, label) = match version.split_once('-') {
         Some((numbers, label)) => (numbers, Some(label)),

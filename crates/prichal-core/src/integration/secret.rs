@@ -98,6 +98,7 @@ pub(super) static SECRETS: Elements = Elements {
                 .shown()
                 .doc("The newest value; `***` for callers who may not see it."),
             Field::new("values", Type::Texts)
+                .items(MAX_VALUES)
                 .shown()
                 .doc("Every value that is accepted, at most ten."),
         ],

@@ -55,7 +55,7 @@ fn is_secret(name: &str) -> bool {
 
 /// Values are stored as text, booleans as `True` and `False` (`docs/contracts/kontur.md §1`).
 fn text(name: &str, value: &Value) -> Result<Option<String>, Fault> {
-    if name.trim().is_empty() || name.len() > MAX_NAME {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME {
         return Err(Fault::rule(
             name,
             format!("A name has 1 to {MAX_NAME} characters."),

@@ -47,11 +47,11 @@ fn the_documented_webhook_comes_back_as_it_was_sent() {
     let operations = json!([{"op": "Add", "path": "/WebHooks", "value": documented_hook()}]);
     let after = patched(&instance(), &operations);
     assert_eq!(
-        after.webhooks[0].to_json().to_string(),
+        after.webhooks[0].model(Secrets::Shown).to_string(),
         documented_hook().to_string()
     );
     assert_eq!(
-        Webhook::from_json(&documented_hook()).as_ref(),
+        Webhook::from_kept(&documented_hook()).as_ref(),
         after.webhooks.first()
     );
 }
@@ -72,7 +72,7 @@ fn a_zero_id_is_replaced_and_a_known_one_replaces() {
         Trigger::Schedule(std::time::Duration::from_mins(5))
     );
 
-    let mut again = before.webhooks[0].to_json();
+    let mut again = before.webhooks[0].model(Secrets::Shown);
     let same = patched(
         &before,
         &json!([{"op": "add", "path": "/webHooks", "value": again}]),
@@ -352,5 +352,56 @@ fn setup_values_that_cannot_be_kept_are_refused() {
     for (object, path) in [(json!({"": "x"}), ""), (json!({"c": "\u{0}"}), "c")] {
         let faults = setup(object.as_object().unwrap()).unwrap_err();
         assert_eq!(faults[0].path, path);
+    }
+}
+
+#[test]
+fn settings_of_a_webhook_are_patched_and_outlast_its_repetition() {
+    let id = "a5aad3c1-777b-4ae5-8ca1-60b94c0423e5";
+    let path = |rest: &str| format!("/webHooks/{id}/settings{rest}");
+    let added = patched(
+        &instance(),
+        &json!([{"op": "add", "path": "/webHooks", "value": documented_hook()}]),
+    );
+    let changed = patched(
+        &added,
+        &json!([
+            {"op": "add", "path": path("/timeout"), "value": "5s"},
+            {"op": "add", "path": path("/headers/X-Tenant"), "value": "acme"},
+            {"op": "add", "path": path("/headers/Authorization"), "value": {"value": "s3", "secret": true}},
+            {"op": "add", "path": path("/rateLimit"), "value": {"count": 5, "per": "minute"}},
+        ]),
+    );
+    let settings = changed.webhooks[0].model(Secrets::Masked)["settings"].clone();
+    let expected = json!({
+        "headers": {"X-Tenant": "acme", "Authorization": {"value": "***", "secret": true}},
+        "timeout": "5s", "rateLimit": {"count": 5, "per": "minute"},
+    });
+    assert_eq!(settings, expected);
+    assert!(!changed.snapshot(Uuid::nil()).contains("s3"));
+
+    // Connectors register their webhooks at every start.
+    let again = json!([{"op": "add", "path": "/webHooks", "value": documented_hook()}]);
+    assert_eq!(patched(&changed, &again), changed);
+    let masked = json!([{"op": "replace", "path": format!("/webHooks/{id}"), "value": changed.webhooks[0].model(Secrets::Masked)}]);
+    assert_eq!(
+        patched(&changed, &masked),
+        changed,
+        "`***` stands for the value that is there"
+    );
+    let removed = patched(&changed, &json!([{"op": "remove", "path": path("")}]));
+    assert_eq!(removed, added);
+
+    for (rest, value) in [
+        ("/headers/Host", json!("a")),
+        ("/headers/X-Other", json!({"value": "***", "secret": true})),
+        ("/timeout", json!("0s")),
+        ("/timeout", json!(5)),
+        ("/rateLimit", json!({"count": 5})),
+        ("/order", json!("random")),
+        ("/unknown", json!(1)),
+    ] {
+        let operations = json!([{"op": "add", "path": path(rest), "value": value}]);
+        assert!(try_patch(&added, &operations).is_err(), "{operations}");
     }
 }

@@ -1,6 +1,19 @@
 //! The URLs of an integration (`docs/contracts/kontur.md §9`).
 
-const MAX_LENGTH: usize = 2048;
+use crate::schema::Form;
+
+/// The longest URL, in characters.
+pub(super) const MAX_LENGTH: usize = 2048;
+
+/// The form of URLs to which relative ones can be appended. The empty text stands for none. The host and the port are
+/// checked beyond the pattern.
+pub static BASE_URL: Form = Form::new(
+    "an absolute http or https URL with a valid host, without a user name, blanks, a query or a fragment",
+    r"^([hH][tT][tT][pP][sS]?://[^\s\\/?#@]+(/[^\s\\?#]*)?)?$",
+    |text| text.is_empty() || is_base_url(text),
+)
+// It may contain a password.
+.secret();
 
 /// True for an absolute http or https URL with a host and without credentials, which would end up in logs.
 pub fn is_http_url(text: &str) -> bool {
@@ -57,8 +70,8 @@ fn after_scheme(text: &str) -> Option<&str> {
 
 fn check_plain(text: &str) -> Result<(), &'static str> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    if text.len() > MAX_LENGTH {
-        return Err("is longer than 2048 bytes");
+    if text.chars().count() > MAX_LENGTH {
+        return Err("is longer than 2048 characters");
     }
     let is_odd = text.contains(odd);
     (!is_odd)

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::url::check_relative_url;
+use super::{
+    instance::Secrets,
+    url::{MAX_LENGTH, check_relative_url},
+};
 use crate::{
-    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, Entity, EntityKind, EventKind, EventType},
+    delivery_settings::{DELIVERY_SETTINGS, DeliverySettings},
+    event::{
+        CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventHead, EventKind, custom::Pattern,
+    },
     filter::{Filter, FilterItem},
     id::WebhookId,
     schema::{
@@ -27,9 +33,10 @@ pub struct Webhook {
     /// As the client wrote it. Stored, like `items`, even if the trigger does not use it.
     pub period: Option<String>,
     pub disabled: bool,
+    pub settings: DeliverySettings,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Called with the events that match.
     EntityEvent(Filter),
@@ -38,7 +45,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    const fn name(self) -> &'static str {
+    const fn name(&self) -> &'static str {
         match self {
             Self::EntityEvent(_) => "entityEvent",
             Self::Schedule(_) => "schedule",
@@ -53,37 +60,66 @@ impl Webhook {
         Self::from_element(&element).map_err(|why| vec![Fault::rule("", why)])
     }
 
-    /// Reads a webhook as the store keeps it.
-    pub fn from_json(value: &Value) -> Option<Self> {
-        Self::from_element(value.as_object()?).ok()
+    /// Reads a webhook as the store keeps it. The values of its secret headers are kept elsewhere.
+    pub fn from_kept(value: &Value) -> Option<Self> {
+        let element = value.as_object()?;
+        let settings = element.get("settings").and_then(Value::as_object);
+        let settings = match settings {
+            Some(settings) => DeliverySettings::from_kept(settings)?,
+            None => DeliverySettings::default(),
+        };
+        Self::with_settings(element, settings).ok()
     }
 
-    /// The documented model, in the documented order.
-    pub fn to_json(&self) -> Value {
-        let items: Vec<Value> = self.items.iter().copied().map(item_json).collect();
+    /// The webhook as the store keeps it.
+    pub fn kept(&self) -> Value {
+        self.to_json(DeliverySettings::kept)
+    }
+
+    /// The documented model, in the documented order. The settings are there if there are any.
+    pub fn model(&self, secrets: Secrets) -> Value {
+        self.to_json(match secrets {
+            Secrets::Shown => DeliverySettings::shown,
+            Secrets::Masked => DeliverySettings::masked,
+        })
+    }
+
+    fn to_json(&self, settings: fn(&DeliverySettings) -> Value) -> Value {
+        let items: Vec<Value> = self.items.iter().map(item_json).collect();
         let schedule = self
             .period
             .as_ref()
             .map(|period| ("period".to_owned(), Value::from(period.as_str())));
-        json!({
+        let mut out = json!({
             "id": self.id,
             "relativeUrl": self.relative_url,
             "triggerType": self.trigger.name(),
             "filter": {"items": items},
             "schedule": Map::from_iter(schedule),
             "disabled": self.disabled,
-        })
+        });
+        if !self.settings.is_default() {
+            out["settings"] = settings(&self.settings);
+        }
+        out
     }
 
     /// True if an event is to be sent to this webhook.
-    pub fn wants(&self, kind: EventType, entities: &[Entity]) -> bool {
-        match self.trigger {
-            Trigger::EntityEvent(filter) => !self.disabled && filter.matches(kind, entities),
+    pub fn wants(&self, event: &EventHead) -> bool {
+        match &self.trigger {
+            Trigger::EntityEvent(filter) => !self.disabled && filter.matches(event),
             Trigger::Schedule(_) => false,
         }
     }
 
     pub(super) fn from_element(element: &Object) -> Result<Self, String> {
+        let settings = element.get("settings").and_then(Value::as_object);
+        let settings = settings.map(DeliverySettings::read).transpose();
+        let settings = settings.map_err(|fault| fault.reason())?;
+        Self::with_settings(element, settings.unwrap_or_default())
+    }
+
+    fn with_settings(element: &Object, settings: DeliverySettings) -> Result<Self, String> {
         let text = |member: &str| element.get(member).and_then(Value::as_str);
         let id = text("id")
             .and_then(WebhookId::parse)
@@ -96,7 +132,7 @@ impl Webhook {
             .into_iter()
             .flatten()
             .map(item)
-            .collect();
+            .collect::<Result<_, _>>()?;
         let period = element
             .get("schedule")
             .and_then(|schedule| schedule.get("period"));
@@ -108,6 +144,7 @@ impl Webhook {
             items,
             period: period.map(str::to_owned),
             disabled: element.get("disabled") == Some(&Value::Bool(true)),
+            settings,
         })
     }
 }
@@ -131,16 +168,38 @@ fn trigger(
     }
 }
 
-fn item(value: &Value) -> FilterItem {
+fn item(value: &Value) -> Result<FilterItem, String> {
     let text = |member: &str| value.get(member).and_then(Value::as_str);
-    FilterItem {
+    let patterns = |member: &str, read: fn(&str) -> Result<Pattern, String>| {
+        let all = value.get(member).and_then(Value::as_array);
+        let all = all.into_iter().flatten().filter_map(Value::as_str);
+        let all = all.map(|text| read(text).map_err(|why| format!("{member} `{text}`: {why}")));
+        all.collect::<Result<Vec<_>, _>>()
+    };
+    let item = FilterItem {
         event_type: text("eventType").and_then(EventKind::from_name),
         entity_type: text("entityType").and_then(EntityKind::from_name),
         change_type: text("changeType").and_then(ChangeType::from_name),
+        event_types: patterns("eventTypes", Pattern::of_names)?,
+        entities: patterns("entities", Pattern::of_entities)?,
+    };
+    let given = |members: &[&'static str]| {
+        let mut members = members.iter().copied();
+        members.find(|member| value.get(*member).is_some())
+    };
+    let has_custom = given(&["eventTypes", "entities"]).is_some();
+    if has_custom && !item.is_custom() {
+        return Err("eventTypes must name an event type".to_owned());
+    }
+    match given(&["eventType", "entityType", "changeType"]) {
+        Some(other) if has_custom => Err(format!(
+            "eventTypes cannot stand beside {other}: make two items of them"
+        )),
+        _ => Ok(item),
     }
 }
 
-fn item_json(item: FilterItem) -> Value {
+fn item_json(item: &FilterItem) -> Value {
     let members = [
         ("eventType", item.event_type.map(EventKind::name)),
         ("entityType", item.entity_type.map(EntityKind::name)),
@@ -149,19 +208,36 @@ fn item_json(item: FilterItem) -> Value {
     let given = members
         .into_iter()
         .filter_map(|(member, name)| Some((member.to_owned(), Value::from(name?))));
-    Value::Object(given.collect())
+    let patterns = [
+        ("eventTypes", &item.event_types),
+        ("entities", &item.entities),
+    ]
+    .into_iter()
+    .filter(|(_, patterns)| !patterns.is_empty())
+    .map(|(member, patterns)| {
+        let texts: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
+        (member.to_owned(), Value::from(texts))
+    });
+    Value::Object(given.chain(patterns).collect())
 }
+
+/// The maximum number of patterns of one member of a filter's item.
+const MAX_PATTERNS: usize = 50;
 
 /// Adding a webhook again replaces it: connectors register theirs at every start
 /// (`docs/contracts/prichal.md §10.4`).
+///
+/// An administrator's settings outlast that.
 pub(super) static WEBHOOKS: Elements = Elements {
     repeat: Repeat::Replace,
+    kept: &["settings"],
     rule: Some(|element| Webhook::from_element(element).map(drop)),
     ..Elements::new(
         Key::Guid,
         &[
             Field::new("relativeUrl", Type::Text)
                 .required()
+                .chars(MAX_LENGTH)
                 .doc("A path behind the base URL, or an absolute URL.")
                 .example("/callbacks"),
             Field::new("triggerType", Type::Enum(&TRIGGER))
@@ -176,6 +252,8 @@ pub(super) static WEBHOOKS: Elements = Elements {
             Field::new("disabled", Type::Bool)
                 .or(Preset::False)
                 .doc("True if the webhook is not called."),
+            Field::new("settings", Type::Object(DELIVERY_SETTINGS))
+                .doc("The way in which calls are made. Adding the webhook again without this member leaves the settings as they are."),
         ],
     )
 };
@@ -190,6 +268,14 @@ const ITEM: &[Field] = &[
     Field::new("eventType", Type::Enum(&EVENT_KINDS)).doc("The kind of event; any if absent."),
     Field::new("entityType", Type::Enum(&ENTITY)).doc("The kind of entity; any if absent."),
     Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The kind of change; any if absent."),
+    Field::new("eventTypes", Type::Texts)
+        .items(MAX_PATTERNS)
+        .doc("Event types of the workspace's own: names, beginnings such as `order.*`, or `*`. Items without it do not match such events, and it stands beside `entities` alone.")
+        .example(r#"["order.*"]"#),
+    Field::new("entities", Type::Texts)
+        .items(MAX_PATTERNS)
+        .doc("The entities of these events: keys, or beginnings such as `order:*`; any if absent.")
+        .example(r#"["order:*"]"#),
 ];
 
 static TRIGGER: Words = Words {

@@ -115,14 +115,18 @@ impl Change<'_> {
         list: &mut Vec<Value>,
         value: &Value,
     ) -> Result<(), Refusal> {
-        let element = read_element(field.name, spec, value, self.new_id)?;
+        let mut element = read_element(field.name, spec, value, self.new_id)?;
         let id = element
             .get("id")
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        let at = position(spec.key, list, &id);
+        if let Some(known) = at.and_then(|at| list[at].as_object()) {
+            keep(spec, &mut element, known);
+        }
         let element = Value::Object(element);
-        match position(spec.key, list, &id) {
+        match at {
             None => {
                 room(list)?;
                 list.push(element);
@@ -213,6 +217,15 @@ impl Change<'_> {
         let at = at.ok_or_else(|| no_such(id))?;
         list.remove(at);
         Ok(())
+    }
+}
+
+/// Leaves the members of a known element that its repetition keeps and does not mention.
+fn keep(spec: &Elements, element: &mut Object, known: &Object) {
+    for name in spec.kept {
+        if let (None, Some(value)) = (element.get(*name), known.get(*name)) {
+            element.insert((*name).to_owned(), value.clone());
+        }
     }
 }
 

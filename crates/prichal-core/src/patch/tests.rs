@@ -503,3 +503,17 @@ fn names_that_the_parser_keeps_for_itself_are_in_no_path() {
     let errors = one("add", "/customFields", &inside).unwrap_err();
     assert_eq!(errors.invalid_datas.len(), 1);
 }
+
+#[test]
+fn a_refused_operation_repeats_no_private_key() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n";
+    let sent = json!({"op": "add", "path": "/x", "value": [{"key": pem, "name": "a"}]});
+    let operation = Operation {
+        op: Op::Add,
+        path: "/x".to_owned(),
+        value: sent["value"].clone(),
+        sent,
+    };
+    let expected = json!({"op": "add", "path": "/x", "value": [{"key": "***", "name": "a"}]});
+    assert_eq!(operation.refused("no").sent, expected);
+}

@@ -13,8 +13,6 @@ pub struct Bound {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The maximum number of bytes of a text.
-    Bytes(usize),
     /// The maximum number of characters of a text.
     Chars(usize),
     /// The smallest and the greatest number.
@@ -23,7 +21,7 @@ pub enum Limit {
     Items(usize),
 }
 
-/// The sentence about a value at this path that exceeds the limit.
+/// The sentence about a value at this path that exceeds the limit. A number is named behind it.
 pub type Wording = fn(&str, Limit) -> String;
 
 impl Bound {
@@ -39,7 +37,11 @@ impl Bound {
         if self.limit.admits(value) {
             return Ok(());
         }
-        let problem = Problem::Exceeds(self.limit, (self.wording)(path, self.limit));
+        let mut message = (self.wording)(path, self.limit);
+        if value.is_number() {
+            message = format!("{}, not {value}.", message.trim_end_matches('.'));
+        }
+        let problem = Problem::Exceeds(self.limit, message);
         Err(Fault::new(path, problem))
     }
 }
@@ -47,7 +49,6 @@ impl Bound {
 impl Limit {
     fn admits(self, value: &Value) -> bool {
         match self {
-            Self::Bytes(max) => value.as_str().is_none_or(|text| text.len() <= max),
             Self::Chars(max) => value
                 .as_str()
                 .is_none_or(|text| text.chars().count() <= max),
@@ -61,7 +62,6 @@ impl Limit {
 
 fn sentence(path: &str, limit: Limit) -> String {
     match limit {
-        Limit::Bytes(max) => format!("The {path} field is longer than {max} bytes."),
         Limit::Chars(max) => format!("The {path} is longer than {max} characters."),
         Limit::Numbers(min, i64::MAX) => format!("The {path} must be at least {min}."),
         Limit::Numbers(min, max) => format!("The {path} must be {min} to {max}."),

@@ -103,9 +103,18 @@ impl Reader<'_> {
     }
 
     fn bounded_value(&mut self, field: &Field, value: &Value) -> Option<Value> {
+        let known = self.faults.len();
         let read = self.value(field.ty, value)?;
         if let Some(bound) = field.bound
             && let Err(fault) = bound.check(&self.path, &read)
+        {
+            self.fault(fault);
+            return None;
+        }
+        // A blank text of a required member is a fault of its own, and a list with unreadable elements has lost them.
+        let is_whole = self.faults.len() == known && !(field.required && is_empty(&read));
+        if let Some(form) = field.form.filter(|_| is_whole)
+            && let Err(fault) = form.check(&self.path, &read)
         {
             self.fault(fault);
             return None;

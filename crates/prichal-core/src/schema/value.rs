@@ -160,7 +160,7 @@ pub(crate) fn drop_nulls(value: &mut Value) {
 }
 
 /// The value as JSON, cut to a length that an error may repeat.
-pub(super) fn excerpt(value: &Value) -> String {
+pub fn excerpt(value: &Value) -> String {
     // Lists and objects are not printed: they may be as long as the body.
     match value {
         Value::Array(_) => "[…]".to_owned(),

@@ -2,7 +2,10 @@
 
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, schema::Type},
+};
 use uuid::Uuid;
 
 use super::words::{DocumentDirectionEnum, ExternalNodeStatus};
@@ -56,6 +59,14 @@ struct Snapshot {
     reject_reason: Option<String>,
 }
 
+fn event_type() -> Object {
+    Object::builder()
+        .schema_type(Type::String)
+        .enum_values(Some([STATUS_CHANGED]))
+        .description(Some("The kind of the event."))
+        .build()
+}
+
 /// A change of a document's status, as it is sent and listed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -63,8 +74,7 @@ struct Snapshot {
 pub struct StatusEvent {
     /// The id of the event. A repeated call has the same one.
     event_id: Uuid,
-    /// The kind of the event.
-    #[schema(examples("document-status-changed-event"))]
+    #[schema(schema_with = event_type)]
     event_type: &'static str,
     /// The number of the event among all of the company. Numbers grow, and some are left out.
     sequence: i64,

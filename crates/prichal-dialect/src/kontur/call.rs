@@ -28,30 +28,35 @@ pub(super) static PARTY_TYPES: Words = Words {
 /// The subject of the refusal `… not found` of a redirect for an unknown call.
 pub const REDIRECT: &str = "Communication Xcom.Api.Models.Communications.CallRedirectRequest";
 
-/// The maximum number of bytes of an exchange's ids and numbers.
+/// The maximum number of characters of an exchange's ids and numbers.
 const MAX_NAME: usize = 200;
 
 const COMMUNICATION: Field = Field::new("communicationId", Type::Guid)
     .doc("The id of the call that the system call CALL or an earlier answer gave.");
-const EXTERNAL: Field = Field::new("externalId", Type::Text).bytes(MAX_NAME).doc(
+const EXTERNAL: Field = Field::new("externalId", Type::Text).chars(MAX_NAME).doc(
     "The exchange's id of the call, with or without the integration's name and a slash before it.",
 );
+/// The same where a message names the call by either.
+const EITHER_EXTERNAL: Field = EXTERNAL.doc(
+    "The exchange's id of the call, with or without the integration's name and a slash before it. This or \
+     `communicationId` is required.",
+);
 const CLIENT_PHONE: Field = Field::new("clientPhone", Type::Text)
-    .bytes(MAX_NAME)
+    .chars(MAX_NAME)
     .doc("The client's number, in any form.");
 const VATS_PHONE: Field = Field::new("externalVatsPhone", Type::Text)
-    .bytes(MAX_NAME)
+    .chars(MAX_NAME)
     .doc("The exchange's own number.");
 const TIMESTAMP: Field = Field::new("timestamp", Type::Moment)
     .doc("The time of what is reported, between 1970 and 2200.");
 const DIRECTION: Field =
     Field::new("direction", Type::Enum(&DIRECTIONS)).doc("The direction of the call.");
 const EXTERNAL_LEG: Field = Field::new("externalCallItemId", Type::Text)
-    .bytes(MAX_NAME)
+    .chars(MAX_NAME)
     .doc("The exchange's id of the leg. This or `realtimeCallItemId` is required.");
 const REALTIME_LEG: Field = Field::new("realtimeCallItemId", Type::Text)
-    .bytes(MAX_NAME)
-    .doc("The exchange's id of the leg while the call goes on.");
+    .chars(MAX_NAME)
+    .doc("The exchange's id of the leg while the call goes on. This or `externalCallItemId` is required.");
 const FROM: Field = Field::new("from", Type::Object(PARTY))
     .required()
     .doc("The party that calls.");
@@ -64,6 +69,15 @@ const PARTY: &[Field] = &[
         .doc("The kind of the party."),
     Field::new("userId", Type::Guid).doc("The id of a party of the type `user`."),
 ];
+
+/// Two members of which a body has at least one.
+pub type Either = [&'static str; 2];
+/// The call of a message.
+pub const EITHER_CALL: Either = ["externalId", "communicationId"];
+/// The leg of a message.
+pub const EITHER_LEG: Either = ["externalCallItemId", "realtimeCallItemId"];
+/// The other side of a user's request to call.
+pub const EITHER_SIDE: Either = ["clientPhone", "toUserId"];
 
 /// The members of call-started. The exchange has to name the call.
 pub const STARTED: &[Field] = &[
@@ -78,7 +92,7 @@ pub const STARTED: &[Field] = &[
 pub const FINISHED: &[Field] = &[
     TIMESTAMP.required(),
     COMMUNICATION,
-    EXTERNAL,
+    EITHER_EXTERNAL,
     VATS_PHONE,
     CLIENT_PHONE,
     DIRECTION,
@@ -86,7 +100,7 @@ pub const FINISHED: &[Field] = &[
 /// The members of call-event.
 pub const EVENT: &[Field] = &[
     COMMUNICATION,
-    EXTERNAL,
+    EITHER_EXTERNAL,
     EXTERNAL_LEG,
     REALTIME_LEG,
     TIMESTAMP.required(),
@@ -99,14 +113,14 @@ pub const EVENT: &[Field] = &[
 /// The members of call-failed.
 pub const FAILED: &[Field] = &[
     COMMUNICATION,
-    EXTERNAL,
+    EITHER_EXTERNAL,
     TIMESTAMP,
     Field::new("reason", Type::Text).doc("The reason for people, cut to 1000 characters."),
 ];
 /// The members of call-recording.
 pub const RECORDING: &[Field] = &[
     COMMUNICATION,
-    EXTERNAL,
+    EITHER_EXTERNAL,
     EXTERNAL_LEG,
     REALTIME_LEG,
     Field::new("recordingFileId", Type::Guid)
@@ -124,13 +138,13 @@ pub const REGISTER: &[Field] = &[
         .doc("The legs of the call."),
     COMMUNICATION,
     Field::new("externalCreatedAt", Type::Moment).doc("The time at which the call began."),
-    EXTERNAL,
+    EITHER_EXTERNAL,
     DIRECTION.required(),
 ];
 const ITEM: &[Field] = &[
     Field::new("id", Type::Text)
         .required()
-        .bytes(MAX_NAME)
+        .chars(MAX_NAME)
         .doc("The exchange's id of the leg."),
     FROM,
     TO,
@@ -210,10 +224,7 @@ pub fn failed(body: &Object) -> Read<Callback<Failure>> {
         reason: Some(read.text("reason").chars().take(1000).collect())
             .filter(|reason: &String| !reason.is_empty()),
     };
-    let refs = read.refs();
-    if refs == Refs::default() {
-        return Err(missing("communicationId"));
-    }
+    let refs = read.named_refs()?;
     Ok(Callback { refs, message })
 }
 
@@ -298,7 +309,7 @@ pub fn dial(body: &Object) -> Read<(Option<Uuid>, Dial)> {
         to_user_id: read.guid("toUserId"),
     };
     if dial.client_phone.is_empty() && dial.to_user_id.is_none() {
-        return Err(missing("clientPhone"));
+        return Err(neither(EITHER_SIDE));
     }
     Ok((read.guid("communicationId"), dial))
 }
@@ -359,7 +370,7 @@ impl Reader {
     fn named_refs(&self) -> Read<Refs> {
         let refs = self.refs();
         if refs == Refs::default() {
-            return Err(missing("externalId"));
+            return Err(neither(EITHER_CALL));
         }
         Ok(refs)
     }
@@ -368,7 +379,7 @@ impl Reader {
         let external = self.name("externalCallItemId");
         let realtime = self.name("realtimeCallItemId");
         if external.is_empty() && realtime.is_empty() {
-            return Err(missing("externalCallItemId"));
+            return Err(neither(EITHER_LEG));
         }
         Ok((external, realtime))
     }
@@ -396,6 +407,12 @@ fn party(value: Option<&Value>, path: &str) -> Read<Party> {
     // Only users have an id.
     let user_id = read.guid("userId").filter(|_| kind == PartyType::User);
     Ok(Party { kind, user_id })
+}
+
+/// The fault of a body that has neither of two members.
+fn neither([path, other]: Either) -> Vec<Fault> {
+    let message = format!("The {path} or the {other} field is required.");
+    vec![Fault::rule(path, message)]
 }
 
 fn missing(path: &str) -> Vec<Fault> {

@@ -853,3 +853,50 @@ fn the_prelude_assigns_nothing_that_a_script_can_intercept() {
     );
     assert_eq!(done.value.as_deref(), Some("[]"));
 }
+
+#[test]
+fn the_script_of_a_webhook_says_what_is_sent() {
+    let request =
+        json!({ "method": "POST", "text": r#"{"id": 12345678901234567890, "name": "A"}"# });
+    let presets = Presets::of_webhook(&request, &json!({ "tenant": "acme" }));
+    let of = |source: &str| run_with(source, &presets, NoHost::default());
+    for (source, sent) in [
+        ("send()", r#"{"others":[]}"#),
+        (
+            "send({body: 'x'})",
+            r#"{"others":[],"kind":"text","body":"x"}"#,
+        ),
+        (
+            "send({body: null})",
+            r#"{"others":[],"kind":"text","body":""}"#,
+        ),
+        (
+            "send({body: new Uint8Array([104, 105]), url: '/'})",
+            r#"{"others":["url"],"kind":"bytes","body":"aGk="}"#,
+        ),
+        (
+            "send({body: {id: request.body.id}, headers: {a: 1}, path: '/x', method: 'PUT'})",
+            r#"{"method":"PUT","path":"/x","headers":{"a":1},"others":[],"kind":"json","body":"{\"id\":12345678901234567890}"}"#,
+        ),
+        ("send({body: 'x'}); skip()", r#"{"skip":true}"#),
+        (
+            "send({path: variables.tenant + request.body.name})",
+            r#"{"path":"acmeA","others":[]}"#,
+        ),
+    ] {
+        let outcome = of(source);
+        assert_eq!(outcome.failure, None, "{source}");
+        assert_eq!(outcome.sent.as_deref(), Some(sent), "{source}");
+    }
+    for (source, why) in [
+        ("send('x')", "it takes an object"),
+        ("try { send(1) } catch {}", "it takes an object"),
+        ("send({body: 'x'.repeat(5000000)})", "longer than"),
+        ("const a = {}; a.a = a; send({body: a})", "circular"),
+    ] {
+        let outcome = of(source);
+        assert!(message(&outcome).contains(why), "{source}: {outcome:?}");
+    }
+    assert_eq!(of("request.body").sent, None);
+    assert!(message(&run_alone("send()")).contains("send is not defined"));
+}

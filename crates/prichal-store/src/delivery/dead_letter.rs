@@ -56,7 +56,7 @@ pub fn note(tx: &mut Tx<'_>, key: Key, attempts: &[Attempt]) -> Result<()> {
 }
 
 fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
-    let Some(about) = attempt.about else {
+    let Some(about) = &attempt.about else {
         return Ok(());
     };
     let error = attempt
@@ -76,7 +76,7 @@ fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
             log::row_of(attempt.id),
             attempt.event,
             about.kind_column(),
-            about.change_column(),
+            about.change_column().as_deref(),
             about.entities_column(),
             attempt.attempt,
             attempt.http_status,
@@ -152,7 +152,7 @@ fn wants(filter: &Filter, letter: &DeadLetter) -> bool {
     let head = Head {
         event: letter.event,
         seq: letter.seq,
-        about: Some(letter.about),
+        about: Some(letter.about.clone()),
         attempt: letter.attempts,
         http_status: letter.http_status,
         duration_ms: 0,

@@ -26,6 +26,7 @@ pub(super) fn list(
         event,
         status,
         before,
+        since,
     } = filter;
     let mut values = params![workspace, integration, limit].to_vec();
     let mut conditions = String::new();
@@ -36,6 +37,9 @@ pub(super) fn list(
     };
     if let Some(before) = before {
         only("id <", (*before).into());
+    }
+    if let Some(since) = since {
+        only("id >=", first_id(*since).into());
     }
     if let Some(event) = event {
         only("event =", (*event).into());

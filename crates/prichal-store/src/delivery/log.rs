@@ -280,7 +280,7 @@ impl Filter {
 
     pub(super) fn matches(&self, id: Uuid, head: &Head) -> bool {
         let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
-        let kind = head.about.map(|about| about.kind);
+        let kind = head.about.as_ref().map(|about| about.kind);
         let about = head.about.as_ref();
         let mut entities = about.into_iter().flat_map(|about| about.entities.iter());
         let is_entity = (self.entity_kind.is_none() && self.entity.is_none())
@@ -418,7 +418,7 @@ fn logged(row: &Row, position: usize, head: &Head, detail: pack::Detail) -> Logg
             webhook: row.webhook,
             event: head.event,
             seq: head.seq,
-            about: head.about,
+            about: head.about.clone(),
             attempt: head.attempt,
             status: STATUSES[row.failed],
             http_status: head.http_status,

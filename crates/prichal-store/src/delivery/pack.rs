@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prichal_core::{
-    event::{ChangeType, Entities, Entity, EntityKind, EventHead, EventType},
+    event::{ChangeType, Entities, Entity, EntityKind, EventHead, EventType, custom::CustomHead},
     id::EventId,
     time::Timestamp,
 };
@@ -38,7 +38,7 @@ pub(super) struct Packed {
 }
 
 /// The head of a call: what filters read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) event: EventId,
     pub(super) seq: i64,
@@ -75,6 +75,7 @@ fn type_code(kind: EventType) -> u8 {
         EventType::Change(change) => change as u8,
         EventType::Link => 4,
         EventType::Unlink => 5,
+        EventType::Custom => 6,
     }
 }
 
@@ -82,6 +83,7 @@ fn type_of(code: u8) -> Option<EventType> {
     match code {
         4 => Some(EventType::Link),
         5 => Some(EventType::Unlink),
+        6 => Some(EventType::Custom),
         code => ChangeType::ALL
             .get(usize::from(code))
             .map(|change| EventType::Change(*change)),
@@ -133,6 +135,10 @@ fn put_head(out: &mut Vec<u8>, attempt: &Attempt) {
     for (kind, id) in about.entities.iter() {
         out.push(*kind as u8);
         out.extend_from_slice(id.as_bytes());
+    }
+    if let Some(custom) = &about.custom {
+        put(out, Some(custom.name.as_bytes()));
+        put(out, custom.entity.as_deref().map(str::as_bytes));
     }
 }
 
@@ -248,12 +254,21 @@ impl Reader<'_> {
             2 => Entities::two(self.entity()?, self.entity()?),
             _ => return Err(damaged()),
         };
-        Ok(Some(EventHead { kind, entities }))
+        let mut head = EventHead::new(kind, entities);
+        if kind == EventType::Custom {
+            let name = self.text()?.ok_or_else(damaged)?;
+            let entity = self.text()?;
+            head.custom = Some(Box::new(CustomHead { name, entity }));
+        }
+        Ok(Some(head))
     }
 
     fn entity(&mut self) -> Result<Entity> {
-        let kind = EntityKind::ALL.get(usize::from(self.byte()?));
-        Ok((*kind.ok_or_else(damaged)?, Uuid::from_bytes(self.array()?)))
+        let code = self.byte()?;
+        let kind = EntityKind::ALL.get(usize::from(code)).copied();
+        let own = (code == EntityKind::Custom as u8).then_some(EntityKind::Custom);
+        let kind = kind.or(own).ok_or_else(damaged)?;
+        Ok((kind, Uuid::from_bytes(self.array()?)))
     }
 
     fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
@@ -319,7 +334,7 @@ mod tests {
             webhook: WebhookId::generate(now),
             event: EventId::generate(now),
             seq: n,
-            about: (n % 3 != 0).then_some(EventHead { kind, entities }),
+            about: (n % 3 != 0).then_some(EventHead::new(kind, entities)),
             attempt: n + 1,
             status: "delivered",
             http_status: (n % 4 != 0).then_some(200 + n),
@@ -351,8 +366,8 @@ mod tests {
         assert_eq!((heads.len(), details.len()), (40, 40));
         for ((one, head), detail) in all.iter().zip(&heads).zip(&details) {
             assert_eq!(
-                (head.event, head.seq, head.about),
-                (one.event, one.seq, one.about)
+                (head.event, head.seq, head.about.clone()),
+                (one.event, one.seq, one.about.clone())
             );
             assert_eq!(
                 (head.attempt, head.http_status),

@@ -315,7 +315,7 @@ fn to_json(selection: &Selection) -> Value {
     let types = filter.types.as_ref().map(|types| {
         let pairs = types
             .iter()
-            .map(|one| json!([one.kind().name(), one.change().map(ChangeType::name)]));
+            .map(|one| json!([one.name(), one.change().map(ChangeType::name)]));
         pairs.collect::<Vec<_>>()
     });
     let http_status = filter.http_status.map(|status| match status {
@@ -347,7 +347,11 @@ fn from_json(text: &str) -> Option<Selection> {
     let time = |name: &str| json[name].as_i64().map(Timestamp::from_micros);
     let event_type = |pair: &Value| {
         let change = pair[1].as_str().and_then(ChangeType::from_name);
-        match (EventKind::from_name(pair[0].as_str()?)?, change) {
+        let kind = pair[0].as_str()?;
+        if kind == EventType::Custom.name() {
+            return Some(EventType::Custom);
+        }
+        match (EventKind::from_name(kind)?, change) {
             (EventKind::Change, Some(change)) => Some(EventType::Change(change)),
             (EventKind::Link, None) => Some(EventType::Link),
             (EventKind::Unlink, None) => Some(EventType::Unlink),

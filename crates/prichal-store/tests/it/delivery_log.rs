@@ -33,10 +33,10 @@ fn call(seq: i64, status: &'static str) -> Attempt {
         webhook: WebhookId(Uuid::from_u128(HOOK)),
         event: EventId::generate(now),
         seq,
-        about: Some(EventHead {
-            kind: EventType::Change(ChangeType::Create),
-            entities: Entities::one(entity),
-        }),
+        about: Some(EventHead::new(
+            EventType::Change(ChangeType::Create),
+            Entities::one(entity),
+        )),
         attempt: 1,
         status,
         http_status: Some(if status == "delivered" { 200 } else { 500 }),

@@ -39,6 +39,7 @@ fn hook(n: u128, live: bool) -> Webhook {
         fence: 0,
         streak: prichal_core::health::Streak::default(),
         next_tick: None,
+        secrets: None,
     }
 }
 

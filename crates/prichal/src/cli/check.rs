@@ -20,6 +20,7 @@ use crate::{
         blobs::Blobs,
         bus::Bus,
         data_dir::{DataDir, check_creatable},
+        outgoing::Connector,
         store::options,
     },
 };
@@ -34,6 +35,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
     if let Some(file) = &config.security_log {
         security_log(file).context("`security-log`")?;
     }
+    Connector::of(config)?;
     database(config).await.context(match config.database_url {
         Some(_) => "`database-url`",
         None => "`data-dir`",

@@ -66,7 +66,8 @@ fn secrets_are_known_by_their_type() {
             "bus-url",
             "admin-token",
             "master-key",
-            "previous-master-key"
+            "previous-master-key",
+            "egress-proxy"
         ]
     );
 }
@@ -98,6 +99,43 @@ fn a_listener_is_an_address_or_a_name_and_a_port() {
         "local host:80",
     ] {
         assert!(load(&[("listen", bad)], &[], "").is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_proxy_is_a_url_without_credentials() {
+    for good in [
+        "http://proxy.example:3128",
+        "http://proxy.example:80",
+        "http://10.0.0.7:8080/",
+        "http://[::1]:3128",
+    ] {
+        load(&[("egress-proxy", good)], &[], "").expect(good);
+    }
+    for bad in [
+        "",
+        "proxy.example:3128",
+        "http://proxy.example",
+        "https://proxy.example:3128",
+        "socks5://proxy.example:1080",
+        "http://user:hunter2@proxy.example:3128",
+        "http://user@proxy.example:3128",
+        "http://proxy.example:3128/path",
+        "http://proxy.example:3128?a=1",
+        "http://:3128",
+    ] {
+        let error = load(&[("egress-proxy", bad)], &[], "").expect_err(bad);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn there_is_one_source_address_of_a_kind() {
+    for good in ["", "10.0.0.7", "::1", "10.0.0.7, 2001:db8::7"] {
+        load(&[("egress-source-address", good)], &[], "").expect(good);
+    }
+    for bad in ["localhost", "10.0.0.7,10.0.0.8", "10.0.0.0/8", "::1,::2"] {
+        load(&[("egress-source-address", bad)], &[], "").expect_err(bad);
     }
 }
 

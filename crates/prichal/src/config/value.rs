@@ -1,6 +1,13 @@
 //! Parsers of settings' values. An error describes the allowed values.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::uri::Authority;
@@ -10,7 +17,9 @@ use prichal_core::{
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::blob_url::BlobUrl;
+use url::{Host, Url};
+
+use crate::config::{HostPattern, blob_url::BlobUrl};
 
 /// A value, or the description of the allowed values.
 type Read<T> = Result<T, &'static str>;
@@ -100,6 +109,21 @@ pub(super) fn nats(text: &str) -> Read<SecretString> {
     let is_good = has_scheme(text, &["nats", "tls"]);
     let takes = "a URL such as nats://host:4222";
     is_good.then(|| text.into()).ok_or(takes)
+}
+
+pub(super) fn proxy(text: &str) -> Read<SecretString> {
+    let takes = "a URL such as http://proxy.example:3128; a user's name and password go into egress-proxy-credentials-file";
+    proxy_address(text).map(|_| text.into()).ok_or(takes)
+}
+
+/// The host and the port of a proxy. The port has to be there, since proxies have no usual one.
+pub fn proxy_address(text: &str) -> Option<(Host, u16)> {
+    let url = Url::parse(text).ok()?;
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+    let is_bare = is_bare && url.query().is_none() && url.fragment().is_none();
+    let (host, port) = (url.host()?.to_owned(), url.port_or_known_default()?);
+    let named = text.trim_end_matches('/').rsplit_once(':')?.1;
+    (url.scheme() == "http" && is_bare && named.parse() == Ok(port)).then_some((host, port))
 }
 
 pub(super) fn blob_url(text: &str) -> Read<String> {
@@ -204,6 +228,20 @@ pub(super) fn origins(text: &str) -> Read<Vec<String>> {
     listed(text, origin, takes)
 }
 
+pub(super) fn host_patterns(text: &str) -> Read<Vec<HostPattern>> {
+    let takes = "names, domains, addresses and networks with commas, such as crm.example,*.crm.example,10.0.0.0/8";
+    listed(text, HostPattern::parse, takes)
+}
+
+pub(super) fn addresses(text: &str) -> Read<Vec<IpAddr>> {
+    let takes =
+        "an address, or one of IPv4 and one of IPv6 with a comma, such as 10.0.0.7,2001:db8::7";
+    let addresses = listed(text, |item| item.parse::<IpAddr>().ok(), takes)?;
+    let of_v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+    let is_good = of_v4 <= 1 && addresses.len() - of_v4 <= 1;
+    is_good.then_some(addresses).ok_or(takes)
+}
+
 pub(super) fn networks(text: &str) -> Read<Vec<Network>> {
     let takes = "addresses and networks with commas, such as 10.0.0.0/8,::1";
     listed(text, Network::parse, takes)
@@ -228,7 +266,7 @@ pub fn origin(text: &str) -> Option<String> {
     if text == ANY_ORIGIN {
         return Some(ANY_ORIGIN.to_owned());
     }
-    let url = url::Url::parse(text).ok()?;
+    let url = Url::parse(text).ok()?;
     let origin = url.origin().ascii_serialization();
     let is_web = matches!(url.scheme(), "http" | "https");
     (is_web && text.trim_end_matches('/').eq_ignore_ascii_case(&origin)).then_some(origin)

@@ -50,7 +50,8 @@ pub struct AttemptModel<'a> {
     started_at: Timestamp,
 }
 
-fn status_words() -> Object {
+/// The schema of an attempt's status.
+pub fn status_words() -> Object {
     let words = Object::builder().schema_type(Type::String);
     let meaning = "`deferred` is tried again, `exhausted` is not.";
     let words = words.enum_values(Some(STATUSES));

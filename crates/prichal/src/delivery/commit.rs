@@ -1,6 +1,7 @@
 //! The writes of a runner: cursor, attempts and deferred events, for many calls in one transaction.
 
 use prichal_core::{
+    delivery_stats::Tally,
     event::{Author, Entity, EventHead, Origin},
     health::Streak,
     id::{EventId, WebhookId},
@@ -10,6 +11,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     delivery::{self, Attempt, Deferred, Lane, Replay},
+    delivery_stats,
     webhook::{self, Lease},
 };
 use uuid::Uuid;
@@ -31,6 +33,8 @@ pub(super) struct Batch {
     /// The streak of failures, if it changed.
     pub(super) streak: Option<Streak>,
     pub(super) health: Option<HealthChange>,
+    /// The calls that go into the figures now.
+    pub(super) tally: Tally,
     /// Entities with no further call until the batch is written.
     pub(super) held: Vec<Entity>,
 }
@@ -53,6 +57,7 @@ impl Batch {
             replay,
             streak,
             health,
+            tally,
             held,
         } = self;
         attempts.is_empty()
@@ -60,6 +65,7 @@ impl Batch {
             && replay.is_none()
             && streak.is_none()
             && health.is_none()
+            && tally.is_empty()
             && held.is_empty()
     }
 
@@ -71,6 +77,7 @@ impl Batch {
         earlier.replay = self.replay.or(earlier.replay);
         earlier.streak = self.streak.or(earlier.streak);
         earlier.health = self.health.or(earlier.health);
+        earlier.tally.merge(self.tally);
         earlier.held.extend(self.held);
         earlier
     }
@@ -102,6 +109,9 @@ pub(super) fn write(
     if let Some(streak) = batch.streak {
         webhook::set_streak(tx, key, streak)?;
     }
+    if !batch.tally.is_empty() {
+        delivery_stats::add(tx, key, &batch.tally)?;
+    }
     if let Some(health) = batch.health {
         target::of(key).write_health(vault, tx, key, health, origin)?;
     }
@@ -130,7 +140,7 @@ pub struct Subject {
 pub fn attempt(
     id: Uuid,
     webhook: WebhookId,
-    subject: &Subject,
+    subject: Subject,
     number: u32,
     outcome: Outcome,
     verdict: Verdict,
@@ -158,6 +168,6 @@ pub(super) fn status(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "delivered",
         Verdict::DeferredUntil(_) => "deferred",
-        Verdict::Exhausted => "exhausted",
+        Verdict::Exhausted | Verdict::Gone => "exhausted",
     }
 }

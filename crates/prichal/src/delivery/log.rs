@@ -32,7 +32,7 @@ pub(super) struct Log {
     tail: VecDeque<Arc<LoggedEvent>>,
     tail_bytes: usize,
     entries: HashMap<Key, Entry>,
-    /// The webhooks by the kinds of entity they ask for, at the kind's index in [`EntityKind::ALL`].
+    /// The webhooks by the kinds of entity they ask for, at the kind's index.
     by_kind: Vec<Vec<Key>>,
 }
 
@@ -111,6 +111,18 @@ impl Log {
         (self.entries.len() - lags.len(), lags)
     }
 
+    pub(super) fn hook(&self, key: Key) -> Option<&Arc<Hook>> {
+        self.entries.get(&key).map(|entry| &entry.hook)
+    }
+
+    /// The webhooks that no runner works for; all if `is_stopped` is true.
+    pub(super) fn resting(&self, is_stopped: bool) -> impl Iterator<Item = &Arc<Hook>> {
+        let entries = self.entries.values();
+        entries
+            .filter(move |entry| is_stopped || !entry.has_worker)
+            .map(|entry| &entry.hook)
+    }
+
     /// Wakes every runner.
     pub(super) fn wake_runners(&self) {
         let running = self.entries.values().filter(|entry| entry.has_worker);
@@ -140,10 +152,7 @@ impl Log {
                 let Some(entry) = self.entries.get_mut(key) else {
                     continue;
                 };
-                if entry.idle
-                    && entry.position < event.seq
-                    && entry.definition.wants(event.head.kind, event.entities())
-                {
+                if entry.idle && entry.position < event.seq && entry.definition.wants(&event.head) {
                     entry.idle = false;
                     entry.position = event.seq - 1;
                     entry.wake(starting);
@@ -172,8 +181,8 @@ impl Log {
         self.tail_bytes = 0;
     }
 
-    /// The events after `position` that the webhook wants.
-    pub(super) fn next(&mut self, lease: &Lease, position: i64) -> Next {
+    /// The events after `position` that the webhook wants, at most `limit`.
+    pub(super) fn next(&mut self, lease: &Lease, position: i64, limit: usize) -> Next {
         let known = self.known.unwrap_or(0);
         let first = self.tail.front().map_or(i64::MAX, |event| event.seq);
         let Some(entry) = self
@@ -197,8 +206,11 @@ impl Log {
         let (mut events, mut scanned) = (Vec::new(), position);
         for event in self.tail.iter().skip(skip).take(MAX_SCANNED_EVENTS) {
             scanned = event.seq;
-            if entry.definition.wants(event.head.kind, event.entities()) {
+            if entry.definition.wants(&event.head) {
                 events.push(event.clone());
+                if events.len() >= limit {
+                    break;
+                }
             }
         }
         Next::Events {
@@ -300,12 +312,12 @@ impl Log {
     /// Indexes the webhooks by the kinds they ask for, after [`Self::attach`], [`Self::redefine`] and
     /// [`Self::retain`].
     pub(super) fn index(&mut self) {
-        self.by_kind = vec![Vec::new(); EntityKind::ALL.len()];
+        self.by_kind = vec![Vec::new(); kind_index(EntityKind::Custom) + 1];
         for (key, entry) in &self.entries {
-            let Trigger::EntityEvent(filter) = entry.definition.trigger else {
+            let Trigger::EntityEvent(filter) = &entry.definition.trigger else {
                 continue;
             };
-            for kind in EntityKind::ALL {
+            for kind in EntityKind::ALL.iter().chain([&EntityKind::Custom]) {
                 if !entry.definition.disabled && filter.may_want(*kind) {
                     self.by_kind[kind_index(*kind)].push(*key);
                 }
@@ -325,7 +337,7 @@ impl Entry {
     }
 }
 
-/// The kind's index in [`EntityKind::ALL`], which has the order of the enum.
+/// The kind's index in the enum, whose last kind is [`EntityKind::Custom`].
 fn kind_index(kind: EntityKind) -> usize {
     kind as usize
 }

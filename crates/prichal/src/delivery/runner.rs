@@ -9,6 +9,8 @@
 //! The side queue of a webhook is its deferred events and its replays. Its calls run beside those of the main
 //! lane and have a bound of their own.
 
+mod limited;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use foldhash::{HashSet, HashSetExt as _};
@@ -17,7 +19,10 @@ use futures_util::{
     future::{BoxFuture, FutureExt as _, OptionFuture},
     stream::FuturesUnordered,
 };
-use prichal_core::{event::Entity, id::generate, retry::Verdict, time::Timestamp};
+use prichal_core::{
+    delivery_stats::Tally, event::Entity, id::generate, integration::Webhook as Definition,
+    retry::Verdict, time::Timestamp,
+};
 use prichal_store::{
     LoggedEvent,
     delivery::{self, Deferred, Lane, resend},
@@ -27,11 +32,15 @@ use prichal_store::{
 };
 use tokio_util::sync::CancellationToken;
 
+use limited::paced;
+
 use super::{
     Hook, RETRY_DELAY,
     commit::{self, Batch, Queued, Subject},
     cursor::CursorWindow,
+    limits::Limits,
     log::Next,
+    state,
     target::{self, Attempt, AttemptResult, HealthChange, HealthState, Recipient, Target},
 };
 use crate::{
@@ -59,6 +68,8 @@ const DETACH_DELAY: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The maximum number of events that are fetched from the store at once.
 const MAX_FETCHED_EVENTS: i64 = 128;
+/// The number that is fetched at least, because the webhook may want few of them.
+const MIN_FETCHED_EVENTS: i64 = 16;
 
 /// A delivery of one event, before its call.
 struct Job {
@@ -91,6 +102,8 @@ impl Job {
 struct NewCall {
     job: Job,
     is_suspect: bool,
+    /// The time at which the rate limit has counted the call, if there is one.
+    counted_at: Option<Timestamp>,
 }
 
 struct FinishedCall {
@@ -108,12 +121,17 @@ pub(super) struct Runner {
     stop: CancellationToken,
     target: &'static dyn Target,
     recipient: Option<Arc<dyn Recipient>>,
+    definition: Arc<Definition>,
+    /// The bounds of the settings, if they set any.
+    limits: Option<Box<Limits>>,
     connections: Arc<Connections>,
     window: CursorWindow,
     calls: FuturesUnordered<BoxFuture<'static, FinishedCall>>,
     /// The calls that start at the end of this turn.
     starting: Vec<NewCall>,
     side_calls: usize,
+    /// The calls that the side queue leaves to the main lane in this turn.
+    side_reserve: usize,
     /// The calls of suspects, which wait for their turns and count towards no bound.
     suspect_calls: usize,
     busy: HashSet<Entity>,
@@ -129,6 +147,10 @@ pub(super) struct Runner {
     /// True after a call found that the lease is lost.
     lost: bool,
     health_state: HealthState,
+    /// True if the listeners of the workspace know that calls fail.
+    is_failing: bool,
+    /// The calls of the batch, for the figures.
+    tally: Tally,
     batch: Batch,
     /// The journal's entries of the calls whose results are in the batch.
     guards: Vec<ItemGuard>,
@@ -162,6 +184,8 @@ impl Runner {
                 Requester::Workspace(hook.lease.key.workspace),
             )),
             target: target::of(hook.lease.key),
+            definition: hook.definition(),
+            limits: None,
             hook,
             stop,
             recipient: None,
@@ -169,6 +193,7 @@ impl Runner {
             calls: FuturesUnordered::new(),
             starting: Vec::new(),
             side_calls: 0,
+            side_reserve: 0,
             suspect_calls: 0,
             busy: HashSet::new(),
             parked: VecDeque::new(),
@@ -178,6 +203,8 @@ impl Runner {
             is_side_queue_due: false,
             lost: false,
             health_state: HealthState::default(),
+            is_failing: false,
+            tally: Tally::default(),
             batch: Batch::default(),
             guards: Vec::new(),
             written: position,
@@ -227,6 +254,10 @@ impl Runner {
         let (hook, app, stop) = (self.hook.clone(), self.app.clone(), self.stop.clone());
         let blocked = self.window.blocked_since();
         let detach_at = blocked.map(|since| since + DETACH_DELAY);
+        let wake_at = [detach_at, self.limited_until()]
+            .into_iter()
+            .flatten()
+            .min();
         tokio::select! {
             biased;
             Some(done) = self.calls.next() => {
@@ -240,7 +271,7 @@ impl Runner {
             Some(outcome) = OptionFuture::from(self.writing.as_mut()) => return self.finish_write(outcome).await,
             () = hook.notify.notified() => {}
             () = stop.cancelled(), if !stop.is_cancelled() => {}
-            Some(()) = OptionFuture::from(detach_at.map(|at| app.clock.sleep_until(at))) => self.detach_blocking_calls(),
+            Some(()) = OptionFuture::from(wake_at.map(|at| app.clock.sleep_until(at))) => self.detach_blocking_calls(),
             Some(()) = OptionFuture::from(self.replay_at.map(|at| app.clock.sleep_until(at))) => self.resume_replay(),
         }
         true
@@ -249,6 +280,7 @@ impl Runner {
     /// Waits for a wake-up while no call is in flight. Returns true if the runner is to end.
     async fn wait_idle(&mut self) -> bool {
         let clock = self.app.clock.clone();
+        let limited_until = self.limited_until();
         tokio::select! {
             Some(()) = OptionFuture::from(self.replay_at.map(|at| clock.sleep_until(at))) => {
                 self.resume_replay();
@@ -256,7 +288,8 @@ impl Runner {
             }
             () = self.hook.notify.notified() => false,
             () = self.stop.cancelled() => false,
-            () = self.app.clock.sleep(IDLE_TIMEOUT) => {
+            Some(()) = OptionFuture::from(limited_until.map(|at| self.app.clock.sleep_until(at))) => false,
+            () = self.app.clock.sleep(IDLE_TIMEOUT), if limited_until.is_none() => {
                 let (lease, cursor) = (self.hook.lease, self.written);
                 let mut state = self.app.dispatch.lock();
                 state.logs.get_mut(&lease.key.workspace).is_none_or(|log| log.end_runner(&lease, cursor))
@@ -274,13 +307,30 @@ impl Runner {
             return Ok(false);
         }
         self.unpark();
-        while self.main_calls() < MAX_CALLS
+        if self.limits.is_some() {
+            return self.fill_within_limits().await;
+        }
+        if !self.fill_main(usize::MAX).await? {
+            return Ok(false);
+        }
+        if self.hook.take_side_queue() || std::mem::take(&mut self.is_side_queue_due) {
+            self.retry_due().await?;
+            self.continue_replay().await?;
+        }
+        Ok(true)
+    }
+
+    /// Starts calls for events of the log. Accepts at most `limit` of them at a time. Returns false if the lease is lost.
+    async fn fill_main(&mut self, mut limit: usize) -> Result<bool> {
+        while limit > 0
+            && !self.hook.is_stale()
+            && self.main_calls() < MAX_CALLS
             && self.parked.len() < MAX_PARKED_EVENTS
             && self.window.len() < MAX_WINDOW_EVENTS
         {
             let lease = self.hook.lease;
             let next = match self.app.dispatch.lock().logs.get_mut(&lease.key.workspace) {
-                Some(log) => log.next(&lease, self.window.position()),
+                Some(log) => log.next(&lease, self.window.position(), limit),
                 None => Next::LeaseLost,
             };
             match next {
@@ -290,15 +340,12 @@ impl Runner {
                     break;
                 }
                 Next::Events { events, position } => self.accept(events, position),
-                Next::InStore { position } => self.fetch(position).await?,
+                Next::InStore { position } => self.fetch(position, limit).await?,
             }
+            limit = limit.min(self.room(Lane::Main));
         }
         // Events behind a parked one of another entity need not wait for it.
         self.unpark();
-        if self.hook.take_side_queue() || std::mem::take(&mut self.is_side_queue_due) {
-            self.retry_due().await?;
-            self.continue_replay().await?;
-        }
         Ok(true)
     }
 
@@ -308,9 +355,12 @@ impl Runner {
             return Ok(true);
         }
         let is_first = self.recipient.is_none();
+        let key = self.hook.key();
+        self.definition = self.hook.definition();
+        let limited = self.load_limits().await;
+        limited.inspect_err(|_| self.recipient = None)?;
         let found = self.target.resolve(&self.app, &self.hook).await;
         self.recipient = found.inspect_err(|_| self.recipient = None)?;
-        let key = self.hook.key();
         if is_first
             && let Some(row) = self
                 .app
@@ -320,17 +370,20 @@ impl Runner {
                 .inspect_err(|_| self.recipient = None)?
         {
             self.health_state.streak = row.streak;
+            self.is_failing = row.streak.failures > 0;
         }
         Ok(self.recipient.is_some())
     }
 
     /// Fetches events that are no longer in memory, and accepts them.
-    async fn fetch(&mut self, position: i64) -> Result<()> {
+    async fn fetch(&mut self, position: i64, limit: usize) -> Result<()> {
         let workspace = self.hook.key().workspace;
+        let count = i64::try_from(limit).unwrap_or(i64::MAX);
+        let count = count.clamp(MIN_FETCHED_EVENTS, MAX_FETCHED_EVENTS);
         let events = self
             .app
             .db
-            .read(move |conn| event::list(conn, workspace, position, MAX_FETCHED_EVENTS))
+            .read(move |conn| event::list(conn, workspace, position, count))
             .await?;
         let Some(last) = events.last().map(|event| event.seq) else {
             return Ok(());
@@ -338,9 +391,14 @@ impl Runner {
         let definition = self.hook.definition();
         let wanted = events
             .into_iter()
-            .filter(|event| definition.wants(event.head.kind, event.entities()));
-        let wanted = wanted.map(Arc::new).collect();
-        self.accept(wanted, last);
+            .filter(|event| definition.wants(&event.head));
+        let mut wanted: Vec<_> = wanted.map(Arc::new).collect();
+        let mut position = last;
+        if wanted.len() > limit {
+            wanted.truncate(limit);
+            position = wanted.last().map_or(position, |event| event.seq);
+        }
+        self.accept(wanted, position);
         Ok(())
     }
 
@@ -417,7 +475,7 @@ impl Runner {
 
     /// True if the bound on calls allows this one. Calls of the side queue were counted when they were accepted.
     fn has_room(&self, job: &Job) -> bool {
-        job.is_side || self.main_calls() < MAX_CALLS
+        (job.is_side || self.main_calls() < MAX_CALLS) && self.free() > 0
     }
 
     fn main_calls(&self) -> usize {
@@ -425,6 +483,16 @@ impl Runner {
     }
 
     fn start(&mut self, job: Job) {
+        if let Some(limits) = &self.limits
+            && let Some(until) = limits.waits_until(job.lane, job.event.seq, job.event.entities())
+        {
+            // No call was made.
+            let attempt = job.attempt - 1;
+            self.record_verdict(&Job { attempt, ..job }, Verdict::DeferredUntil(until));
+            return;
+        }
+        let pace = self.limits.as_ref().and_then(|limits| limits.pace.as_ref());
+        let counted_at = pace.map(|pace| pace.note(self.app.clock.now()));
         self.busy.extend(job.entities());
         let is_suspect = self.is_suspect(job.event.seq);
         if is_suspect {
@@ -432,7 +500,11 @@ impl Runner {
         } else if job.is_side {
             self.side_calls += 1;
         }
-        self.starting.push(NewCall { job, is_suspect });
+        self.starting.push(NewCall {
+            job,
+            is_suspect,
+            counted_at,
+        });
     }
 
     /// Starts the calls that were decided on in this turn. Those that need not wait begin together in the journal.
@@ -470,9 +542,15 @@ impl Runner {
         call: NewCall,
         begun: Option<(Permit, ItemGuard)>,
     ) {
-        let NewCall { job, is_suspect } = call;
+        let NewCall {
+            job,
+            is_suspect,
+            counted_at,
+        } = call;
         let (app, connections) = (self.app.clone(), self.connections.clone());
         let lease = self.hook.lease;
+        let pace = self.limits.as_ref().and_then(|limits| limits.pace.clone());
+        let pace = pace.zip(counted_at);
         self.calls.push(Box::pin(async move {
             let (_permit, guard) = if let Some((permit, guard)) = begun {
                 (Some(permit), Some(guard))
@@ -485,6 +563,13 @@ impl Runner {
                     None
                 } else {
                     Some(app.calls.take(lease.key.workspace, 1).await)
+                };
+                let permit = match pace {
+                    Some((pace, counted_at)) => {
+                        let paced = paced(&app, lease.key.workspace, &pace, counted_at, permit);
+                        Box::pin(paced).await
+                    }
+                    None => permit,
                 };
                 let guard = journal::begin(&app, item(lease.key, job.event.seq)).await;
                 (permit, guard)
@@ -520,7 +605,7 @@ impl Runner {
             guard,
         } = done;
         self.guards.extend(guard);
-        if self.target.is_strictly_ordered() {
+        if self.is_strictly_ordered() {
             // The check before the entity's next event must see the deferred row, if there is one.
             self.batch.held.extend(job.entities());
         } else {
@@ -548,24 +633,36 @@ impl Runner {
 
     fn record_attempt(&mut self, job: &Job, outcome: Outcome) {
         let now = self.app.clock.now();
-        let config = &self.app.config;
-        let schedule = self.target.schedule(config);
-        let verdict = schedule.judge(job.attempt, outcome.reply, now);
+        let schedule = self.target.schedule(&self.app.config);
+        let settings = &self.definition.settings;
+        let verdict = settings.judge(
+            schedule,
+            job.attempt,
+            outcome.reply,
+            outcome.retry_after,
+            now,
+        );
         let subject = Subject {
             event: job.event.id,
             seq: job.event.seq,
-            about: Some(job.event.head),
+            about: Some(job.event.head.clone()),
             is_replay: job.lane == Lane::Replay,
         };
-        metrics::histogram!("prichal_delivery_seconds").record(outcome.duration);
+        let duration = outcome.duration;
+        metrics::histogram!("prichal_delivery_seconds").record(duration);
         let attempt = commit::attempt(
             generate(now),
             self.hook.key().id,
-            &subject,
+            subject,
             job.attempt,
             outcome,
             verdict,
         );
+        let failure = (verdict != Verdict::Delivered).then(|| {
+            let error = attempt.error.clone().unwrap_or_default();
+            (error, attempt.http_status)
+        });
+        self.tally.count(now, duration, failure);
         self.batch.attempts.push(attempt);
         metrics::counter!("prichal_delivery_attempts_total", "status" => commit::status(verdict))
             .increment(1);
@@ -579,6 +676,16 @@ impl Runner {
         let (lane, seq) = (job.lane, job.event.seq);
         let first = lane == Lane::Main && !job.is_side;
         let has_row = job.is_side || first && self.detached.remove(&seq);
+        if let Some(order) = self
+            .limits
+            .as_mut()
+            .and_then(|limits| limits.order.as_mut())
+        {
+            match verdict {
+                Verdict::DeferredUntil(at) => order.defer(lane, seq, job.event.entities(), at),
+                _ => order.complete(lane, seq),
+            }
+        }
         match verdict {
             Verdict::DeferredUntil(due_at) => {
                 let attempts = i64::from(job.attempt);
@@ -590,10 +697,10 @@ impl Runner {
                     in_flight: false,
                 }));
             }
-            Verdict::Delivered | Verdict::Exhausted if has_row => {
+            Verdict::Delivered | Verdict::Exhausted | Verdict::Gone if has_row => {
                 self.batch.queue.push(Queued::Complete(lane, seq));
             }
-            Verdict::Delivered | Verdict::Exhausted => {}
+            Verdict::Delivered | Verdict::Exhausted | Verdict::Gone => {}
         }
         if first {
             self.window.complete(seq);
@@ -613,7 +720,9 @@ impl Runner {
     /// The row of an event with its first call in flight. It is not due while this runner lives. The next owner
     /// of the webhook makes it due.
     fn in_flight(&self, lane: Lane, seq: i64) -> Queued {
-        let due_at = self.app.clock.now() + self.app.config.delivery_timeout * 2;
+        let timeout = self.definition.settings.timeout;
+        let timeout = timeout.unwrap_or(self.app.config.delivery_timeout);
+        let due_at = self.app.clock.now() + timeout * 2;
         Queued::Defer(Deferred {
             lane,
             seq,
@@ -626,7 +735,8 @@ impl Runner {
     /// The number of further calls that may be accepted from the side queue.
     fn side_room(&self) -> usize {
         let parked = self.parked.iter().filter(|job| job.is_side).count();
-        MAX_SIDE_CALLS.saturating_sub(self.side_calls + parked)
+        let room = MAX_SIDE_CALLS.saturating_sub(self.side_calls + parked);
+        room.min(self.room(Lane::Replay).saturating_sub(self.side_reserve))
     }
 
     /// Starts calls for deferred events that are due.
@@ -660,6 +770,13 @@ impl Runner {
         for (event, row) in found.take(room).collect::<Vec<_>>() {
             let Some(event) = event else {
                 self.batch.queue.push(Queued::Complete(row.lane, row.seq));
+                if let Some(order) = self
+                    .limits
+                    .as_mut()
+                    .and_then(|limits| limits.order.as_mut())
+                {
+                    order.complete(row.lane, row.seq);
+                }
                 continue;
             };
             has_suspect |= self.is_suspect(row.seq);
@@ -679,7 +796,12 @@ impl Runner {
     /// cursor need not wait for the calls.
     async fn continue_replay(&mut self) -> Result<()> {
         let room = self.side_room();
+        let is_closed = self
+            .limits
+            .as_ref()
+            .is_some_and(|limits| limits.is_closed(Lane::Replay));
         if room == 0
+            || is_closed
             || self.replay_at.is_some()
             || self.batch.replay.is_some()
             || self.writing_batch.replay.is_some()
@@ -726,7 +848,7 @@ impl Runner {
                 break;
             }
             // Selected events were asked for, whatever the filter is now.
-            if replay.rate.is_none() && !definition.wants(event.head.kind, event.entities()) {
+            if replay.rate.is_none() && !definition.wants(&event.head) {
                 continue;
             }
             if self.is_held(seq) {
@@ -762,11 +884,16 @@ impl Runner {
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.cursor = cursor;
+        let calls = std::mem::take(&mut self.tally);
+        let (now, at_once) = (self.app.clock.now(), batch.streak.is_some());
+        batch
+            .tally
+            .merge(self.hook.unsaved.add(calls, at_once, now));
         let batch = Arc::new(batch);
         self.writing_batch = batch.clone();
         self.writing_guards = std::mem::take(&mut self.guards);
         let (app, lease) = (self.app.clone(), self.hook.lease);
-        let origin = commit::origin(&lease, self.app.clock.now());
+        let origin = commit::origin(&lease, now);
         self.writing = Some(Box::pin(async move {
             let db = app.db.clone();
             db.write_deferred(lease.key.workspace, move |tx| {
@@ -801,6 +928,7 @@ impl Runner {
 
     fn apply_written(&mut self, batch: &Batch) {
         self.written = batch.cursor;
+        state::tell_batch(&self.app, self.hook.key(), batch, &mut self.is_failing);
         for queued in &batch.queue {
             match queued {
                 Queued::Complete(lane, seq) => {

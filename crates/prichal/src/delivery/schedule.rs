@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prichal_core::{
+    delivery_stats::Tally,
     event::{Author, Origin},
     health::Streak,
     id::generate,
-    integration::Trigger,
+    integration::{Trigger, Webhook as Definition},
     time::Timestamp,
 };
 use prichal_store::{
-    Engine, Tx,
+    Engine, Tx, delivery_stats,
     quarantine::{Item, Kind},
     tenant,
     webhook::{self, Key, Webhook},
@@ -26,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RETRY_DELAY, definition_of,
     target::{
-        self, HealthChange,
-        webhook::{Payload, Receiver, call},
+        self, AttemptResult, HealthChange,
+        webhook::{IS_AWAITED, Payload, Receiver, deliver},
     },
 };
 use crate::{
@@ -128,7 +129,7 @@ struct Tick {
     period: Duration,
     /// The time of the next tick while the call runs.
     reserved: Timestamp,
-    relative_url: String,
+    definition: Definition,
 }
 
 /// Claims a tick. `None` if another node was first.
@@ -137,7 +138,10 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
         return Ok(None);
     };
     let key = hook.key;
-    let reserved = reservation(app, now);
+    let definition = definition_of(&hook);
+    let timeout = definition.as_ref().and_then(|hook| hook.settings.timeout);
+    let timeout = timeout.unwrap_or(app.config.delivery_timeout);
+    let reserved = reservation(timeout, now);
     if !app
         .db
         .write(key.workspace, move |tx| {
@@ -147,14 +151,13 @@ async fn claim_tick(app: &Delivery, hook: Webhook, now: Timestamp) -> Result<Opt
     {
         return Ok(None);
     }
-    let definition = definition_of(&hook);
     Ok(definition.and_then(|definition| match definition.trigger {
         Trigger::Schedule(period) => Some(Tick {
             key,
             due,
             period,
             reserved,
-            relative_url: definition.relative_url,
+            definition,
         }),
         Trigger::EntityEvent(_) => None,
     }))
@@ -173,8 +176,8 @@ fn item(key: Key) -> Item {
 
 /// The time of the next tick while a call runs. The call has ended by then, so no two run at once even if this node
 /// dies.
-fn reservation(app: &Delivery, now: Timestamp) -> Timestamp {
-    now + app.config.delivery_timeout * 2 + RETRY_DELAY
+fn reservation(timeout: Duration, now: Timestamp) -> Timestamp {
+    now + timeout * 2 + RETRY_DELAY
 }
 
 impl Tick {
@@ -186,7 +189,7 @@ impl Tick {
         }
         let mut flight = std::pin::pin!(journal::begin(app, item));
         loop {
-            let renew_at = app.clock.now() + app.config.delivery_timeout;
+            let renew_at = app.clock.now() + self.timeout(app);
             let flight = tokio::select! {
                 flight = &mut flight => Some(flight),
                 () = app.clock.sleep_until(renew_at) => None,
@@ -200,10 +203,16 @@ impl Tick {
         }
     }
 
+    /// The time for the call.
+    fn timeout(&self, app: &Delivery) -> Duration {
+        let timeout = self.definition.settings.timeout;
+        timeout.unwrap_or(app.config.delivery_timeout)
+    }
+
     /// Renews the claim. False if it was lost.
     async fn renew(&mut self, app: &Delivery) -> Result<bool> {
         let (key, due) = (self.key, self.reserved);
-        let reserved = reservation(app, app.clock.now());
+        let reserved = reservation(self.timeout(app), app.clock.now());
         let claim = move |tx: &mut Tx<'_>| webhook::claim_tick(tx, key, due, reserved);
         self.reserved = reserved;
         app.db
@@ -216,16 +225,32 @@ impl Tick {
         let Some(_guard) = self.begin(app).await? else {
             return Ok(());
         };
-        let success = match Receiver::load(app, self.key, &self.relative_url).await? {
+        let called = match Receiver::load(app, self.key, &self.definition).await? {
             Some(receiver) => {
                 let payload = Payload {
                     id: generate(app.clock.now()),
                     body: Bytes::from_static(b"{}"),
                     replay: false,
                 };
-                let outcome = call(app, &receiver, &receiver.connections(1), payload).await;
-                metrics::counter!("prichal_schedule_calls_total", "success" => if outcome.reply.is_success() { "yes" } else { "no" }).increment(1);
-                outcome.reply.is_success()
+                let connections = receiver.connections(1);
+                let result = deliver(app, &receiver, &connections, payload, IS_AWAITED).await;
+                let mut called = Tally::default();
+                let is_success = match result {
+                    AttemptResult::Called(outcome) => {
+                        let is_success = outcome.reply.is_success();
+                        let failure = (!is_success).then(|| {
+                            let error = outcome.error.unwrap_or_default();
+                            (error, outcome.http_status.map(i64::from))
+                        });
+                        called.count(app.clock.now(), outcome.duration, failure);
+                        is_success
+                    }
+                    AttemptResult::Skipped => true,
+                    // The hook is called at the time that the claim has set.
+                    AttemptResult::Postponed(_) | AttemptResult::Lost => return Ok(()),
+                };
+                metrics::counter!("prichal_schedule_calls_total", "success" => if is_success { "yes" } else { "no" }).increment(1);
+                called
             }
             None => return Ok(()),
         };
@@ -234,7 +259,7 @@ impl Tick {
         let next = next_after(self.due, self.period, now);
         let vault_of = app.clone();
         let write =
-            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, reserved, next, success, now);
+            move |tx: &mut Tx<'_>| finish(&vault_of.vault, tx, key, reserved, next, &called, now);
         app.db.write(key.workspace, write).await
     }
 }
@@ -256,9 +281,11 @@ fn finish(
     key: Key,
     reserved: Timestamp,
     next: Timestamp,
-    success: bool,
+    called: &Tally,
     now: Timestamp,
 ) -> Result<()> {
+    delivery_stats::add(tx, key, called)?;
+    let success = !called.ends_with_failure();
     // A tick that was moved meanwhile stays: the hook has a new definition or manifest.
     webhook::claim_tick(tx, key, reserved, next)?;
     let Some(row) = webhook::find_for_update(tx, key)?.filter(|row| row.live) else {

@@ -18,7 +18,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    Engine, Tx, delivery, event, tenant,
+    Engine, Tx, delivery, delivery_stats, event, tenant,
     webhook::{self, Key, Lease, Webhook},
 };
 use tokio::task::JoinSet;
@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::{
     RETRY_DELAY, definition_of, lease_of,
     runner::{Exit, Runner},
+    state,
 };
 use crate::{
     delivery::Delivery,
@@ -146,6 +147,7 @@ impl Supervisor {
             self.next_flush = now + FLUSH_INTERVAL;
             self.app.dispatch.lock().forget_idle();
             self.flush(MIN_FLUSHED_LAG).await;
+            self.save_stats(false).await;
         }
         self.start_runners();
     }
@@ -228,6 +230,7 @@ impl Supervisor {
                     self.app.dispatch.on_news(News { workspace, last });
                     self.app.telephony.call_streams.wake(workspace);
                     self.app.channels.sockets.workspace_changed(workspace);
+                    self.app.streams.wake(workspace);
                 });
             }
             Err(error) => log_error(&error, "cannot read which logs have new events"),
@@ -289,20 +292,18 @@ impl Supervisor {
 
     /// Reloads the webhooks of changed instances.
     async fn reload_changed(&mut self) {
-        let changed = std::mem::take(&mut self.app.dispatch.lock().changed);
-        for (workspace, integration) in changed {
+        let mut changed = self.app.dispatch.begin_reload().into_iter();
+        while let Some((workspace, integration)) = changed.next() {
             if let Err(error) = self.reload(workspace, integration).await {
                 let what = format!("cannot read the webhooks of integration {integration}");
                 log_workspace_error(workspace, &error, &what);
-                self.app
-                    .dispatch
-                    .lock()
-                    .changed
-                    .insert((workspace, integration));
+                let left = std::iter::once((workspace, integration)).chain(changed);
+                self.app.dispatch.end_reload(left);
                 self.has_unowned = true;
                 return;
             }
         }
+        self.app.dispatch.end_reload([]);
     }
 
     async fn reload(&mut self, workspace: WorkspaceId, integration: IntegrationId) -> Result<()> {
@@ -311,6 +312,7 @@ impl Supervisor {
             .db
             .read(move |conn| webhook::list(conn, workspace, integration))
             .await?;
+        state::tell_rows(&self.app, &rows);
         self.has_unowned |= rows.iter().any(|row| row.live && row.owner.is_none());
         let mut state = self.app.dispatch.lock();
         if let Some(log) = state.logs.get_mut(&workspace) {
@@ -467,12 +469,39 @@ impl Supervisor {
         }
     }
 
+    /// Writes the figures of the webhooks that no runner works for; of all after the end of the runners. Figures that
+    /// cannot be written are lost.
+    async fn save_stats(&self, is_stopped: bool) {
+        let unsaved: Vec<_> = {
+            let state = self.app.dispatch.lock();
+            let hooks = state.logs.values().flat_map(|log| log.resting(is_stopped));
+            let calls = hooks.map(|hook| (hook.key(), hook.unsaved.take()));
+            calls.filter(|(_, calls)| !calls.is_empty()).collect()
+        };
+        for chunk in unsaved.chunks(MAX_FLUSHED_CURSORS) {
+            let calls = chunk.to_vec();
+            let done = self.write(move |tx| {
+                for (key, calls) in &calls {
+                    delivery_stats::add(tx, *key, calls)?;
+                }
+                Ok(())
+            });
+            if let Err(error) = done.await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot write figures about deliveries"
+                );
+            }
+        }
+    }
+
     /// Waits for the runners to end, writes every cursor and gives up the leases.
     async fn shut_down(&mut self) -> Result<()> {
         while let Some(ended) = self.runners.join_next().await {
             self.runner_ended(ended);
         }
         self.flush(0).await;
+        self.save_stats(true).await;
         let (node, alone) = (self.app.node, !self.is_shared);
         self.app.dispatch.lock().drop_all();
         self.write(move |tx| Ok(webhook::release(tx, node, alone)?))

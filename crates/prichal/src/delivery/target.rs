@@ -21,12 +21,15 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    delivery_settings::{ClientCertificate, DeliverySettings, refuse_prefixes},
     event::Origin,
     health::{Effect, Streak},
     id::{IntegrationId, WorkspaceId},
     retry::{Schedule, Verdict},
+    schema::Fault,
     time::Timestamp,
 };
+use prichal_dialect::{idocs, kontur};
 use prichal_store::{
     Conn, LoggedEvent, Tx,
     delivery::Lane,
@@ -40,7 +43,12 @@ use crate::{
     delivery::Delivery,
     error::Result,
     platform::{
-        outgoing::{connections::Connections, post::Outcome},
+        outgoing::{
+            connections::Connections,
+            own_tls::{ClientIdentity, IdentityFault},
+            post::Outcome,
+            target::Target as CallTarget,
+        },
         vault::Vault,
     },
 };
@@ -90,6 +98,44 @@ pub fn sent(
 /// The integration ids that mark hooks of targets, and the attempts at them.
 pub fn integrations() -> Vec<IntegrationId> {
     TARGETS.iter().map(|(id, _)| *id).collect()
+}
+
+/// The beginnings of headers that a target sets, in addition to those that no static header may have.
+const RESERVED_HEADERS: [&str; 2] = [kontur::header::PREFIX, idocs::header::PREFIX];
+
+/// Refuses static headers with the names of headers that targets set, and client certificates that cannot be shown.
+pub fn check_settings(settings: &DeliverySettings) -> Result<(), Fault> {
+    refuse_prefixes(&settings.headers, &RESERVED_HEADERS)?;
+    identity(settings).map(drop).map_err(|fault| {
+        let why = format!("The clientCertificate cannot be used: {fault}.");
+        Fault::rule("clientCertificate", why)
+    })
+}
+
+/// The client certificate in the settings, if there is one.
+fn identity(settings: &DeliverySettings) -> Result<Option<ClientIdentity>, IdentityFault> {
+    let client = settings.client_certificate.as_ref();
+    let read = |client: &ClientCertificate| ClientIdentity::read(&client.certificate, &client.key);
+    client.map(read).transpose()
+}
+
+/// The target of a webhook with these settings, or the reason why it is not called.
+pub(super) fn with_settings(
+    app: &Delivery,
+    target: CallTarget,
+    settings: &DeliverySettings,
+) -> Result<CallTarget, String> {
+    let pinned = settings.server_fingerprint;
+    if pinned.is_none() && settings.client_certificate.is_none() {
+        return Ok(target);
+    }
+    if !target.is_tls() {
+        return Err(
+            "a client certificate or a fingerprint is set, but the URL is not https".to_owned(),
+        );
+    }
+    let client = identity(settings).map_err(|fault| fault.to_string())?;
+    Ok(target.with_tls(app.outgoing.own_tls(client, pinned)))
 }
 
 /// A kind of receiver.
@@ -148,7 +194,7 @@ pub(super) trait Target: Sync {
 
 /// A receiver that was looked up, valid until its hook changes.
 pub(super) trait Recipient: Send + Sync {
-    /// Delivers an event: one call, with a deadline of `delivery_timeout`.
+    /// Delivers an event: one call, with the deadline of the settings or of `delivery_timeout`.
     fn deliver<'a>(
         &'a self,
         app: &'a Delivery,
@@ -167,7 +213,7 @@ pub(super) struct Attempt<'a> {
 }
 
 /// The result of an attempt.
-pub(super) enum AttemptResult {
+pub enum AttemptResult {
     /// The receiver was called, or could not be reached. The outcome gets a row in the attempt log. A protocol without
     /// HTTP statuses reports `Reply::AnsweredPlainly` with status 200 for a success, `Reply::Failed` for a failure,
     /// and no `http_status`.

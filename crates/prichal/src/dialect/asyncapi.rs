@@ -6,14 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use prichal_core::{event::EVENT, schema::Field};
+use prichal_core::{
+    event::{EVENT, custom::CUSTOM_EVENT},
+    schema::Field,
+};
 use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{OneOfBuilder, RefOr, Schema},
 };
 
-use super::openapi::schema::{self, described, model};
+use super::openapi::schema::{self, described, model, of};
 
 /// The messages of a dialect, and the ways that they take.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +173,7 @@ impl Schemas {
         let mut found = Vec::new();
         schema::add::<T>(&mut found);
         self.0.extend(found);
-        json!(schema::of::<T>())
+        json!(of::<T>())
     }
 }
 
@@ -182,6 +185,10 @@ pub fn payload<T: ToSchema>(all: &mut Schemas) -> Value {
 described! {
     /// A change of an entity, or a link that was added or removed.
     pub ObjectEvent = model(EVENT);
+    /// An event of one of the workspace's own types.
+    pub CustomEvent = model(CUSTOM_EVENT);
+    /// An event of a workspace.
+    pub LoggedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
 }
 
 /// Makes the document of some parts.

@@ -9,19 +9,25 @@ mod deliveries;
 mod delivery_log;
 mod entities;
 mod error_response;
+mod event_types;
 mod feed;
 mod files;
 mod instances;
 mod integrations;
 mod links;
-mod live_tickets;
 pub mod manifest;
 mod openapi;
+mod preview;
+mod publish;
 mod resends;
 mod routes;
 mod settings;
+mod stream;
+mod stream_tickets;
 mod system_calls;
 mod ui_settings;
+mod webhook_state;
+mod webhooks;
 
 use super::{Dialect, error_table::Errors};
 
@@ -33,7 +39,7 @@ pub const DIALECT: Dialect = Dialect {
     has_lenient_paths: true,
     credential_headers: &["x-xcom-accesskey", "x-xcom-integration-apikey"],
     credential_paths: &[],
-    is_open_to_pages: communications::is_open_to_pages,
+    is_open_to_pages: stream::is_open_to_pages,
     router: |_| routes::router(),
     render_errors: |router, name, _| super::render_errors(router, name, error_response::render),
     render: |_, _, error| error_response::render(error),

@@ -1,6 +1,7 @@
 //! The paths of the server itself: the OpenAPI and AsyncAPI descriptions, liveness and readiness, metrics.
 
 mod params;
+pub mod parts;
 pub mod refusals;
 pub mod schema;
 
@@ -16,7 +17,7 @@ use axum::{
     body::to_bytes,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -34,7 +35,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{admin, asyncapi};
+use super::{admin, asyncapi, no_path};
 use crate::{
     app::App,
     platform::telemetry::{self, gauge},
@@ -51,10 +52,10 @@ pub struct Part {
 }
 
 /// A document of the description: the standard, and the name of a part or an empty name for the whole.
-type Document = (Standard, &'static str);
+pub type Document = (Standard, &'static str);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standard {
+pub enum Standard {
     OpenApi,
     AsyncApi,
 }
@@ -76,25 +77,14 @@ const SWAGGER: &str = "/swagger/v3/swagger.json";
 pub const OWN_PATHS: [&str; 4] = ["/docs", "/healthz", "/metrics", "/readyz"];
 
 /// The router of [`OWN_PATHS`].
-pub fn router(mut parts: Vec<Part>) -> Router<App> {
+pub fn router(mut parts: Vec<Part>, app: &App) -> Router<App> {
     let (server, mut api) = OpenApiRouter::new()
         .routes(routes!(get_health))
         .routes(routes!(get_readiness))
         .routes(routes!(get_metrics))
         .split_for_parts();
-    let (open, events) = (Standard::OpenApi, Standard::AsyncApi);
-    let mut paths: Vec<(String, Document)> = vec![
-        (WHOLE.to_owned(), (open, "")),
-        (SWAGGER.to_owned(), (open, "")),
-        (path_of((open, SERVER)), (open, SERVER)),
-        (path_of((events, "")), (events, "")),
-    ];
-    for Part { name, messages, .. } in &parts {
-        paths.push((path_of((open, name)), (open, name)));
-        if !messages.is_empty() {
-            paths.push((path_of((events, name)), (events, name)));
-        }
-    }
+    let mut paths = paths_of(&parts);
+    paths.push((SWAGGER.to_owned(), (Standard::OpenApi, "")));
     describe(&mut api, &paths);
     parts.push(Part {
         name: SERVER,
@@ -115,7 +105,7 @@ pub fn router(mut parts: Vec<Part>) -> Router<App> {
         };
         docs = docs.route(&path, get(handler));
     }
-    server.merge(docs.layer(from_fn(tagged)))
+    server.merge(docs.layer(from_fn_with_state(app.clone(), tagged)))
 }
 
 /// The name of the part that belongs to no dialect, and of its tag.
@@ -127,6 +117,23 @@ fn path_of((standard, part): Document) -> String {
         "" => format!("/docs/{file}.json"),
         part => format!("/docs/{part}/{file}.json"),
     }
+}
+
+/// The paths of the documents.
+pub fn paths_of(parts: &[Part]) -> Vec<(String, Document)> {
+    let (open, events) = (Standard::OpenApi, Standard::AsyncApi);
+    let mut paths: Vec<(String, Document)> = vec![
+        (WHOLE.to_owned(), (open, "")),
+        (path_of((open, SERVER)), (open, SERVER)),
+        (path_of((events, "")), (events, "")),
+    ];
+    for Part { name, messages, .. } in parts {
+        paths.push((path_of((open, name)), (open, name)));
+        if !messages.is_empty() {
+            paths.push((path_of((events, name)), (events, name)));
+        }
+    }
+    paths
 }
 
 /// A page that shows a document of the description.
@@ -189,13 +196,18 @@ fn documents(parts: Vec<Part>) -> BTreeMap<Document, Bytes> {
     documents
 }
 
-/// Gives pages and the files that they load an `ETag` of their contents, which change only with the version.
-async fn tagged(mut request: Request, next: Next) -> Response {
+/// Gives pages and the files that they load an `ETag` of their contents, which change only with the version. A file that
+/// does not exist is refused like any other path.
+async fn tagged(State(app): State<App>, mut request: Request, next: Next) -> Response {
     // The tag is made of the contents, so HEAD is answered like GET. The listener leaves the contents out.
     if request.method() == Method::HEAD {
         *request.method_mut() = Method::GET;
     }
+    let (uri, headers) = (request.uri().clone(), request.headers().clone());
     let response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        return no_path(&app, uri.path(), &headers);
+    }
     if response.status() != StatusCode::OK {
         return response;
     }

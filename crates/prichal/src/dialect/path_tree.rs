@@ -61,10 +61,15 @@ impl PathTree {
             .next()
             .is_some_and(|first| self.below.contains_key(first));
         if !is_known {
-            let mut node = self;
-            for part in parts(path) {
-                node = node.below.entry(part.to_owned()).or_default();
-            }
+            self.insert(path);
+        }
+    }
+
+    /// Adds a path.
+    pub(super) fn insert(&mut self, path: &str) {
+        let mut node = self;
+        for part in parts(path) {
+            node = node.below.entry(part.to_owned()).or_default();
         }
     }
 

@@ -38,7 +38,8 @@ pub fn hide_events(
     Ok(())
 }
 
-fn may_view(conn: &mut Conn, workspace: WorkspaceId, user: Option<UserId>) -> Result<bool> {
+/// True if the user may view documents. Without a user, nobody may.
+pub fn may_view(conn: &mut Conn, workspace: WorkspaceId, user: Option<UserId>) -> Result<bool> {
     let Some(user) = user else { return Ok(false) };
     let found = entity::find(conn, workspace, EntityKind::User, EntityId(user.0))?;
     let employee = found.filter(|user| user.deleted_at.is_none());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prichal_core::{
+    delivery_settings::DeliverySettings,
     event::{ChangeType, EntityKind, EventKind},
     filter::{Filter, FilterItem},
     health::Streak,
@@ -92,6 +93,7 @@ pub fn webhook(key: Key) -> Webhook {
         event_type: Some(EventKind::Change),
         entity_type: Some(EntityKind::Document),
         change_type: Some(change),
+        ..FilterItem::default()
     });
     let definition = Definition {
         id: key.id,
@@ -101,10 +103,11 @@ pub fn webhook(key: Key) -> Webhook {
         items: items.to_vec(),
         period: None,
         disabled: false,
+        settings: DeliverySettings::default(),
     };
     Webhook {
         key,
-        definition: definition.to_json().to_string(),
+        definition: definition.kept().to_string(),
         position: 0,
         live: true,
         cursor: 0,
@@ -112,13 +115,14 @@ pub fn webhook(key: Key) -> Webhook {
         fence: 0,
         streak: Streak::default(),
         next_tick: None,
+        secrets: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use prichal_core::{
-        event::EventType,
+        event::{Entities, EventHead, EventType},
         id::{WebhookId, WorkspaceId},
     };
     use prichal_store::document_hook::INTEGRATION;
@@ -134,9 +138,10 @@ mod tests {
             id: WebhookId(Uuid::from_u128(2)),
         };
         let kept = serde_json::from_str(&webhook(key).definition).expect("JSON");
-        let definition = Definition::from_json(&kept).expect("a webhook");
+        let definition = Definition::from_kept(&kept).expect("a webhook");
         let wants = |change, kind| {
-            definition.wants(EventType::Change(change), &[(kind, Uuid::from_u128(3))])
+            let entities = Entities::one((kind, Uuid::from_u128(3)));
+            definition.wants(&EventHead::new(EventType::Change(change), entities))
         };
         assert!(wants(ChangeType::Create, EntityKind::Document));
         assert!(wants(ChangeType::Patch, EntityKind::Document));

@@ -28,7 +28,10 @@ use prichal_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::Domain,
+    domain::{
+        Domain,
+        webhook::{Secrets, definition},
+    },
     error::{Code, Error, Result},
     platform::{
         outgoing::signature::SigningKey,
@@ -67,6 +70,10 @@ struct KeptSecret {
 /// Opens the secrets of a row, and adds the webhooks.
 pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Installed> {
     let hooks = webhook::list(conn, row.workspace, row.integration.id)?;
+    let webhooks = hooks
+        .iter()
+        .filter_map(|hook| definition(vault, hook).transpose())
+        .collect::<Result<_>>()?;
     let settings: Vec<KeptSetting> =
         serde_json::from_str(&row.settings).map_err(Error::internal)?;
     let features = serde_json::from_str(&row.features).map_err(Error::internal)?;
@@ -79,7 +86,7 @@ pub fn load(vault: &Vault, conn: &mut Conn, row: Row) -> Result<Installed> {
         status: row.status,
         secrets: open(vault, &row)?,
         settings: settings.collect(),
-        webhooks: hooks.iter().filter_map(definition).collect(),
+        webhooks,
     };
     Ok(Installed { row, model })
 }
@@ -152,7 +159,7 @@ pub fn save(
     };
     integration::put_instance(tx, &row)?;
     if before.webhooks != after.webhooks || before.status != after.status {
-        save_hooks(tx, &row, &after, origin.at)?;
+        save_hooks(vault, tx, &row, &after, origin.at)?;
     }
     append(tx, row.integration.id, &before, &after, origin);
     Ok(Installed { row, model: after })
@@ -315,7 +322,7 @@ fn apply_manifest(
     }
     if integration.version != found.row.integration.version {
         for hook in webhook::list(tx.conn()?, origin.workspace, integration.id)? {
-            if definition(&hook).is_some_and(|hook| is_upgrade(&hook)) {
+            if kept_definition(&hook).is_some_and(|hook| is_upgrade(&hook)) {
                 let due = Webhook {
                     next_tick: Some(origin.at),
                     ..hook
@@ -409,7 +416,13 @@ fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, Str
 }
 
 /// Updates the rows of the webhooks from the model.
-fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Result<()> {
+fn save_hooks(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    row: &Row,
+    after: &Model,
+    now: Timestamp,
+) -> Result<()> {
     let (workspace, integration) = (row.workspace, row.integration.id);
     let known = webhook::list(tx.conn()?, workspace, integration)?;
     for gone in known
@@ -420,7 +433,7 @@ fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Resu
     }
     for (hook, position) in after.webhooks.iter().zip(0..) {
         let live = !hook.disabled && after.status.is_running();
-        let text = hook.to_json().to_string();
+        let text = hook.kept().to_string();
         match known.iter().find(|row| row.key.id == hook.id) {
             None => {
                 let key = Key {
@@ -429,13 +442,27 @@ fn save_hooks(tx: &mut Tx<'_>, row: &Row, after: &Model, now: Timestamp) -> Resu
                     id: hook.id,
                 };
                 let next_tick = first_tick(hook, now);
-                webhook::insert(tx, &new_row(key, text, position, live, next_tick))?;
-            }
-            Some(row) if row.definition == text && row.position == position && row.live == live => {
+                let secrets = Secrets::default().after(&hook.settings);
+                let row = Webhook {
+                    secrets: secrets.seal(vault, key)?,
+                    ..new_row(key, text, position, live, next_tick)
+                };
+                webhook::insert(tx, &row)?;
             }
             Some(row) => {
+                let known = Secrets::open(vault, row)?;
+                let secrets = known.after(&hook.settings);
+                let is_same = row.definition == text && row.position == position;
+                if is_same && row.live == live && secrets == known {
+                    continue;
+                }
                 let change = Change::of(row, hook, live, now);
                 let row = Webhook {
+                    secrets: if secrets == known {
+                        row.secrets.clone()
+                    } else {
+                        secrets.seal(vault, row.key)?
+                    },
                     definition: text,
                     position,
                     live,
@@ -462,7 +489,8 @@ impl Change {
             Trigger::Schedule(period) => Some(period),
             Trigger::EntityEvent(_) => None,
         };
-        let (old, new) = (definition(row).as_ref().and_then(period), period(hook));
+        let old = kept_definition(row).as_ref().and_then(period);
+        let new = period(hook);
         let revived = live && (!row.live || old.is_some() != new.is_some());
         let next_tick = if revived || old != new {
             first_tick(hook, now)
@@ -498,6 +526,7 @@ fn new_row(
         owner: None,
         fence: 0,
         streak: health::Streak::default(),
+        secrets: None,
     }
 }
 
@@ -511,10 +540,11 @@ fn entity(id: IntegrationId) -> prichal_core::event::Entity {
     (EntityKind::Integration, id.0)
 }
 
-fn definition(row: &Webhook) -> Option<Hook> {
+/// The definition of a webhook without the values of secret headers.
+fn kept_definition(row: &Webhook) -> Option<Hook> {
     serde_json::from_str(&row.definition)
         .ok()
-        .and_then(|json| Hook::from_json(&json))
+        .and_then(|json| Hook::from_kept(&json))
 }
 
 /// True for the standard webhook that is called about new versions (`docs/contracts/kontur.md §9`).

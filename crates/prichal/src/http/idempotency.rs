@@ -36,7 +36,7 @@ const MAX_KEY: usize = 255;
 
 /// The header of [`IdempotencyKey`].
 pub const IDEMPOTENCY_KEY: &[Field] = &[Field::new("Idempotency-Key", Type::Text)
-    .bytes(MAX_KEY)
+    .chars(MAX_KEY)
     .doc(
         "The key of the request: a repetition with it is answered like the first one, for a day.",
     )];

@@ -1,7 +1,10 @@
 //! The paging of lists: `offset` and `limit` as numbers.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::schema::{Field, Limit, Type};
+use prichal_core::{
+    json::{WHOLE_NUMBERS, is_whole},
+    schema::{Field, Limit, Type},
+};
 
 use serde_json::{Map, Value};
 
@@ -70,7 +73,13 @@ impl Query {
     }
 
     pub fn number(&self, name: &str) -> Result<Option<i64>> {
-        self.read(name, "a whole number", |text| text.parse().ok())
+        let is_long = self.text(name).is_some_and(is_whole);
+        let what = if is_long {
+            WHOLE_NUMBERS
+        } else {
+            "a whole number"
+        };
+        self.read(name, what, |text| text.parse().ok())
     }
 
     /// `limit`: at least 1, cut to the maximum of a page.

@@ -20,6 +20,7 @@ use prichal_store::{
     token::{self, Role, Token},
     workspace::{self, Workspace},
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -152,6 +153,8 @@ pub struct Access {
     workspaces: Cache<String, Arc<Workspace>>,
     /// Access keys that were revoked before they expired.
     revoked: RwLock<HashSet<Revocation>>,
+    /// Wakes streams, whose rights may have ended.
+    changes: watch::Sender<()>,
 }
 
 impl Access {
@@ -160,6 +163,12 @@ impl Access {
         self.tokens.forget(hash);
         self.tokens_by_id.clear();
         self.permitted.clear();
+        self.changes.send_replace(());
+    }
+
+    /// Wakes after each change on this node that may end a right.
+    pub fn listen(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Handles events committed on this node. The tokens of a deleted user end with the user, and a change of a user
@@ -178,6 +187,7 @@ impl Access {
         }
         if are_changed {
             self.permitted.clear();
+            self.changes.send_replace(());
         }
     }
 
@@ -197,6 +207,7 @@ impl Access {
         self.tokens_by_id.clear();
         self.permitted.clear();
         self.workspaces.clear();
+        self.changes.send_replace(());
     }
 
     pub fn revoke(&self, revocation: Revocation) {

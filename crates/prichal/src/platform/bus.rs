@@ -30,17 +30,39 @@ pub struct Frame {
     pub text: String,
 }
 
+/// «Tell this to those who follow the stream of a workspace.»
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub workspace: WorkspaceId,
+    /// The number of the topic.
+    pub topic: u8,
+    pub text: Bytes,
+}
+
+/// The actions of a node upon messages of the others.
+pub struct Handlers<News, Frames, Messages, Listeners> {
+    pub on_news: News,
+    pub on_frame: Frames,
+    pub on_told: Messages,
+    /// Some listener of another node follows a workspace.
+    pub on_listener: Listeners,
+}
+
 /// A message of one node to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Message {
     News(News),
     Frame(Frame),
+    Told(Told),
+    Listener(WorkspaceId),
 }
 
 /// The maximum number of messages that wait to be sent. More are lost, which only delays.
 const MAX_QUEUED: usize = 1024;
 const NEWS: &str = "prichal.news";
 const FRAMES: &str = "prichal.frames";
+const TOLD: &str = "prichal.told";
+const LISTENERS: &str = "prichal.listeners";
 
 #[derive(Clone)]
 pub struct Bus(Option<Arc<Nats>>);
@@ -90,6 +112,16 @@ impl Bus {
         self.send(Message::Frame(frame));
     }
 
+    /// Tells the listeners of the other nodes. Never waits.
+    pub fn tell_listeners(&self, told: Told) {
+        self.send(Message::Told(told));
+    }
+
+    /// Asks the other nodes to tell this one what happens in a workspace. Never waits.
+    pub fn ask_for(&self, workspace: WorkspaceId) {
+        self.send(Message::Listener(workspace));
+    }
+
     fn send(&self, message: Message) {
         if let Some(nats) = &self.0 {
             let _ = nats.outgoing.try_send(message);
@@ -107,8 +139,7 @@ impl Bus {
 /// Sends the messages of this node and passes on those of other nodes, until `stop`.
 pub async fn run(
     app: Platform,
-    on_news: impl Fn(News),
-    on_frame: impl Fn(Frame),
+    on: Handlers<impl Fn(News), impl Fn(Frame), impl Fn(Told), impl Fn(WorkspaceId)>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(nats) = &app.bus.0 else {
@@ -127,6 +158,8 @@ pub async fn run(
     };
     let mut news = subscribe(NEWS).await?;
     let mut frames = subscribe(FRAMES).await?;
+    let mut told = subscribe(TOLD).await?;
+    let mut listeners = subscribe(LISTENERS).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -134,6 +167,10 @@ pub async fn run(
                 let (subject, payload) = match message {
                     Message::News(news) => (NEWS, encode(app.node, news)),
                     Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
+                    Message::Told(told) => (TOLD, encode_told(app.node, &told)),
+                    Message::Listener(workspace) => {
+                        (LISTENERS, format!("{} {workspace}", app.node).into())
+                    }
                 };
                 if let Err(error) = nats.client.publish(subject, payload).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot send a wake-up to the other nodes");
@@ -144,7 +181,7 @@ pub async fn run(
                 if let Some((node, news)) = decode(&message.payload)
                     && node != app.node
                 {
-                    on_news(news);
+                    (on.on_news)(news);
                 }
             }
             message = frames.next() => {
@@ -152,7 +189,23 @@ pub async fn run(
                 if let Some((node, frame)) = decode_frame(&message.payload)
                     && node != app.node
                 {
-                    on_frame(frame);
+                    (on.on_frame)(frame);
+                }
+            }
+            message = told.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, told)) = decode_told(&message.payload)
+                    && node != app.node
+                {
+                    (on.on_told)(told);
+                }
+            }
+            message = listeners.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, workspace)) = decode_listener(&message.payload)
+                    && node != app.node
+                {
+                    (on.on_listener)(workspace);
                 }
             }
         }
@@ -171,6 +224,36 @@ fn encode_frame(node: Uuid, frame: &Frame) -> Bytes {
     } = frame;
     let connection = connection.unwrap_or_default();
     format!("{node} {} {} {connection} {text}", lane.workspace, lane.id).into()
+}
+
+fn encode_told(node: Uuid, told: &Told) -> Bytes {
+    let Told {
+        workspace,
+        topic,
+        text,
+    } = told;
+    let mut message = format!("{node} {workspace} {topic} ").into_bytes();
+    message.extend_from_slice(text);
+    message.into()
+}
+
+fn decode_told(bytes: &Bytes) -> Option<(Uuid, Told)> {
+    let mut words = bytes.splitn(4, |byte| *byte == b' ');
+    let mut word = || std::str::from_utf8(words.next()?).ok();
+    let node = Uuid::try_parse(word()?).ok()?;
+    let workspace = WorkspaceId::parse(word()?)?;
+    let topic = word()?.parse().ok()?;
+    let told = Told {
+        workspace,
+        topic,
+        text: bytes.slice_ref(words.next()?),
+    };
+    Some((node, told))
+}
+
+fn decode_listener(bytes: &[u8]) -> Option<(Uuid, WorkspaceId)> {
+    let (node, workspace) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
+    Some((Uuid::try_parse(node).ok()?, WorkspaceId::parse(workspace)?))
 }
 
 /// Decodes news; `None` for any other message on the subject.
@@ -223,6 +306,13 @@ mod tests {
         let read = decode_frame(&encode_frame(node, &frame));
         assert_eq!(read, Some((node, frame)));
         assert_eq!(decode(&encode(node, news)), Some((node, news)));
+        let told = Told {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            topic: 3,
+            text: "event: run\ndata: {\"a b\": 1}\n\n".into(),
+        };
+        let read = decode_told(&encode_told(node, &told));
+        assert_eq!(read, Some((node, told)));
         for noise in [
             "",
             "a b c",
@@ -230,6 +320,8 @@ mod tests {
             "00000000-0000-0000-0000-000000000002 x 7",
         ] {
             assert_eq!(decode(noise.as_bytes()), None, "{noise}");
+            assert_eq!(decode_told(&noise.into()), None, "{noise}");
+            assert_eq!(decode_listener(noise.as_bytes()), None, "{noise}");
         }
     }
 }

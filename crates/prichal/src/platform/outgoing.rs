@@ -11,9 +11,12 @@
 //!
 //! Once the head of an answer is read, it is the answer, even if its body fails.
 //!
+//! With a [`proxy`], the second step asks it for a tunnel to those addresses. If it resolves the names itself, only the
+//! hosts that the operator has listed are called.
+//!
 //! One deadline covers the whole call. It is a future of the caller's, so that the caller's clock decides. Redirects
-//! are not followed, proxies not used. The environment is not read, except for the system's certificates (which
-//! honour `SSL_CERT_FILE`).
+//! are not followed. The environment is not read, except for the system's certificates (which honour
+//! `SSL_CERT_FILE`).
 //!
 //! No task runs in the background: the call that uses a connection drives it, in the caller's task. A task per
 //! connection would cost two wake-ups across threads per call. The price is that an idle connection notices no
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
@@ -44,21 +48,30 @@ use tokio_rustls::client::TlsStream;
 use connection::{Live, Stream};
 use connections::Connections;
 use guard::{Guard, Kind};
-use names::Names;
+use names::{Names, Requester};
+use proxy::{Proxy, ProxyFault};
+use route::Route;
 use target::{Host, Origin, Target};
+use tls::Asked;
+
+use crate::config::Config;
 
 mod connection;
 pub mod connections;
 pub mod guard;
 mod lenient;
 pub mod names;
+pub mod own_tls;
 pub mod post;
+pub mod proxy;
 mod redirect;
+mod route;
 pub mod signature;
 pub mod target;
 #[cfg(test)]
 mod tests;
 mod tls;
+pub mod trust;
 
 /// The bytes of an answer's body that are worth keeping for a log.
 pub const LOGGED_BYTES: usize = 1024;
@@ -68,9 +81,10 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The maximum number of headers. A value above hyper's default costs an allocation per answer.
 const MAX_HEADERS: usize = 256;
 
-/// The shared state of all calls of a process: the guard and the trusted certificates.
+/// The shared state of all calls of a process: the guard, the way out and the trusted certificates.
 pub struct Connector {
     guard: Guard,
+    route: Route,
     names: Names,
     tls: TlsConnector,
     http: http1::Builder,
@@ -123,6 +137,10 @@ pub enum CallError {
     Dns,
     #[error("no connection: {reason}")]
     Connect { reason: &'static str },
+    #[error("no connection through the proxy: {0}")]
+    Proxy(ProxyFault),
+    #[error("refused: the host is not one of those that the proxy may resolve")]
+    Unlisted,
     #[error("no TLS connection: {reason}")]
     Tls { reason: &'static str },
     #[error("the connection was closed while {phase}")]
@@ -138,7 +156,8 @@ impl CallError {
     pub fn phase(&self) -> Phase {
         match self {
             Self::Timeout { phase } | Self::Closed { phase } | Self::BadAnswer { phase } => *phase,
-            Self::Refused(_) | Self::Dns => Phase::Resolve,
+            Self::Refused(_) | Self::Unlisted | Self::Dns => Phase::Resolve,
+            Self::Proxy(_) => Phase::Proxy,
             Self::Connect { .. } => Phase::Connect,
             Self::Tls { .. } => Phase::Tls,
             Self::TooLargeHead => Phase::Answer,
@@ -151,6 +170,7 @@ impl CallError {
 pub enum Phase {
     Resolve,
     Connect,
+    Proxy,
     Tls,
     /// Includes sending: a peer may answer before it has read everything.
     Answer,
@@ -162,6 +182,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Resolve => "resolving the host name",
             Self::Connect => "connecting",
+            Self::Proxy => "connecting through the proxy",
             Self::Tls => "setting up TLS",
             Self::Answer => "waiting for the answer",
             Self::Body => "reading the body of the answer",
@@ -187,28 +208,26 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Trust in Mozilla's certificates, those of the system and `roots`. Reads files.
-pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut trusted = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    // A system without certificates, or with an invalid one among them, is no reason to fail.
-    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for root in roots {
-        trusted.add(root.clone())?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
-    Ok(tls)
-}
-
 impl Connector {
-    /// A connector with the trust of [`trusting`]. Reads files: build one when the process starts and share it.
-    pub fn new(guard: Guard, roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
-        let mut tls = trusting(roots)?;
+    /// The connector that the settings describe. Reads files.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let guard = Guard {
+            allow_private: config.allow_private_targets,
+        };
+        let roots = match &config.egress_ca {
+            Some(file) => trust::certificates(file).context("`egress-ca`")?,
+            None => Vec::new(),
+        };
+        Ok(Self::new(guard, Route::of(config)?, &roots)?)
+    }
+
+    /// A connector with the trust of [`trust::trusting`]. Reads files: build one when the process starts and share it.
+    fn new(
+        guard: Guard,
+        route: Route,
+        roots: &[CertificateDer<'static>],
+    ) -> Result<Self, rustls::Error> {
+        let mut tls = trust::trusting(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         tls.client_auth_cert_resolver = Arc::new(tls::NoCertificate);
         let mut http = http1::Builder::new();
@@ -221,6 +240,7 @@ impl Connector {
             .ignore_invalid_headers_in_responses(true);
         Ok(Self {
             guard,
+            route,
             names: Names::new(),
             tls: TlsConnector::from(Arc::new(tls)),
             http,
@@ -292,18 +312,84 @@ impl Connector {
         mut timeout: Pin<&mut impl Future<Output = ()>>,
         timings: &mut Timings,
     ) -> Result<Box<Live>, CallError> {
-        let addresses = self.addresses(connections, origin);
-        let addresses = within(timeout.as_mut(), Phase::Resolve, addresses);
-        let addresses = timed(&mut timings.resolve, addresses).await?;
-        let tcp = within(timeout.as_mut(), Phase::Connect, connect(&addresses));
-        let tcp = timed(&mut timings.connect, tcp).await?;
-        let Some(name) = &origin.tls else {
-            return Live::new(&self.http, Stream::Plain(tcp), false).await;
+        let tcp = match &self.route.proxy {
+            Some(proxy) if !proxy.is_bypassed(&origin.host) => {
+                let opened = self.open_through(proxy, connections, origin, timeout.as_mut());
+                timed(&mut timings.connect, opened).await?
+            }
+            _ => {
+                let addresses = self.addresses(connections, origin);
+                let addresses = within(timeout.as_mut(), Phase::Resolve, addresses);
+                let addresses = timed(&mut timings.resolve, addresses).await?;
+                let tcp = within(timeout.as_mut(), Phase::Connect, self.connect(&addresses));
+                timed(&mut timings.connect, tcp).await?
+            }
         };
-        let handshake = self.handshake(name.clone(), tcp);
+        let Some(name) = &origin.tls else {
+            return Live::new(&self.http, Stream::Plain(tcp), Asked::No).await;
+        };
+        let tls = origin.own_tls.as_ref().map_or(&self.tls, |own| &own.0);
+        let handshake = handshake(tls, name.clone(), tcp);
         let shaken = within(timeout, Phase::Tls, handshake);
         let (tls, asked) = timed(&mut timings.tls, shaken).await?;
         Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
+    }
+
+    /// A connection by way of the proxy to the host, or past it to the host's addresses.
+    async fn open_through(
+        &self,
+        proxy: &Proxy,
+        connections: &Connections,
+        origin: &Origin,
+        mut timeout: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<TcpStream, CallError> {
+        if !proxy.may_reach(&origin.host) {
+            return Err(CallError::Unlisted);
+        }
+        if let (true, Host::Name(name)) = (proxy.resolves_names(), &origin.host) {
+            let destination = [format!("{name}:{}", origin.port)];
+            let tunnel = self.tunnel(proxy, &destination);
+            return within(timeout, Phase::Proxy, tunnel).await;
+        }
+        let addresses = self.addresses(connections, origin);
+        let addresses = within(timeout.as_mut(), Phase::Resolve, addresses).await?;
+        let past = |address: &SocketAddr| proxy.is_bypassed(&Host::Address(address.ip()));
+        if addresses.iter().all(past) {
+            return within(timeout, Phase::Connect, self.connect(&addresses)).await;
+        }
+        let destinations: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        within(timeout, Phase::Proxy, self.tunnel(proxy, &destinations)).await
+    }
+
+    /// A tunnel to the first destination that the proxy reaches.
+    async fn tunnel(&self, proxy: &Proxy, destinations: &[String]) -> Result<TcpStream, CallError> {
+        let addresses = match &proxy.host {
+            Host::Address(address) => vec![SocketAddr::new(*address, proxy.port)],
+            Host::Name(name) => {
+                let found = self.names.resolve(Requester::Server, name, proxy.port);
+                found.await.map_err(|_| CallError::Proxy(ProxyFault::Dns))?
+            }
+        };
+        let mut failure = CallError::Dns;
+        for destination in destinations {
+            let connected = self.route.connect(&addresses).await;
+            let mut tcp = connected.map_err(|error| {
+                CallError::Proxy(ProxyFault::Connect(connect_reason(&error, Peer::Proxy)))
+            })?;
+            match proxy.tunnel(&mut tcp, destination).await {
+                Ok(()) => return Ok(tcp),
+                Err(fault @ ProxyFault::Unreachable(_)) => failure = CallError::Proxy(fault),
+                Err(fault) => return Err(CallError::Proxy(fault)),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
+        let connected = self.route.connect(addresses).await;
+        connected.map_err(|error| CallError::Connect {
+            reason: connect_reason(&error, Peer::Host),
+        })
     }
 
     /// The addresses of the host, if the guard passes all of them. One forbidden address condemns the others: a name
@@ -338,18 +424,6 @@ impl Connector {
         }
         Ok(())
     }
-
-    async fn handshake(
-        &self,
-        name: ServerName<'static>,
-        tcp: TcpStream,
-    ) -> Result<(TlsStream<TcpStream>, bool), CallError> {
-        let (shaken, asked) = tls::noticing(self.tls.connect(name, tcp)).await;
-        let reason = |error| CallError::Tls {
-            reason: tls::reason(&error, asked),
-        };
-        Ok((shaken.map_err(reason)?, asked))
-    }
 }
 
 impl Outgoing {
@@ -373,6 +447,18 @@ async fn timed<T>(duration: &mut Option<Duration>, work: impl Future<Output = T>
     done
 }
 
+async fn handshake(
+    tls: &TlsConnector,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Asked), CallError> {
+    let (shaken, asked) = tls::noticing(tls.connect(name, tcp)).await;
+    let reason = |error| CallError::Tls {
+        reason: tls::reason(&error, asked),
+    };
+    Ok((shaken.map_err(reason)?, asked))
+}
+
 /// Runs `work` unless `timeout` ends first. Completed work counts, even if it is late.
 async fn within<T>(
     mut timeout: Pin<&mut impl Future<Output = ()>>,
@@ -390,26 +476,32 @@ async fn within<T>(
     .await
 }
 
-/// Connects to the first address that accepts, one after the other. [`Names`] puts families without a route last.
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
-    let mut reason = "the host name has no address";
-    for address in addresses {
-        let connected = TcpStream::connect(address).await;
-        match connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)) {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => reason = connect_reason(&error),
-        }
-    }
-    Err(CallError::Connect { reason })
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+enum Peer {
+    Host,
+    Proxy,
 }
 
-fn connect_reason(error: &std::io::Error) -> &'static str {
+fn connect_reason(error: &std::io::Error, peer: Peer) -> &'static str {
     use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "refused by the host",
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => "reset by the host",
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "the host is unreachable",
-        ErrorKind::TimedOut => "the host does not react",
-        _ => "it could not be opened",
+    let [of_host, of_proxy] = match error.kind() {
+        ErrorKind::ConnectionRefused => ["refused by the host", "refused by the proxy"],
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            ["reset by the host", "reset by the proxy"]
+        }
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            ["the host is unreachable", "the proxy is unreachable"]
+        }
+        ErrorKind::TimedOut => ["the host does not react", "the proxy does not react"],
+        ErrorKind::AddrNotAvailable => [
+            "the host has no address that can be called from here",
+            "the proxy has no address that can be called from here",
+        ],
+        _ => ["it could not be opened", "the proxy could not be reached"],
+    };
+    match peer {
+        Peer::Host => of_host,
+        Peer::Proxy => of_proxy,
     }
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use prichal_store::{Db, OnBatch, OnCommit, Options};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
-use crate::{config::Config, platform::outgoing::trusting};
+use crate::{
+    config::Config,
+    platform::outgoing::trust::{certificates, trusting},
+};
 
 /// The options of the store that the settings name.
 pub fn options(config: &Config) -> anyhow::Result<Options> {
@@ -46,16 +48,9 @@ pub async fn open(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
 
 /// The TLS trust of database connections, used if the database URL asks for TLS.
 fn trust_of_database(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
-    let mut roots = Vec::new();
-    if let Some(file) = &config.database_ca {
-        let read = || CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
-        let why = || format!("cannot read the certificates in `{}`", file.display());
-        roots = read().with_context(why)?;
-        anyhow::ensure!(
-            !roots.is_empty(),
-            "there is no certificate in `{}`",
-            file.display()
-        );
-    }
+    let roots = match &config.database_ca {
+        Some(file) => certificates(file)?,
+        None => Vec::new(),
+    };
     Ok(trusting(&roots)?)
 }

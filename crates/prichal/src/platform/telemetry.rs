@@ -145,6 +145,10 @@ fn describe() {
         "prichal_runs_total",
         "Runs of scripts and messages, by kind and status"
     );
+    metrics::describe_counter!(
+        "prichal_transformations_total",
+        "Runs of webhooks' scripts, by status"
+    );
     metrics::describe_gauge!(
         "prichal_runs_waiting",
         "Runs that wait, including those for a retry"

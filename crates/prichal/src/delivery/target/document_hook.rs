@@ -6,7 +6,7 @@
 //! and the event waits with it. So a company receives a document's statuses in order, each after the one before was
 //! delivered or has used up its retries.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
@@ -32,12 +32,12 @@ use uuid::Uuid;
 
 use super::{
     Attempt, AttemptResult, HealthChange, HealthState, Recipient,
-    webhook::{REPLAY, REPLAY_FIELD},
+    webhook::{REPLAY, REPLAY_FIELD, start, static_headers},
 };
 use crate::{
     config::Config,
     delivery::{Delivery, Hook, RETRY_DELAY, commit::Batch},
-    domain::document_hook::Secrets,
+    domain::{self, document_hook::Secrets},
     error::Result,
     platform::{
         outgoing::{
@@ -74,12 +74,22 @@ pub(super) struct DocumentHooks;
 impl super::Target for DocumentHooks {
     fn resolve<'a>(
         &'a self,
-        _: &'a Delivery,
-        _: &'a Hook,
+        app: &'a Delivery,
+        hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
         // The address is read before each call, because a change of it is no event in the log.
-        let company: Arc<dyn Recipient> = Arc::new(Company);
-        Box::pin(std::future::ready(Ok(Some(company))))
+        Box::pin(async {
+            let settings = &hook.definition().settings;
+            let mut company = Company {
+                headers: HeaderMap::new(),
+                timeout: settings.timeout.unwrap_or(app.config.delivery_timeout),
+            };
+            if !settings.headers.is_empty() {
+                let (settings, _) = domain::webhook::opened(app, hook.key(), settings).await?;
+                company.headers = static_headers(&settings);
+            }
+            Ok(Some(Arc::new(company) as Arc<dyn Recipient>))
+        })
     }
 
     fn schedule<'a>(&self, config: &'a Config) -> &'a Schedule {
@@ -142,7 +152,11 @@ impl super::Target for DocumentHooks {
 }
 
 /// A company that receives its documents' statuses.
-struct Company;
+struct Company {
+    /// The headers of the hook's settings.
+    headers: HeaderMap,
+    timeout: Duration,
+}
 
 impl Recipient for Company {
     fn deliver<'a>(
@@ -150,83 +164,87 @@ impl Recipient for Company {
         app: &'a Delivery,
         attempt: Attempt<'a>,
     ) -> BoxFuture<'a, AttemptResult> {
-        Box::pin(deliver(app, attempt))
+        Box::pin(self.call(app, attempt))
     }
 }
 
-/// Delivers an event of a company's log, if it is the event's turn.
-async fn deliver(app: &Delivery, attempt: Attempt<'_>) -> AttemptResult {
-    let Attempt {
-        lease,
-        connections,
-        event,
-        lane,
-        number,
-    } = attempt;
-    let (Some(change), Some((_, document))) =
-        (StatusChange::read(&event.body), event.entities().first())
-    else {
-        tracing::warn!(workspace = %event.workspace, event.id = %event.id, "event {} is skipped: it has no status of a document", event.id);
-        return AttemptResult::Skipped;
-    };
-    let (seq, document) = (event.seq, *document);
-    let turn = app
-        .db
-        .read(move |conn| document_hook::turn(conn, &lease, lane, seq, document));
-    let hook = match turn.await {
-        Ok(Turn::Call(hook)) => hook,
-        Ok(Turn::Wait(until)) => return AttemptResult::Postponed(until),
-        Ok(Turn::Lost) => return AttemptResult::Lost,
-        Err(error) => {
-            let Key { workspace, id, .. } = lease.key;
-            tracing::error!(error = &error as &dyn std::error::Error, %workspace, webhook.id = %id, "webhook {id}: cannot read the address of the document hook; trying again");
-            return AttemptResult::Postponed(app.clock.now() + RETRY_DELAY);
-        }
-    };
-    let body = change.body(event.workspace, seq, Some(number));
-    let body = Bytes::from(json!(body).to_string());
-    let now = app.clock.now();
-    let target = match Target::parse(&hook.url) {
-        Ok(target) => target,
-        Err(error) => return AttemptResult::Called(bad_url(now, error.to_string())),
-    };
-    let headers = headers(app, &hook, event.id.0, lane, &body, now);
-    let read = |answer: &Answer| Reply::AnsweredPlainly {
-        status: answer.status,
-    };
-    AttemptResult::Called(post(app, connections, &target, headers, body, read).await)
-}
+impl Company {
+    /// Delivers an event of a company's log, if it is the event's turn.
+    async fn call(&self, app: &Delivery, attempt: Attempt<'_>) -> AttemptResult {
+        let Attempt {
+            lease,
+            connections,
+            event,
+            lane,
+            number,
+        } = attempt;
+        let (Some(change), Some((_, document))) =
+            (StatusChange::read(&event.body), event.entities().first())
+        else {
+            tracing::warn!(workspace = %event.workspace, event.id = %event.id, "event {} is skipped: it has no status of a document", event.id);
+            return AttemptResult::Skipped;
+        };
+        let (seq, document) = (event.seq, *document);
+        let turn = app
+            .db
+            .read(move |conn| document_hook::turn(conn, &lease, lane, seq, document));
+        let hook = match turn.await {
+            Ok(Turn::Call(hook)) => hook,
+            Ok(Turn::Wait(until)) => return AttemptResult::Postponed(until),
+            Ok(Turn::Lost) => return AttemptResult::Lost,
+            Err(error) => {
+                let Key { workspace, id, .. } = lease.key;
+                tracing::error!(error = &error as &dyn std::error::Error, %workspace, webhook.id = %id, "webhook {id}: cannot read the address of the document hook; trying again");
+                return AttemptResult::Postponed(app.clock.now() + RETRY_DELAY);
+            }
+        };
+        let body = change.body(event.workspace, seq, Some(number));
+        let body = Bytes::from(json!(body).to_string());
+        let now = app.clock.now();
+        let target = match Target::parse(&hook.url) {
+            Ok(target) => target,
+            Err(error) => return AttemptResult::Called(bad_url(now, error.to_string())),
+        };
+        let headers = self.headers(app, &hook, event.id.0, lane, &body, now);
+        let read = |answer: &Answer| Reply::AnsweredPlainly {
+            status: answer.status,
+        };
+        let called = post(app, connections, &target, self.timeout, headers, body, read);
+        AttemptResult::Called(called.await)
+    }
 
-fn headers(
-    app: &Delivery,
-    hook: &DocumentHook,
-    event: Uuid,
-    lane: Lane,
-    body: &[u8],
-    now: Timestamp,
-) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    let mut put = |name: HeaderName, value: String| {
-        // Every value is ASCII that the server made, so none is left out.
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
+    fn headers(
+        &self,
+        app: &Delivery,
+        hook: &DocumentHook,
+        event: Uuid,
+        lane: Lane,
+        body: &[u8],
+        now: Timestamp,
+    ) -> HeaderMap {
+        let mut headers = start(&self.headers);
+        let mut put = |name: HeaderName, value: String| {
+            // Every value is ASCII that the server made, so none is left out.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(EVENT_ID, event.to_string());
+        put(TIMESTAMP, now.secs().to_string());
+        match Secrets::open(&app.vault, hook.workspace, &hook.secrets) {
+            Ok(secrets) => put(
+                SIGNATURE,
+                sign_document_event(secrets.valid_at(now), now.secs(), body),
+            ),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, workspace = %hook.workspace, webhook.id = %hook.id, "webhook {}: its call is not signed, because its secrets cannot be opened", hook.id);
+            }
         }
-    };
-    put(EVENT_ID, event.to_string());
-    put(TIMESTAMP, now.secs().to_string());
-    match Secrets::open(&app.vault, hook.workspace, &hook.secrets) {
-        Ok(secrets) => put(
-            SIGNATURE,
-            sign_document_event(secrets.valid_at(now), now.secs(), body),
-        ),
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, workspace = %hook.workspace, webhook.id = %hook.id, "webhook {}: its call is not signed, because its secrets cannot be opened", hook.id);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+        if lane == Lane::Replay {
+            headers.insert(REPLAY, HeaderValue::from_static("true"));
         }
+        headers
     }
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::USER_AGENT, USER_AGENT);
-    if lane == Lane::Replay {
-        headers.insert(REPLAY, HeaderValue::from_static("true"));
-    }
-    headers
 }

@@ -1,14 +1,17 @@
 //! Integrations' webhooks: the call, and the meaning of its answer.
 
-use std::sync::Arc;
+mod transform;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    delivery_settings::{DeliverySettings, SignatureVersion, Success},
     event::Origin,
     health::{self, Effect},
-    integration::target_url,
+    integration::{Webhook as Definition, target_url},
     retry::{Reply, Verdict},
     schema::{Field, Type},
     time::Timestamp,
@@ -22,10 +25,11 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient};
+use self::transform::Scripted;
+use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, with_settings};
 use crate::{
     delivery::{Delivery, Hook, commit::Batch},
-    domain::instance,
+    domain::{self, instance},
     error::Result,
     platform::{
         outgoing::{
@@ -36,12 +40,13 @@ use crate::{
                 ID_FIELD, JSON, Outcome, TIMESTAMP_FIELD, USER_AGENT, WEBHOOK_ID,
                 WEBHOOK_TIMESTAMP, bad_url, post,
             },
-            signature::{SigningKey, sign},
+            signature::{KeyPair, SigningKey, sign},
             target::Target,
         },
         vault::{AccessKey, Vault, fill_random, hex},
     },
 };
+pub use transform::{Message, preview};
 
 const ACCESS_KEY: HeaderName = HeaderName::from_static(kontur::header::ACCESS_KEY);
 const ECHO: HeaderName = HeaderName::from_static(kontur::header::ECHO);
@@ -52,7 +57,7 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static(SIGNATURE_FIELD.na
 pub(super) const REPLAY_FIELD: Field =
     Field::new("x-prichal-replay", Type::Text).doc("`true` for an event of a replay.");
 const SIGNATURE_FIELD: Field = Field::new("webhook-signature", Type::Text)
-    .doc("`v1,` and the base64 of HMAC-SHA256 with the signing secret over id, timestamp and body, with a dot between them. Several are separated by blanks.")
+    .doc("`v1,` and the base64 of HMAC-SHA256 with the signing secret over id, timestamp and body, with a dot between them. `v1a,` begins an Ed25519 signature of the same text. Several are separated by blanks.")
     .example("v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=");
 
 /// The headers of a call, beside those of HTTP.
@@ -70,6 +75,9 @@ pub const ECHO_FIELD: Field = Field::new(kontur::header::ECHO, Type::Text)
     .required()
     .doc("A random text. The receiver acknowledges the call with 200 and the same header.");
 
+/// True for a call that a request or a tick waits for: the wait of its script for a permit is part of its time.
+pub const IS_AWAITED: bool = true;
+
 /// The webhooks of integrations.
 pub(super) struct Webhooks;
 
@@ -80,8 +88,7 @@ impl super::Target for Webhooks {
         hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
         Box::pin(async {
-            let url = hook.definition().relative_url.clone();
-            let receiver = Receiver::load(app, hook.key(), &url).await?;
+            let receiver = Receiver::load(app, hook.key(), &hook.definition()).await?;
             Ok(receiver.map(|receiver| Arc::new(receiver) as Arc<dyn Recipient>))
         })
     }
@@ -96,6 +103,12 @@ impl super::Target for Webhooks {
                 state.is_healthy = true;
                 batch.health = Some(HealthChange::Recovered);
             }
+            return;
+        }
+        if verdict == Verdict::Gone {
+            state.streak.on_failure(now, true);
+            batch.streak = Some(state.streak);
+            batch.health = Some(HealthChange::Failing(Effect::SwitchOff));
             return;
         }
         let is_exhausted = verdict == Verdict::Exhausted;
@@ -146,7 +159,7 @@ impl Recipient for Receiver {
     ) -> BoxFuture<'a, AttemptResult> {
         Box::pin(async move {
             let payload = Payload::of(attempt.event.clone(), attempt.lane == Lane::Replay);
-            AttemptResult::Called(call(app, self, attempt.connections, payload).await)
+            deliver(app, self, attempt.connections, payload, !IS_AWAITED).await
         })
     }
 }
@@ -160,11 +173,18 @@ pub struct Receiver {
     access: AccessKey,
     /// True if calls carry an access key: those that others on the network cannot read.
     gets_key: bool,
+    script: Option<Box<Scripted>>,
+    /// The key pair, if calls are signed with it.
+    pair: Option<KeyPair>,
+    /// The headers of the webhook's settings.
+    headers: HeaderMap,
+    timeout: Duration,
+    success: Success,
 }
 
 impl Receiver {
     /// Loads the receiver of a webhook. `None` if the instance is not installed.
-    pub async fn load(app: &Delivery, key: Key, relative_url: &str) -> Result<Option<Self>> {
+    pub async fn load(app: &Delivery, key: Key, hook: &Definition) -> Result<Option<Self>> {
         let Key {
             workspace,
             integration,
@@ -177,7 +197,35 @@ impl Receiver {
         let Some(found) = found.filter(|instance| instance.installed) else {
             return Ok(None);
         };
-        Ok(Some(Self::of(app, found, relative_url)))
+        let mut receiver = Self::of(app, found, &hook.relative_url);
+        if !hook.settings.is_default() {
+            receiver.set_up(app, key, &hook.settings).await?;
+        }
+        Ok(Some(receiver))
+    }
+
+    /// Applies the settings of a webhook.
+    async fn set_up(
+        &mut self,
+        app: &Delivery,
+        key: Key,
+        settings: &DeliverySettings,
+    ) -> Result<()> {
+        let (settings, secrets) = domain::webhook::opened(app, key, settings).await?;
+        if let Ok(target) = &self.target {
+            self.target = with_settings(app, target.clone(), &settings);
+        }
+        self.headers = static_headers(&settings);
+        self.timeout = settings.timeout.unwrap_or(self.timeout);
+        self.success = settings.success();
+        if !settings.signs(SignatureVersion::V1) {
+            self.keys.clear();
+        }
+        if settings.signs(SignatureVersion::V1a) {
+            self.pair = secrets.key_pair();
+        }
+        self.script = Scripted::of(key, self, &settings).map(Box::new);
+        Ok(())
     }
 
     pub fn of(app: &Delivery, instance: Instance, relative_url: &str) -> Self {
@@ -194,6 +242,11 @@ impl Receiver {
         Self {
             target,
             gets_key,
+            script: None,
+            pair: None,
+            headers: HeaderMap::new(),
+            timeout: config.delivery_timeout,
+            success: Success::Echo,
             keys: instance::signing_keys(app, &instance),
             access: AccessKey {
                 workspace: instance.workspace,
@@ -201,6 +254,22 @@ impl Receiver {
                 round: instance.round,
                 expires: 0,
                 name: instance.integration.name,
+            },
+        }
+    }
+
+    /// The meaning of an answer to a call with this echo.
+    fn judge(&self, answer: &Answer, echo: &str) -> Reply {
+        match self.success {
+            Success::Echo => Reply::Answered {
+                status: answer.status,
+                echo_matches: answer
+                    .headers
+                    .get(&ECHO)
+                    .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
+            },
+            Success::Any2xx => Reply::AnsweredWithoutEcho {
+                status: answer.status,
             },
         }
     }
@@ -238,6 +307,30 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// Delivers a message by one call, as the webhook's script says if it has one.
+pub async fn deliver(
+    app: &Delivery,
+    receiver: &Receiver,
+    connections: &Connections,
+    payload: Payload,
+    is_awaited: bool,
+) -> AttemptResult {
+    match &receiver.script {
+        None => AttemptResult::Called(call(app, receiver, connections, payload).await),
+        // Boxed, so that calls without a script take no memory for it.
+        Some(script) => {
+            Box::pin(script.call(app, receiver, connections, payload, is_awaited)).await
+        }
+    }
+}
+
+/// A new text for the echo of a call.
+fn new_echo() -> String {
+    let mut random = [0; 16];
+    fill_random(&mut random);
+    hex(&random)
+}
+
 /// Calls the receiver once.
 pub async fn call(
     app: &Delivery,
@@ -246,24 +339,43 @@ pub async fn call(
     payload: Payload,
 ) -> Outcome {
     let started_at = app.clock.now();
-    let echo = {
-        let mut random = [0; 16];
-        fill_random(&mut random);
-        hex(&random)
-    };
+    let echo = new_echo();
     let target = match &receiver.target {
         Ok(target) => target,
         Err(error) => return bad_url(started_at, error.clone()),
     };
     let headers = headers(app, receiver, &payload, &echo, started_at);
-    let read = |answer: &Answer| Reply::Answered {
-        status: answer.status,
-        echo_matches: answer
-            .headers
-            .get(&ECHO)
-            .is_some_and(|value| value.as_bytes() == echo.as_bytes()),
-    };
-    post(app, connections, target, headers, payload.body, read).await
+    let read = |answer: &Answer| receiver.judge(answer, &echo);
+    let timeout = receiver.timeout;
+    post(
+        app,
+        connections,
+        target,
+        timeout,
+        headers,
+        payload.body,
+        read,
+    )
+    .await
+}
+
+/// The headers of a webhook's settings, of which secret ones are marked.
+pub(super) fn static_headers(settings: &DeliverySettings) -> HeaderMap {
+    let pairs = settings.headers.iter().filter_map(|header| {
+        let name = HeaderName::try_from(&header.name).ok()?;
+        let mut value = HeaderValue::try_from(&header.value).ok()?;
+        value.set_sensitive(header.is_secret);
+        Some((name, value))
+    });
+    pairs.collect()
+}
+
+/// The headers of a call, beginning with those of the settings.
+pub(super) fn start(settings: &HeaderMap) -> HeaderMap {
+    if settings.is_empty() {
+        return HeaderMap::with_capacity(10);
+    }
+    settings.clone()
 }
 
 fn headers(
@@ -276,7 +388,7 @@ fn headers(
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
     let id = payload.id.to_string();
     let timestamp = now.secs();
-    let mut headers = HeaderMap::with_capacity(10);
+    let mut headers = start(&receiver.headers);
     // Every value is ASCII that the server made, so none is left out.
     if receiver.gets_key {
         let access = AccessKey {
@@ -294,16 +406,20 @@ fn headers(
         }
     };
     put(ECHO, echo.to_owned());
-    if !receiver.keys.is_empty() {
-        put(
-            WEBHOOK_SIGNATURE,
-            sign(&receiver.keys, &id, timestamp, &payload.body),
-        );
+    if !receiver.keys.is_empty() || receiver.pair.is_some() {
+        let mut signatures = sign(&receiver.keys, &id, timestamp, &payload.body);
+        if let Some(pair) = &receiver.pair {
+            if !signatures.is_empty() {
+                signatures.push(' ');
+            }
+            signatures.push_str(&pair.sign(&id, timestamp, &payload.body));
+        }
+        put(WEBHOOK_SIGNATURE, signatures);
     }
     put(WEBHOOK_TIMESTAMP, timestamp.to_string());
     put(WEBHOOK_ID, id);
     headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::USER_AGENT, USER_AGENT);
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     if payload.replay {
         headers.insert(REPLAY, HeaderValue::from_static("true"));
     }

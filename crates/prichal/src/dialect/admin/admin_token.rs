@@ -39,7 +39,7 @@ struct Rotated {
 
 /// Exchange the admin token for a new one. The previous one stays valid for a while, but not beyond a restart. Each node
 /// has an admin token of its own.
-#[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body = Option<AdminTokenRotation>,
+#[utoipa::path(post, path = "/admin/v1/admin-token/rotate", tag = "administration", request_body(content = Option<AdminTokenRotation>, example = json!({"overlapSeconds": 3600})),
     responses((status = 200, body = Rotated)))]
 pub(super) async fn rotate_admin_token(
     State(app): State<App>,

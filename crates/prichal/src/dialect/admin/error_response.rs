@@ -17,6 +17,7 @@ use crate::{
 /// A refusal or a failure, RFC 9457.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Problem {
+    /// The kind of problem: `about:blank`, since the status says it.
     #[schema(example = "about:blank")]
     r#type: &'static str,
     /// HTTP's name of the status.
@@ -40,6 +41,7 @@ pub(super) struct FieldProblem {
     /// The path of the member; empty for the whole body.
     #[schema(example = "name")]
     field: String,
+    /// The fault in a sentence.
     #[schema(example = "The name field is required.")]
     detail: String,
 }

@@ -3,7 +3,8 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     id::{IntegrationId, WebhookId, WorkspaceId},
-    schema::{Field, Type},
+    names,
+    schema::{Field, Type, Words},
 };
 use prichal_store::{
     Conn, Tx,
@@ -11,13 +12,13 @@ use prichal_store::{
     webhook::{self, Key},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 use uuid::Uuid;
 
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
-    dialect::openapi::schema::parameters,
+    dialect::openapi::schema::{parameters, words},
     domain::{document::bulk::FAILED, journal::held},
     error::{Code, Error, Result},
     http::{
@@ -31,9 +32,10 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Quarantined {
+    /// The id, with which it is released or given up.
     #[schema(format = "uuid")]
     id: String,
-    /// `run`, `delivery`, `tick`, `bulk`, `recheck`, `call` or `retention`.
+    #[schema(schema_with = kind_words)]
     kind: &'static str,
     /// Null for work that belongs to no workspace.
     #[schema(required = true, format = "uuid")]
@@ -49,13 +51,24 @@ pub(super) struct Quarantined {
     number: Option<i64>,
     /// The number of times that the server died while the work ran.
     deaths: i64,
+    /// The time of the first death.
     #[schema(format = DateTime)]
     first_died_at: String,
+    /// The time of the last death.
     #[schema(format = DateTime)]
     last_died_at: String,
     /// The time since which it is held.
     #[schema(required = true, format = DateTime)]
     held_at: Option<String>,
+}
+
+static KINDS: Words = Words {
+    name: "kind",
+    words: &names!(Kind),
+};
+
+fn kind_words() -> Object {
+    words(KINDS.words, "The kind of work.")
 }
 
 impl From<&Suspect> for Quarantined {
@@ -80,6 +93,7 @@ impl From<&Suspect> for Quarantined {
 /// A page of quarantined work.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Quarantine {
+    /// The work, newest first.
     items: Vec<Quarantined>,
 }
 
@@ -87,7 +101,7 @@ parameters! {
     /// A page of quarantined work.
     QuarantineQuery = &[
         Field::new("workspace", Type::Text).doc("The name or the id of a workspace, to list only its work."),
-        Field::new("kind", Type::Text).doc("The kind of work to list.").example("run"),
+        Field::new("kind", Type::Enum(&KINDS)).doc("The kind of work to list.").example("run"),
         Field::new("before", Type::Guid).doc("The id of the last item of the page before."),
         LIMIT,
     ];
@@ -108,11 +122,7 @@ pub(super) async fn list_quarantine(
     };
     let filter = Filter {
         workspace,
-        kind: query.read(
-            "kind",
-            &Kind::ALL.map(Kind::name).join(", "),
-            Kind::from_name,
-        )?,
+        kind: query.read("kind", &KINDS.words.join(", "), Kind::from_name)?,
         before: query.read("before", "an id", |text| Uuid::try_parse(text).ok())?,
     };
     let limit = query.limit()?;

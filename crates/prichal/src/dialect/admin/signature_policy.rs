@@ -2,17 +2,20 @@
 //! (`docs/contracts/prichal.md §14`).
 
 use axum::{Json as Answer, extract::State};
-use prichal_core::schema::{self, Field, Preset, Type, Words};
+use prichal_core::{
+    names,
+    schema::{self, Field, Form, Preset, Type, Words},
+};
 use prichal_sign::Certificate;
 use prichal_store::signature;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{caller::Administrator, workspaces::find};
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, words},
     domain::document::{
         check::{Indeterminate, Rules},
         recheck,
@@ -31,10 +34,12 @@ const MAX_TRUST_ANCHORS: usize = 100;
 const FIELDS: &[Field] = &[
     Field::new("policy", Type::Enum(&POLICIES))
         .or(Preset::Text("kz"))
-        .doc("The name of a set of rules."),
+        .example("kz")
+        .doc(RULES),
     Field::new("trustAnchors", Type::Texts)
         .or(Preset::List)
         .items(MAX_TRUST_ANCHORS)
+        .form(&ANCHOR)
         .worded(|path, _| format!("There may be at most {MAX_TRUST_ANCHORS} {path}."))
         .doc("Trusted certificates of authorities in PEM, besides the policy's own."),
     Field::new("checkBin", Type::Bool)
@@ -44,8 +49,28 @@ const FIELDS: &[Field] = &[
     ),
     Field::new("indeterminate", Type::Enum(&INDETERMINATE))
         .or(Preset::Text("accept"))
-        .doc("The treatment of a signature that cannot be decided yet."),
+        .doc(TREATMENT),
 ];
+
+/// The form of trust anchors. The pattern admits texts that are no certificates.
+static ANCHOR: Form = Form::new(
+    "an authority's certificate in PEM",
+    "-----BEGIN CERTIFICATE-----",
+    is_anchor,
+);
+
+fn is_anchor(pem: &str) -> bool {
+    let is_authority = |one: &Certificate| one.is_ca() || one.self_issued();
+    let certificates = Certificate::read_all(pem.as_bytes()).unwrap_or_default();
+    pem.contains(ANCHOR.pattern)
+        && !certificates.is_empty()
+        && certificates.iter().all(is_authority)
+}
+
+/// The meaning of `policy`.
+const RULES: &str = "The name of a set of rules.";
+/// The meaning of `indeterminate`.
+const TREATMENT: &str = "The treatment of a signature that cannot be decided yet.";
 
 static POLICIES: Words = Words {
     name: "policy",
@@ -54,7 +79,7 @@ static POLICIES: Words = Words {
 
 static INDETERMINATE: Words = Words {
     name: "treatment",
-    words: &["accept", "refuse"],
+    words: &names!(Indeterminate),
 };
 
 described! {
@@ -66,7 +91,7 @@ described! {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignaturePolicy {
-    /// The name of a set of rules.
+    #[schema(schema_with = policy_words)]
     policy: String,
     /// Trusted certificates in PEM, besides the policy's own.
     trust_anchors: Vec<String>,
@@ -76,9 +101,16 @@ pub(super) struct SignaturePolicy {
     /// True if the certificate's IIN must be the employee's; null if the policy decides.
     #[schema(required = true)]
     check_iin: Option<bool>,
-    /// The treatment of a signature that cannot be decided yet: `accept` or `refuse`.
-    #[schema(value_type = String)]
-    indeterminate: Indeterminate,
+    #[schema(schema_with = indeterminate_words)]
+    indeterminate: &'static str,
+}
+
+fn policy_words() -> Object {
+    words(POLICIES.words, RULES)
+}
+
+fn indeterminate_words() -> Object {
+    words(INDETERMINATE.words, TREATMENT)
 }
 
 impl From<Rules> for SignaturePolicy {
@@ -88,7 +120,7 @@ impl From<Rules> for SignaturePolicy {
             trust_anchors: rules.trust_anchors,
             check_bin: rules.check_bin,
             check_iin: rules.check_iin,
-            indeterminate: rules.indeterminate,
+            indeterminate: rules.indeterminate.name(),
         }
     }
 }
@@ -145,23 +177,15 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
         policy.clone_into(&mut rules.policy);
     }
     if let Some(anchors) = body.get("trustAnchors").and_then(Value::as_array) {
-        for (n, anchor) in anchors.iter().enumerate() {
-            let pem = anchor.as_str().unwrap_or_default();
-            let certificates = Certificate::read_all(pem.as_bytes());
-            let authority = |one: &Certificate| one.is_ca() || one.self_issued();
-            if !certificates.is_ok_and(|found| !found.is_empty() && found.iter().all(authority)) {
-                let path = format!("trustAnchors[{n}]");
-                let message = format!("The {path} must be an authority's certificate in PEM.");
-                return Err(Error::invalid(path, message));
-            }
-            rules.trust_anchors.push(pem.to_owned());
-        }
+        let anchors = anchors.iter().filter_map(Value::as_str);
+        rules.trust_anchors.extend(anchors.map(str::to_owned));
     }
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
     rules.check_bin = flag("checkBin");
     rules.check_iin = flag("checkIin");
-    if body.get("indeterminate").and_then(Value::as_str) == Some("refuse") {
-        rules.indeterminate = Indeterminate::Refuse;
+    let treatment = body.get("indeterminate").and_then(Value::as_str);
+    if let Some(treatment) = treatment.and_then(Indeterminate::from_name) {
+        rules.indeterminate = treatment;
     }
     Ok(rules)
 }
@@ -170,7 +194,13 @@ fn read(app: &App, body: &Value) -> Result<Rules> {
 mod tests {
     use prichal_sign::Policy;
 
-    use super::POLICIES;
+    use super::{INDETERMINATE, Indeterminate, POLICIES};
+
+    #[test]
+    fn treatments_are_stored_by_their_names() {
+        let stored = serde_json::json!(Indeterminate::ALL);
+        assert_eq!(stored, serde_json::json!(INDETERMINATE.words));
+    }
 
     #[test]
     fn every_policy_is_known() {

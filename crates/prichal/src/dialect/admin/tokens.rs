@@ -4,6 +4,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     event::EntityKind,
     id::{EntityId, TokenId, UserId, WorkspaceId},
+    names,
     schema::{self, Field, Type, Words},
     time::Timestamp,
 };
@@ -12,7 +13,7 @@ use prichal_store::{
     token::{self, Role, Token},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{
     caller::{Administrator, Requester},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, words},
     error::{Error, Result},
     http::{
         body::Raw,
@@ -40,9 +41,12 @@ described! {
     NewToken = body(FIELDS);
 }
 
+/// The meaning of a token's role.
+const RIGHTS: &str = "The rights of the holder.";
+
 static ROLES: Words = Words {
     name: "role",
-    words: &["admin", "member"],
+    words: &names!(Role),
 };
 
 const FIELDS: &[Field] = &[
@@ -54,7 +58,7 @@ const FIELDS: &[Field] = &[
         .example("integrator"),
     Field::new("role", Type::Enum(&ROLES))
         .required()
-        .doc("The rights of the holder.")
+        .doc(RIGHTS)
         .example("admin"),
     Field::new("userId", Type::Guid).doc("The user of the workspace for whom the token acts."),
     Field::new("expiresAt", Type::Moment)
@@ -67,30 +71,42 @@ const FIELDS: &[Field] = &[
 #[serde(rename_all = "camelCase")]
 #[schema(as = Token)]
 pub(super) struct TokenModel {
+    /// The id, with which the token is revoked.
     #[schema(format = "uuid")]
     id: String,
+    /// The name for people.
     name: String,
-    /// `admin` or `member`.
+    #[schema(schema_with = role_words)]
     role: &'static str,
+    /// The user for whom the token acts; null if it acts for none.
     #[schema(required = true, format = "uuid")]
     user_id: Option<String>,
+    /// The end of the token; null if it has none.
     #[schema(required = true, format = DateTime)]
     expires_at: Option<String>,
-    /// The token itself, shown only when it is created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    token: Option<String>,
+}
+
+/// A token of a workspace, as its creation shows it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedToken {
+    #[serde(flatten)]
+    model: TokenModel,
+    /// The token itself, which no other answer shows.
+    token: String,
+}
+
+fn role_words() -> Object {
+    words(ROLES.words, RIGHTS)
 }
 
 impl TokenModel {
-    fn new(token: &Token, secret: Option<String>) -> Self {
+    fn new(token: &Token) -> Self {
         Self {
             id: token.id.to_string(),
             name: token.name.clone(),
             role: token.role.name(),
             user_id: token.user.map(|user| user.to_string()),
             expires_at: token.expires_at.map(|at| at.to_string()),
-            token: secret,
         }
     }
 }
@@ -100,12 +116,13 @@ impl TokenModel {
 pub(super) struct TokenList {
     /// The number of all tokens of the workspace.
     count: i64,
+    /// The tokens, in the order of their creation.
     items: Vec<TokenModel>,
 }
 
 /// Create a workspace token. Only this answer shows it.
 #[utoipa::path(post, path = "/admin/v1/workspaces/{ws}/tokens", tag = "administration", params(("ws" = String, Path, description = "The name or the id of the workspace"), IdempotencyKey),
-    request_body = NewToken, responses((status = 201, body = TokenModel)))]
+    request_body = NewToken, responses((status = 201, body = CreatedToken)))]
 pub(super) async fn create_token(
     State(app): State<App>,
     _: Administrator,
@@ -119,8 +136,11 @@ pub(super) async fn create_token(
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
     let object = format!("token:{}", new.id);
-    let model = TokenModel::new(&new, Some(secret));
-    let text = serde_json::to_string(&model).map_err(Error::internal)?;
+    let created = CreatedToken {
+        model: TokenModel::new(&new),
+        token: secret,
+    };
+    let text = serde_json::to_string(&created).map_err(Error::internal)?;
     let requester = Requester {
         app,
         workspace,
@@ -194,16 +214,13 @@ pub(super) async fn list_tokens(
         .await?;
     Ok(Answer(TokenList {
         count,
-        items: found
-            .iter()
-            .map(|token| TokenModel::new(token, None))
-            .collect(),
+        items: found.iter().map(TokenModel::new).collect(),
     }))
 }
 
 /// Revoke a token.
 #[utoipa::path(delete, path = "/admin/v1/workspaces/{ws}/tokens/{id}", tag = "administration",
-    params(("ws" = String, Path, description = "The name or the id of the workspace"), ("id" = String, Path, description = "The id of the token")), responses((status = 204)))]
+    params(("ws" = String, Path, description = "The name or the id of the workspace"), ("id" = Uuid, Path, description = "The id of the token")), responses((status = 204)))]
 pub(super) async fn delete_token(
     State(app): State<App>,
     _: Administrator,

@@ -32,6 +32,7 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(as = UsedBytes)]
 struct Used {
+    /// The bytes that are used.
     used: i64,
     /// The quota; null if there is none.
     #[schema(required = true)]
@@ -42,9 +43,13 @@ struct Used {
 #[derive(Serialize, ToSchema)]
 #[schema(as = WorkspaceUsage)]
 struct UsageModel {
+    /// The models of entities, deleted ones included.
     entities: Used,
+    /// The contents of files, each counted once.
     files: Used,
+    /// The events of the log.
     events: Used,
+    /// The requests, logs and results of script runs.
     runs: Used,
     /// All other stored data: calls, links, documents, channels, scripts and their storage, attempts, first answers.
     records: Used,
@@ -61,7 +66,8 @@ fn quotas() -> ObjectBuilder {
     for kind in Kind::ALL {
         let bytes = ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
-            .minimum(Some(0));
+            .minimum(Some(0))
+            .description(Some(format!("The quota of {}.", kind.name())));
         quotas = quotas.property(kind.name(), bytes);
     }
     quotas.examples([json!({ "files": 1 << 30 })])

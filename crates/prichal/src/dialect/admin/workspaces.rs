@@ -3,9 +3,10 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
     id::WorkspaceId,
+    identifier,
     schema::{self, Field, Type},
     time::Timestamp,
-    workspace_name::is_workspace_name,
+    workspace_name,
 };
 use prichal_store::{
     Tx, integration,
@@ -43,10 +44,12 @@ described! {
 const FIELDS: &[Field] = &[
     Field::new("name", Type::Text)
         .required()
-        .doc("`^[a-z][a-z0-9-]{1,62}$`, unique.")
+        .form(&workspace_name::NAME)
+        .doc("The name in paths, unique: a letter, then lower-case letters, digits and hyphens. `authorization` is reserved.")
         .example("acme"),
     title("title", "A name for people.").example("Acme"),
     Field::new("bin", Type::Text)
+        .form(&identifier::DIGITS)
         .doc("The company's business identification number: 12 digits with a valid check digit, unique.")
         .example("971240001315"),
     title("companyName", "The company's name in documents.").example("ТОО «Acme»"),
@@ -64,16 +67,21 @@ const fn title(name: &'static str, doc: &'static str) -> Field {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Workspace)]
 pub(super) struct WorkspaceModel {
+    /// The id, which paths accept as well as the name.
     #[schema(format = "uuid")]
     id: String,
+    /// The name in paths.
     name: String,
+    /// The name for people.
     #[schema(required = true)]
     title: Option<String>,
     /// The company's business identification number.
     #[schema(required = true)]
     bin: Option<String>,
+    /// The company's name in documents.
     #[schema(required = true)]
     company_name: Option<String>,
+    /// The creation and the last change.
     update_info: Updated,
 }
 
@@ -83,11 +91,15 @@ pub(super) struct WorkspaceModel {
 #[schema(as = WorkspaceUpdateInfo)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Updated {
+    /// The time of the last change.
     #[schema(format = DateTime)]
     updated_at: String,
+    /// The application that made the last change.
     updated_with: &'static str,
+    /// The time of the creation.
     #[schema(format = DateTime)]
     created_at: String,
+    /// The application that created the workspace.
     created_with: &'static str,
 }
 
@@ -128,6 +140,7 @@ impl From<&Workspace> for WorkspaceModel {
 pub(super) struct WorkspaceList {
     /// The number of all workspaces.
     count: i64,
+    /// The workspaces, in the order of their creation.
     items: Vec<WorkspaceModel>,
 }
 
@@ -184,22 +197,12 @@ fn read_new(app: &App, body: &serde_json::Value, now: Timestamp) -> Result<Works
             .map(str::to_owned)
     };
     let name = text("name").unwrap_or_default();
-    // `/api/v1/authorization` is not a workspace.
-    if !is_workspace_name(&name) || name == "authorization" {
-        return Err(Error::invalid(
-            "name",
-            "The name must be 2 to 63 characters: a lower-case Latin letter, then lower-case letters, digits and hyphens; 'authorization' is reserved.",
-        ));
-    }
     let bin = text("bin");
-    if bin
-        .as_deref()
-        .is_some_and(|bin| !app.config.identifier_check.accepts(bin))
+    if let Some(bin) = &bin
+        && !app.config.identifier_check.accepts(bin)
     {
-        return Err(Error::invalid(
-            "bin",
-            "The bin must be 12 digits with a valid check digit.",
-        ));
+        let fault = identifier::DIGITS.fault("bin", &bin.as_str().into());
+        return Err(vec![fault].into());
     }
     let (title, company_name) = (text("title"), text("companyName"));
     Ok(Workspace {

@@ -26,6 +26,7 @@ pub(super) struct ChannelError {
     /// The status of the answer and a thousand.
     #[schema(example = 1404)]
     error_code: u16,
+    /// The reason, for people.
     #[schema(example = "Token not found")]
     error_message: String,
 }

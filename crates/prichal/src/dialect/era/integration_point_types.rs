@@ -11,6 +11,7 @@ use prichal_core::{
 };
 use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, channel, job::Kind as JobKind, resource::Kind};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -34,7 +35,7 @@ described! {
     pub(super) NewIntegrationPointTypeOrKey = entity_or_key::<NewIntegrationPointType>(),
         with NewIntegrationPointType, LookupKey;
     /// A change of a type.
-    pub(super) IntegrationPointTypeChanges = changes(schemas::new(TABLES));
+    pub(super) IntegrationPointTypeChanges = changes(schemas::new(TABLES), json!({ "quota": 20 }));
     /// A type of channels. A field that it sets is fixed for its channels.
     pub(super) IntegrationPointType = schemas::entity(TABLES);
     /// A new type, or the ids that a key means.
@@ -165,7 +166,7 @@ pub(super) async fn list_integration_point_types(admin: Admin, query: Query) -> 
 
 /// Read a type.
 #[utoipa::path(get, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the type"), Shape),
     responses((status = 200, body = IntegrationPointTypeView)))]
 pub(super) async fn get_integration_point_type(
     admin: Admin,
@@ -177,7 +178,7 @@ pub(super) async fn get_integration_point_type(
 
 /// Change a type. Its channels change with it.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type")), request_body = IntegrationPointTypeChanges, responses((status = 200, body = IntegrationPointType)))]
+    params(("id" = Uuid, Path, description = "The id of the type")), request_body = IntegrationPointTypeChanges, responses((status = 200, body = IntegrationPointType)))]
 pub(super) async fn patch_integration_point_type(
     admin: Admin,
     id: Path<String>,
@@ -189,7 +190,7 @@ pub(super) async fn patch_integration_point_type(
 
 /// Delete a type. Its channels stay as they are.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_point_types/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the type")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the type")), responses((status = 204)))]
 pub(super) async fn delete_integration_point_type(
     admin: Admin,
     id: Path<String>,

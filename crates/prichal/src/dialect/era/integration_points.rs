@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    channel::{Channel, FIELDS, REMOTE, Tokens},
+    channel::{Channel, FIELDS, MADE, REMOTE, Tokens},
     event::{EntityKind, NewEvent, Origin},
     id::{self, EntityId, EventId, IntegrationId, RunId, WorkspaceId},
     schema::{Fault, Field, Object, Type, Words},
@@ -20,7 +20,7 @@ use prichal_store::{
     kv, resource,
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 use utoipa::{ToSchema, openapi::ObjectBuilder};
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     app::App,
+    delivery::attempt::status_words,
     dialect::openapi::schema::{self, described, parameters},
     domain::{
         channel::{close, closed, new_token, open, queue, request, type_of},
@@ -56,16 +57,20 @@ use crate::{
 const TABLES: &[&[Field]] = &[FIELDS, REMOTE];
 
 fn new() -> ObjectBuilder {
-    let ignored = text().description(Some("Ignored at creation: the server makes the token."));
-    schemas::new(TABLES).property("token_local", ignored)
+    with_token("Ignored: the server makes the token.")
+}
+
+fn changed() -> ObjectBuilder {
+    with_token("The present token, which `rotate_token` replaces. No other is accepted.")
+}
+
+/// A channel as it is sent, with this meaning of its token.
+fn with_token(meaning: &str) -> ObjectBuilder {
+    schemas::new(TABLES).property("token_local", text().description(Some(meaning)))
 }
 
 fn entity() -> ObjectBuilder {
-    let token =
-        "The token of outside systems. The server makes it, and `rotate_token` replaces it.";
-    schemas::entity(TABLES)
-        .property("token_local", text().description(Some(token)))
-        .required("token_local")
+    schemas::entity(&[FIELDS, REMOTE, MADE]).required("token_local")
 }
 
 described! {
@@ -74,7 +79,7 @@ described! {
     /// A new channel, or the key of a look-up.
     pub(super) NewIntegrationPointOrKey = entity_or_key::<NewIntegrationPoint>(), with NewIntegrationPoint, LookupKey;
     /// A change of a channel. `opts` and `ext` are merged key by key.
-    pub(super) IntegrationPointChanges = changes(new());
+    pub(super) IntegrationPointChanges = changes(changed(), json!({ "opts": { "title": "Chat of the shop" } }));
     /// A channel. A text that is not set is empty.
     pub(super) IntegrationPoint = entity();
     /// A new channel, or the ids that a key means.
@@ -303,7 +308,7 @@ pub(super) async fn list_integration_points(admin: Admin, query: Query) -> Resul
 
 /// Read a channel.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the channel"), Shape),
     responses((status = 200, body = IntegrationPointView)))]
 pub(super) async fn get_integration_point(
     admin: Admin,
@@ -315,7 +320,7 @@ pub(super) async fn get_integration_point(
 
 /// Change a channel. `opts` and `ext` are merged key by key; `id` and `token_local` stay.
 #[utoipa::path(patch, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel")), request_body = IntegrationPointChanges, responses((status = 200, body = IntegrationPoint)))]
+    params(("id" = Uuid, Path, description = "The id of the channel")), request_body = IntegrationPointChanges, responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn patch_integration_point(
     admin: Admin,
     id: Path<String>,
@@ -327,7 +332,7 @@ pub(super) async fn patch_integration_point(
 
 /// Delete a channel. Its token becomes invalid, and its websockets are closed.
 #[utoipa::path(delete, path = "/rest/v1/service/integration_points/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the channel")), responses((status = 204)))]
 pub(super) async fn delete_integration_point(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Channel>(admin, id).await
 }
@@ -342,7 +347,7 @@ described! {
 
 /// Give a channel a new local token. The previous one stays valid for a while; then its websockets are closed.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/rotate_token", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey), request_body = Option<ChannelTokenRotation>,
+    params(("id" = Uuid, Path, description = "The id of the channel"), IdempotencyKey), request_body(content = Option<ChannelTokenRotation>, example = json!({"overlap_seconds": 3600})),
     responses((status = 200, body = IntegrationPoint)))]
 pub(super) async fn rotate_token(
     Admin(tenant): Admin,
@@ -418,8 +423,8 @@ pub(super) struct Sent {
 /// through `send_svcscriptcode_ws`, or posted to its `url` when there is no script; and tried again like a
 /// webhook when that fails.
 #[utoipa::path(post, path = "/rest/v1/service/integration_points/{id}/send", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), IdempotencyKey),
-    request_body(content = Value, description = "The message: any JSON"), responses((status = 200, body = Sent)))]
+    params(("id" = Uuid, Path, description = "The id of the channel"), IdempotencyKey),
+    request_body(content = Value, description = "The message: any JSON", example = json!({"text": "Your order is ready"})), responses((status = 200, body = Sent)))]
 pub(super) async fn send_message(
     Admin(tenant): Admin,
     Path(id): Path<String>,
@@ -459,6 +464,7 @@ pub(super) async fn send_message(
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageAttempt<'a> {
+    /// The id of the attempt.
     #[schema(format = "uuid")]
     id: String,
     /// The id of the message.
@@ -466,13 +472,15 @@ pub(super) struct MessageAttempt<'a> {
     event_id: String,
     /// The number of the attempt, from 1.
     attempt: i64,
-    /// `delivered`, `deferred` (it will be tried again) or `exhausted` (it will not).
+    #[schema(schema_with = status_words)]
     status: &'a str,
     /// The status of the answer, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     http_status: Option<i64>,
+    /// The time until the answer, or until the failure.
     duration_ms: i64,
+    /// The reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<&'a str>,
@@ -480,6 +488,7 @@ pub(super) struct MessageAttempt<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     answer: Option<&'a str>,
+    /// The time of the call.
     #[schema(format = DateTime)]
     started_at: String,
 }
@@ -500,10 +509,12 @@ impl<'a> From<&'a Attempt> for MessageAttempt<'a> {
     }
 }
 
+/// A page of attempts.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MessageAttemptList<'a> {
     /// The number of attempts on the page.
     count: usize,
+    /// The attempts, newest first.
     items: Vec<MessageAttempt<'a>>,
 }
 
@@ -526,7 +537,7 @@ static ATTEMPT_STATUSES: Words = Words {
 ///
 /// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",
-    params(("id" = String, Path, description = "The id of the channel"), Attempts),
+    params(("id" = Uuid, Path, description = "The id of the channel"), Attempts),
     responses((status = 200, body = MessageAttemptList)))]
 pub(super) async fn list_message_attempts(
     Admin(tenant): Admin,
@@ -540,6 +551,7 @@ pub(super) async fn list_message_attempts(
         event: query.read("eventId", "a GUID", EventId::parse)?,
         status: query.read("status", "delivered, deferred or exhausted", status)?,
         before: query.read("before", "the id of an attempt", id::parse)?,
+        since: None,
     };
     let (_, limit) = collection::page(&query)?;
     let workspace = tenant.workspace;

@@ -20,23 +20,30 @@ struct TokenCheck {
     /// The workspace's name.
     #[schema(required = true)]
     domain: Option<String>,
+    /// The channel.
     integration_point: ChannelLink,
 }
 
+/// A channel, by its id and path.
 #[derive(Serialize, ToSchema)]
 struct ChannelLink {
+    /// The id of the channel.
     #[schema(value_type = String, format = "uuid")]
     id: EntityId,
+    /// The path of the channel, as HAL writes it.
     _links: SelfLink,
 }
 
+/// The paths of a channel.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChannelLinks)]
 struct SelfLink {
+    /// The channel itself.
     #[serde(rename = "self")]
     channel: Link,
 }
 
+/// A path.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChannelHref)]
 struct Link {

@@ -1,15 +1,17 @@
 //! The channels' part of the OpenAPI description.
 
+use serde_json::json;
 use utoipa::openapi::{
-    Content, ContentBuilder, OpenApi, Required, ResponseBuilder,
+    ContentBuilder, OpenApi, RefOr, Required, ResponseBuilder,
     path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     security::SecurityRequirement,
 };
 
 use super::error_response::ChannelError;
-use crate::dialect::openapi::refusals::{
-    add_bearer, add_refusals, add_tags, add_type, operations, schema, text,
+use crate::dialect::openapi::{
+    refusals::{add_bearer, add_refusals, add_tags, add_type, operations, schema, text},
+    schema::any,
 };
 
 const TAGS: &[(&str, &str)] = &[
@@ -26,6 +28,10 @@ const TAGS: &[(&str, &str)] = &[
 /// The name of [`ChannelError`] among the schemas.
 const ERROR: &str = "ChannelError";
 
+/// The other way to send a body. It is no media type of its own here, since generators of clients would ask which one is
+/// meant with each call.
+const FORMS: &str = "A form, `application/x-www-form-urlencoded`, whose field `data` holds this JSON is read as well.";
+
 const REFUSALS: &[(&str, &str)] = &[
     ("400", "Malformed, or of a wrong type"),
     ("401", "No token, or none that is good"),
@@ -39,8 +45,16 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
     add_bearer(api, "token", "A token of the workspace");
     add_bearer(api, "channelToken", "The `token_local` of a channel");
-    for (_, _, operation) in operations(api) {
+    for (path, _, operation) in operations(api) {
         operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+        if let Some(RefOr::T(body)) = &mut operation.request_body
+            && !path.ends_with("/rotate_token")
+        {
+            let given = body.description.get_or_insert_default();
+            let space = if given.is_empty() { "" } else { ". " };
+            given.push_str(space);
+            given.push_str(FORMS);
+        }
     }
     add_type::<ChannelError>(api);
     add_refusals(api, ERROR, "application/json", REFUSALS);
@@ -87,9 +101,14 @@ fn add_hooks(api: &mut OpenApi) {
                     operation.parameter(in_path("rest", "Any further path, for the script"));
             }
             if has_body {
+                // Some generators leave out an operation whose body has no schema.
+                let content = ContentBuilder::new()
+                    .schema(Some(any()))
+                    .example(Some(json!({ "text": "Hello" })))
+                    .build();
                 let body = RequestBodyBuilder::new()
                     .description(Some("Anything; the script reads it"))
-                    .content("*/*", Content::default());
+                    .content("*/*", content);
                 operation = operation.request_body(Some(body.build()));
             }
             let operation = Operation::from(operation);

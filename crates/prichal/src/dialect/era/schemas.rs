@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use crate::dialect::openapi::schema::{body, described, free, model, of, sample};
+use crate::dialect::openapi::schema::{body, described, free, model, of};
 
 described! {
     /// A key: the id, the code or the token of an entity.
@@ -19,20 +19,22 @@ described! {
     pub(super) LookupAnswer = ArrayBuilder::new().items(id());
 }
 
-/// A new entity. Other members are refused.
+/// A new entity. Other members are refused, also in `opts`.
 pub(super) fn new(tables: &[&[Field]]) -> ObjectBuilder {
     let fields = tables.concat();
     let made = id().description(Some("The id. The server makes one if it is absent."));
-    body(&fields)
+    let mut new = body(&fields).build();
+    if let Some(RefOr::T(Schema::Object(opts))) = new.properties.get_mut("opts") {
+        opts.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    }
+    ObjectBuilder::from(new)
         .property("id", made)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-        .examples([Value::Object(sample(&fields))])
 }
 
 /// A change of an entity: any of its members. Absent members stay, and those of objects are merged one by one.
-pub(super) fn changes(new: ObjectBuilder) -> Object {
-    let mut changes = new.build();
-    changes.examples.clear();
+pub(super) fn changes(new: ObjectBuilder, example: Value) -> Object {
+    let mut changes = new.examples([example]).build();
     loosen(&mut changes);
     changes
 }
@@ -50,7 +52,7 @@ pub(super) fn entity(tables: &[&[Field]]) -> ObjectBuilder {
         .required("ct")
         .required("lwt");
     model(&tables.concat())
-        .property("id", id())
+        .property("id", id().description(Some("The id.")))
         .required("id")
         .property("ext", ext)
 }
@@ -73,9 +75,14 @@ pub(super) fn view_of<T: ToSchema>() -> Object {
 
 /// An entity, or the key of a look-up: the body of a POST to a collection.
 pub(super) fn entity_or_key<New: ToSchema>() -> OneOfBuilder {
+    let examples = match New::schema() {
+        RefOr::T(Schema::Object(new)) => new.examples,
+        _ => Vec::new(),
+    };
     OneOfBuilder::new()
         .item(of::<New>())
         .item(of::<LookupKey>())
+        .examples(examples)
 }
 
 /// The entity that a POST has created, or the ids that it has looked up.

@@ -9,11 +9,11 @@ use axum::{
 };
 use prichal_core::{
     id::{EntityId, RunId, WorkspaceId},
-    json,
+    json, names,
     schema::{Field, Object, Type},
     time::Timestamp,
 };
-use prichal_dialect::era::query::FieldNames;
+use prichal_dialect::{era::query::FieldNames, fault::either};
 use prichal_store::{
     Conn, Tx, quarantine,
     run::{self, Filter, Kind, Lane, Run, Status},
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{described, parameters},
+    dialect::openapi::schema::{described, parameters, words},
     domain::channel::{
         self, Loaded, queue, request,
         run::{catch_up, value},
@@ -56,12 +56,17 @@ use crate::{
 const MAX_PARAMS: usize = 9;
 /// The vendor's name of a location. This server has only one.
 pub(super) const SITE: &str = "main";
+/// The vendor's name of the kind of scripts. This server has only one.
+const TYPE: &str = "svc";
+/// The status of a run that is under way, which is not stored.
+const RUNNING: &str = "running";
 
 /// A run of a script, or the sending of a message.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ServiceScriptRuntime)]
 pub(super) struct Runtime<'a> {
+    /// The id of the run.
     #[schema(value_type = String, format = "uuid")]
     id: RunId,
     /// The vendor's name of a location. This server has only one.
@@ -71,17 +76,17 @@ pub(super) struct Runtime<'a> {
     node: Uuid,
     /// The workspace's name.
     domain: &'a str,
-    /// Always `svc`.
+    #[schema(schema_with = type_word)]
     r#type: &'static str,
     /// The code of the script.
     code: &'a str,
-    /// The cause of the run: `hook`, `send`, `start` or `socket`.
+    #[schema(schema_with = kind_words)]
     kind: &'static str,
+    /// The channel, if the run is one of a channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
     integration_point_id: Option<EntityId>,
-    /// `queued`, `running` (on the node that answers), `deferred` (it has failed and will be tried again),
-    /// `finished` or `failed`.
+    #[schema(schema_with = status_words)]
     status: &'static str,
     /// The number of attempts.
     attempts: i64,
@@ -89,8 +94,10 @@ pub(super) struct Runtime<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     due_at: Option<String>,
+    /// The time at which the last attempt began; null before the first.
     #[schema(required = true, format = DateTime)]
     started_at: Option<String>,
+    /// The length of the last attempt; null before its end.
     #[schema(required = true)]
     duration_ms: Option<i64>,
     /// The lines that it wrote with `console.log`.
@@ -98,6 +105,7 @@ pub(super) struct Runtime<'a> {
     log: Value,
     /// The answer that it gave with `respond`, else its completion value.
     result: Value,
+    /// The reason of a failure; null without one.
     #[schema(required = true)]
     error: Option<&'a str>,
 }
@@ -139,10 +147,26 @@ pub(super) struct Started<'a> {
     node: Uuid,
     /// The workspace's name.
     domain: &'a str,
-    /// Always `svc`.
+    #[schema(schema_with = type_word)]
     r#type: &'static str,
     /// The code of the script.
     code: &'a str,
+}
+
+fn type_word() -> ObjectSchema {
+    words(
+        &[TYPE],
+        "The vendor's name of the kind of scripts. This server has only one.",
+    )
+}
+
+fn kind_words() -> ObjectSchema {
+    words(&names!(Kind), "The cause of the run.")
+}
+
+fn status_words() -> ObjectSchema {
+    let meaning = "The progress. `running` is shown by the node that runs it, `deferred` has failed and is tried again.";
+    words(&[&[RUNNING], &names!(Status)[..]].concat(), meaning)
 }
 
 /// The fields that `mask` may name. Members of a script's values are not among them.
@@ -176,7 +200,7 @@ fn model(app: &App, domain: &str, run: &Run) -> Result<Object> {
     // The start of a run that is under way is known only on its own node.
     let since = app.channels.queue.running_since(run.id);
     let status = if since.is_some() {
-        "running"
+        RUNNING
     } else {
         state.status.name()
     };
@@ -185,7 +209,7 @@ fn model(app: &App, domain: &str, run: &Run) -> Result<Object> {
         site: SITE,
         node: app.node,
         domain,
-        r#type: "svc",
+        r#type: TYPE,
         code: &run.code,
         kind: run.kind.name(),
         integration_point_id: run.channel,
@@ -245,7 +269,7 @@ pub(super) async fn start_svcscript(
         site: SITE,
         node: app.node,
         domain: &domain,
-        r#type: "svc",
+        r#type: TYPE,
         code: &run.code,
     };
     let text = serde_json::to_string(&started).map_err(Error::internal)?;
@@ -377,8 +401,8 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
             "code" => filter.code = Some(text.to_owned()),
             "status" => {
                 let status = Status::from_name(text);
-                let status =
-                    status.ok_or_else(|| wrong("must be queued, deferred, finished or failed"))?;
+                let known = || format!("must be {}", either(&names!(Status)));
+                let status = status.ok_or_else(|| wrong(&known()))?;
                 filter.status = Some(status);
             }
             "integrationPointId" => {
@@ -406,7 +430,7 @@ async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
 
 /// Read a run.
 #[utoipa::path(get, path = "/rest/v1/service/svcscript_runtimes/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the run"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the run"), Shape),
     responses((status = 200, body = ServiceScriptRuntimeView)))]
 pub(super) async fn get_svcscript_runtime(
     Admin(tenant): Admin,
@@ -422,7 +446,7 @@ pub(super) async fn get_svcscript_runtime(
 
 /// Run a failed run again, with the present source of its script.
 #[utoipa::path(post, path = "/rest/v1/service/svcscript_runtimes/{id}/retry", tag = "channels",
-    params(("id" = String, Path, description = "The id of the run")), responses((status = 200, body = Runtime)))]
+    params(("id" = Uuid, Path, description = "The id of the run")), responses((status = 200, body = Runtime)))]
 pub(super) async fn retry_svcscript_runtime(
     Admin(tenant): Admin,
     Path(id): Path<String>,

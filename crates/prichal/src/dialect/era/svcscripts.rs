@@ -11,6 +11,7 @@ use prichal_core::{
 };
 use prichal_dialect::era::{names, query::FieldNames};
 use prichal_store::{Tx, resource::Kind};
+use serde_json::json;
 use utoipa::openapi::ObjectBuilder;
 use uuid::Uuid;
 
@@ -33,12 +34,17 @@ const TABLES: &[&[Field]] = &[script::FIELDS];
 
 /// The member `scriptdata`, which may have more members.
 fn source() -> ObjectBuilder {
-    let language = text().enum_values(Some([script::LANGUAGE]));
+    let language = text()
+        .enum_values(Some([script::LANGUAGE]))
+        .description(Some("The language."));
+    let source = text()
+        .max_length(Some(script::MAX_SOURCE))
+        .description(Some("The program."));
     free()
         .description(Some("The source. Lists show it only if it is asked for."))
         .property("language", language)
         .required("language")
-        .property("source", text().max_length(Some(script::MAX_SOURCE)))
+        .property("source", source)
         .required("source")
 }
 
@@ -62,7 +68,7 @@ described! {
     /// A new script, or the key of a look-up.
     pub(super) NewServiceScriptOrKey = entity_or_key::<NewServiceScript>(), with NewServiceScript, LookupKey;
     /// A change of a script. `scriptdata`, `opts` and `ext` are merged key by key.
-    pub(super) ServiceScriptChanges = changes(new());
+    pub(super) ServiceScriptChanges = changes(new(), json!({ "scriptdata": { "source": "respond(204)" } }));
     /// A script.
     pub(super) ServiceScript = entity();
     /// A new script, or the ids that a key means.
@@ -174,7 +180,7 @@ pub(super) async fn list_svcscripts(admin: Admin, query: Query) -> Result<Respon
 
 /// Read a script.
 #[utoipa::path(get, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script"), Shape),
+    params(("id" = Uuid, Path, description = "The id of the script"), Shape),
     responses((status = 200, body = ServiceScriptView)))]
 pub(super) async fn get_svcscript(
     admin: Admin,
@@ -186,7 +192,7 @@ pub(super) async fn get_svcscript(
 
 /// Change a script. Runs that begin afterwards use the new source.
 #[utoipa::path(patch, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script")), request_body = ServiceScriptChanges, responses((status = 200, body = ServiceScript)))]
+    params(("id" = Uuid, Path, description = "The id of the script")), request_body = ServiceScriptChanges, responses((status = 200, body = ServiceScript)))]
 pub(super) async fn patch_svcscript(
     admin: Admin,
     id: Path<String>,
@@ -198,7 +204,7 @@ pub(super) async fn patch_svcscript(
 
 /// Delete a script.
 #[utoipa::path(delete, path = "/rest/v1/service/svcscripts/{id}", tag = "channels",
-    params(("id" = String, Path, description = "The id of the script")), responses((status = 204)))]
+    params(("id" = Uuid, Path, description = "The id of the script")), responses((status = 204)))]
 pub(super) async fn delete_svcscript(admin: Admin, id: Path<String>) -> Result<Response> {
     collection::delete::<Script>(admin, id).await
 }

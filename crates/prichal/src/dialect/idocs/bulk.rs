@@ -214,19 +214,25 @@ struct OperationId(Uuid);
 
 impl Element for OperationId {
     fn read(fields: &Fields<'_>, name: &str, value: &Value) -> Result<Self> {
-        let id = fields
-            .element(name, value)
-            .and_then(|fields| fields.id(OPERATION_ID));
-        let id = id.ok().flatten().map(Self);
-        id.ok_or_else(|| fields.fault(&format!("{name}.{OPERATION_ID}"), &BAD_ID, &[]))
+        let fields = fields.element(name, value)?;
+        let id = fields.id(OPERATION_ID)?;
+        fields.need(OPERATION_ID, id).map(Self)
     }
 
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .property(OPERATION_ID, <Uuid as Content>::schema())
+            .property(OPERATION_ID, operation_id())
             .required(OPERATION_ID)
             .into()
     }
+}
+
+fn operation_id() -> RefOr<Schema> {
+    let mut id = <Uuid as Content>::schema();
+    if let RefOr::T(Schema::Object(id)) = &mut id {
+        id.description = Some("The id of the operation.".to_owned());
+    }
+    id
 }
 
 const OPERATION_ID: &str = "operationId";
@@ -492,9 +498,4 @@ const TOO_MANY: Localized = Localized::new(
     "Поле {} содержит больше {} элементов.",
     "{} өрісінде {} элементтен көп.",
     "The field {} has more than {} elements.",
-);
-const BAD_ID: Localized = Localized::new(
-    "Поле {} должно быть UUID.",
-    "{} өрісі UUID болуы керек.",
-    "The field {} must be a UUID.",
 );

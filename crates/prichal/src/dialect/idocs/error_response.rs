@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::{
     ToSchema,
-    openapi::{Object, schema::Type},
+    openapi::{Object, ObjectBuilder, schema::Type},
 };
 
 use super::language::{Language, Localized};
@@ -31,10 +31,9 @@ pub(super) struct OperationError {
     #[schema(examples("Поле documentMetadata обязательно."))]
     #[serde(rename = "errorDescription")]
     description: String,
-    /// Always `null`.
-    #[schema(required)]
     #[serde(rename = "errorDocumentationLink")]
-    documentation_link: Option<String>,
+    #[schema(schema_with = null)]
+    documentation_link: (),
 }
 
 /// The kind of an error.
@@ -61,7 +60,6 @@ use OperationErrorType::{
 /// The body of a refusal or a failure.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DocumentErrors {
-    /// Always `null`.
     #[schema(schema_with = null)]
     response: (),
     /// The only error.
@@ -69,7 +67,8 @@ pub(super) struct DocumentErrors {
 }
 
 fn null() -> Object {
-    Object::with_type(Type::Null)
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    null.description(Some("Always `null`.")).build()
 }
 
 /// The refusals under `/api/v3`.
@@ -105,7 +104,7 @@ pub(super) fn described(error: &Error, language: Language) -> OperationError {
     OperationError {
         code: code(error),
         description: message(error, language),
-        documentation_link: None,
+        documentation_link: (),
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
     caller::Company,
     events::status_model,
     language::Localized,
-    member::{Content, Count, Name, Skip, Top, bodies},
+    member::{Content, Count, Name, Skip, Top, bodies, text},
     read::{Fields, NOT_ALLOWED, Parameters},
 };
 use crate::{
@@ -68,7 +68,7 @@ bodies! {
     /// The subscription to the status changes of documents.
     struct NewSubscription as DocumentSubscription {
         /// The `https` URL that receives the changes.
-        url: Name<MAX_URL> = "subscriptionUrl", "https://example.kz/idocs";
+        url: Url = "subscriptionUrl", "https://example.kz/idocs";
     }
 
     /// The deliveries to list.
@@ -101,6 +101,24 @@ bodies! {
         skip: Skip = "skip", 0;
         /// The size of the page. A size over 100 counts as 100.
         top: Top = "top", 10;
+    }
+}
+
+/// A URL that receives changes. [`check_url`] checks more of it than the pattern says.
+struct Url(String);
+
+impl Content for Url {
+    fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
+        let found = <Name<MAX_URL> as Content>::find(fields, name)?;
+        Ok(found.map(|name| Self(name.0)))
+    }
+
+    fn schema() -> RefOr<Schema> {
+        text()
+            .min_length(Some(1))
+            .max_length(Some(MAX_URL))
+            .pattern(Some(r"^\s*[hH][tT][tT][pP][sS]?://\S"))
+            .into()
     }
 }
 
@@ -363,6 +381,7 @@ pub(super) async fn list_deliveries(
         event: query.event.map(EventId),
         status: query.status.map(|status| status.0),
         before: query.before,
+        since: None,
     };
     let (workspace, of) = (hook.workspace, INTEGRATION);
     let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);

@@ -2,7 +2,7 @@
 //! described is therefore what is read.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prichal_core::document::Status;
+use prichal_core::{document::Status, schema::excerpt};
 use serde_json::Value;
 use utoipa::openapi::{
     KnownFormat, RefOr, Required, Schema, SchemaFormat,
@@ -257,7 +257,7 @@ impl Content for i64 {
 impl Content for i32 {
     fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
         let number = fields.int(name)?.map(Self::try_from).transpose();
-        number.map_err(|_| fields.fault(name, &TOO_LARGE, &[]))
+        number.map_err(|_| fields.out_of_range(name, Self::MIN.into(), Self::MAX.into()))
     }
 
     fn schema() -> RefOr<Schema> {
@@ -274,7 +274,7 @@ impl<const MIN: i64, const DEFAULT: i64, const CAP: i64> Member for Count<MIN, D
     fn read(fields: &Fields<'_>, name: &str) -> Result<Self> {
         let number = fields.int(name)?.unwrap_or(DEFAULT);
         if number < MIN {
-            return Err(fields.fault(name, &TOO_SMALL, &[&MIN.to_string()]));
+            return Err(fields.fault(name, &TOO_SMALL, &[&MIN.to_string(), &number.to_string()]));
         }
         Ok(Self(number.min(CAP)))
     }
@@ -327,6 +327,10 @@ impl Element for Status {
     }
 }
 
+/// The pattern of base64 with padding and without spare bits.
+const BASE64: &str =
+    "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+
 /// Bytes in base64.
 pub(super) struct Base64(pub(super) Vec<u8>);
 
@@ -334,12 +338,15 @@ impl Content for Base64 {
     fn find(fields: &Fields<'_>, name: &str) -> Result<Option<Self>> {
         let decoded = fields.text(name)?.map(|text| STANDARD.decode(text));
         let decoded = decoded.transpose();
-        let bytes = decoded.map_err(|_| fields.fault(name, &NOT_BASE64, &[]))?;
+        let bytes = decoded.map_err(|_| fields.fault(name, &NOT_BASE64, &[&fields.shown(name)]))?;
         Ok(bytes.map(Self))
     }
 
     fn schema() -> RefOr<Schema> {
-        plain(Type::String).content_encoding("base64").into()
+        plain(Type::String)
+            .content_encoding("base64")
+            .pattern(Some(BASE64))
+            .into()
     }
 }
 
@@ -352,7 +359,7 @@ pub(super) struct Bin {
 impl Bin {
     fn read(fields: &Fields<'_>, name: &str, digits: &str) -> Result<Self> {
         if !fields.reading.identifiers.accepts(digits) {
-            return Err(fields.fault(name, &BAD_BIN, &[]));
+            return Err(fields.fault(name, &BAD_BIN, &[&excerpt(&digits.into())]));
         }
         Ok(Self {
             digits: digits.to_owned(),
@@ -582,19 +589,14 @@ macro_rules! bodies {
 pub(super) use bodies;
 
 const BAD_BIN: Localized = Localized::new(
-    "Поле {} должно быть БИН или ИИН: 12 цифр с верной контрольной.",
-    "{} өрісі БСН немесе ЖСН болуы керек: бақылау цифры дұрыс 12 цифр.",
-    "The field {} must be a BIN or IIN: 12 digits with a valid check digit.",
-);
-const TOO_LARGE: Localized = Localized::new(
-    "Поле {} слишком велико.",
-    "{} өрісі тым үлкен.",
-    "The field {} is too large.",
+    "Поле {} должно быть БИН или ИИН: 12 цифр с верной контрольной, а не {}.",
+    "{} өрісі БСН немесе ЖСН болуы керек: бақылау цифры дұрыс 12 цифр, берілгені: {}.",
+    "The field {} must be a BIN or IIN: 12 digits with a valid check digit, not {}.",
 );
 const NOT_BASE64: Localized = Localized::new(
-    "Поле {} должно быть в base64.",
-    "{} өрісі base64 түрінде болуы керек.",
-    "The field {} must be base64.",
+    "Поле {} должно быть в base64, а не {}.",
+    "{} өрісі base64 түрінде болуы керек, берілгені: {}.",
+    "The field {} must be base64, not {}.",
 );
 
 #[cfg(test)]
@@ -640,7 +642,7 @@ mod tests {
     }
 
     impl Counted for Part {
-        const TOO_MANY: &'static Localized = &TOO_LARGE;
+        const TOO_MANY: &'static Localized = &REQUIRED;
     }
 
     const ENGLISH: Reading = Reading {
@@ -703,7 +705,7 @@ mod tests {
             body[name] = value;
             body
         };
-        check(&json!(1), "The field body must be of type object.");
+        check(&json!(1), "The field body must be of type object, not 1.");
         for blank in ["", " ", "\u{200b}"] {
             check(
                 &with("toyName", blank.into()),
@@ -716,25 +718,32 @@ mod tests {
         );
         check(
             &with("owner", "5".into()),
-            "The field owner must be a UUID.",
+            "The field owner must be a UUID, not \"5\".",
         );
         check(
             &with("isBroken", "5".into()),
-            "The field isBroken must be of type boolean.",
+            "The field isBroken must be of type boolean, not \"5\".",
         );
         check(
             &with("age", json!(1_i64 << 40)),
-            "The field age is too large.",
+            "The field age must be -2147483648 to 2147483647, not 1099511627776.",
         );
-        check(&with("top", json!(0)), "The field top must be at least 1.");
+        check(
+            &with("top", json!(0)),
+            "The field top must be at least 1, not 0.",
+        );
+        check(
+            &with("age", "99999999999999999999".into()),
+            "The field age must be -9223372036854775808 to 9223372036854775807, not \"99999999999999999999\".",
+        );
         check(&with("parts", json!([])), "The field parts is required.");
         check(
             &with("parts", json!([1])),
-            "The field parts[0] must be of type object.",
+            "The field parts[0] must be of type object, not 1.",
         );
         check(
             &with("parts", json!([{"material": "a"}, {"material": 1}])),
-            "The field parts[1].material must be of type string.",
+            "The field parts[1].material must be of type string, not 1.",
         );
         let Err(error) = read(&with("statuses", json!(["DRAFT", 18]))) else {
             panic!("18 is no status")

@@ -6,14 +6,16 @@ use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema as _,
     openapi::{
-        KnownFormat, OpenApi, RefOr, Schema, SchemaFormat, path::Operation, schema::ArrayItems,
+        KnownFormat, Object, OpenApi, RefOr, Schema, SchemaFormat,
+        path::Operation,
+        schema::{ArrayItems, Type},
         security::SecurityRequirement,
     },
 };
 
 use super::{error_response::DocumentErrors, member::ID};
 use crate::dialect::openapi::{
-    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema, text},
     schema::{add as add_named, of},
 };
 
@@ -38,6 +40,9 @@ pub(super) fn describe(api: &mut OpenApi) {
     let components = api.components.get_or_insert_default();
     components.schemas.extend(named);
     for (path, _, operation) in operations(api) {
+        if path.starts_with("/check/") {
+            continue;
+        }
         let token = || vec![SecurityRequirement::new("token", [""; 0])];
         operation.security.get_or_insert_with(token);
         for (status, description) in errors_of(path, operation) {
@@ -45,9 +50,40 @@ pub(super) fn describe(api: &mut OpenApi) {
             add(operation, status, description, "application/json", content);
         }
         for status in ["429", "503"] {
-            add_header(operation, status, "Retry-After", "The seconds to wait");
+            add_header(
+                operation,
+                status,
+                "Retry-After",
+                text(),
+                "The seconds to wait",
+            );
+        }
+        if path.starts_with("/api/v3/") {
+            for (name, meaning) in RATE_HEADERS {
+                for status in ["200", "204", "429"] {
+                    add_header(operation, status, name, whole_number(), meaning);
+                }
+            }
         }
     }
+}
+
+/// The headers of every answer to a token whose requests are counted (`limit.rs`). They are described where a client
+/// looks at them: with a success, and with the refusal of too many requests.
+const RATE_HEADERS: [(&str, &str); 3] = [
+    (
+        "X-RateLimit-Limit",
+        "The number of requests that the token has in a period (`--rate-limit`). Absent without a limit.",
+    ),
+    (
+        "X-RateLimit-Remaining",
+        "The number of requests that are left of it.",
+    ),
+    ("X-RateLimit-Reset", "The seconds until more are allowed."),
+];
+
+fn whole_number() -> Object {
+    Object::with_type(Type::Integer)
 }
 
 /// The errors of a call: status and meaning.

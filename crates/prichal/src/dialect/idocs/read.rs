@@ -2,7 +2,7 @@
 //! members ignored (`docs/contracts/idocs.md §1.1, §1.4`). Errors name the path of the member.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::{document, id::parse_any, identifier::Check};
+use prichal_core::{document, id::parse_any, identifier::Check, json::is_whole, schema::excerpt};
 use prichal_dialect::idocs::words;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -82,7 +82,7 @@ impl<'a> Fields<'a> {
     pub(super) fn at(value: &'a Value, path: String, reading: Reading) -> Result<Self> {
         let Some(members) = value.as_object() else {
             let named = if path.is_empty() { "body" } else { &path };
-            return Err(reading.fault(named, &WRONG_TYPE, &["object"]));
+            return Err(reading.fault(named, &WRONG_TYPE, &["object", &excerpt(value)]));
         };
         Ok(Self {
             members,
@@ -106,7 +106,18 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong_type(&self, name: &str, wanted: &str) -> Error {
-        self.fault(name, &WRONG_TYPE, &[wanted])
+        self.fault(name, &WRONG_TYPE, &[wanted, &self.shown(name)])
+    }
+
+    /// The value of a member as JSON, cut to a length that an error may repeat.
+    pub(super) fn shown(&self, name: &str) -> String {
+        self.get(name).map(excerpt).unwrap_or_default()
+    }
+
+    /// The error for a number that is out of its bounds.
+    pub(super) fn out_of_range(&self, name: &str, min: i64, max: i64) -> Error {
+        let (min, max) = (min.to_string(), max.to_string());
+        self.fault(name, &OUT_OF_RANGE, &[&min, &max, &self.shown(name)])
     }
 
     /// A member that is there and not null.
@@ -187,7 +198,7 @@ impl<'a> Fields<'a> {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let id = parse_any(text).ok_or_else(|| self.fault(name, &BAD_ID, &[]))?;
+        let id = parse_any(text).ok_or_else(|| self.fault(name, &BAD_ID, &[&self.shown(name)]))?;
         Ok((!id.is_nil()).then_some(id))
     }
 
@@ -199,9 +210,13 @@ impl<'a> Fields<'a> {
         let number = value
             .as_i64()
             .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
-        number
-            .map(Some)
-            .ok_or_else(|| self.wrong_type(name, "integer"))
+        number.map(Some).ok_or_else(|| {
+            if is_whole(shown(value).trim()) {
+                self.out_of_range(name, i64::MIN, i64::MAX)
+            } else {
+                self.wrong_type(name, "integer")
+            }
+        })
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
@@ -280,9 +295,9 @@ pub(super) const REQUIRED: Localized = Localized::new(
     "The field {} is required.",
 );
 const WRONG_TYPE: Localized = Localized::new(
-    "Поле {} должно иметь тип {}.",
-    "{} өрісінің түрі {} болуы керек.",
-    "The field {} must be of type {}.",
+    "Поле {} должно иметь тип {}, а не {}.",
+    "{} өрісінің түрі {} болуы керек, берілгені: {}.",
+    "The field {} must be of type {}, not {}.",
 );
 const TOO_LONG: Localized = Localized::new(
     "Поле {} не может быть длиннее {} символов.",
@@ -290,9 +305,14 @@ const TOO_LONG: Localized = Localized::new(
     "The field {} must be at most {} characters long.",
 );
 pub(super) const TOO_SMALL: Localized = Localized::new(
-    "Поле {} не может быть меньше {}.",
-    "{} өрісі {} мәнінен кем болмауы керек.",
-    "The field {} must be at least {}.",
+    "Поле {} не может быть меньше {}, дано {}.",
+    "{} өрісі {} мәнінен кем болмауы керек, берілгені: {}.",
+    "The field {} must be at least {}, not {}.",
+);
+const OUT_OF_RANGE: Localized = Localized::new(
+    "Поле {} должно быть от {} до {}, а не {}.",
+    "{} өрісі {} мен {} аралығында болуы керек, берілгені: {}.",
+    "The field {} must be {} to {}, not {}.",
 );
 const ENDS_EARLY: Localized = Localized::new(
     "Поле {} не может быть раньше, чем {}.",
@@ -300,9 +320,9 @@ const ENDS_EARLY: Localized = Localized::new(
     "The field {} must not be before {}.",
 );
 const BAD_ID: Localized = Localized::new(
-    "Поле {} должно быть UUID.",
-    "{} өрісі UUID болуы керек.",
-    "The field {} must be a UUID.",
+    "Поле {} должно быть UUID, а не {}.",
+    "{} өрісі UUID болуы керек, берілгені: {}.",
+    "The field {} must be a UUID, not {}.",
 );
 pub(super) const NOT_ALLOWED: Localized = Localized::new(
     "Поле {}: значение {} недопустимо, допустимы {}.",

@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
-    routing::get,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -20,10 +19,9 @@ pub use super::{bulk::Elements, caller::Company as Guard};
 use super::{error_response, language::Language};
 
 pub fn router(app: &App) -> OpenApiRouter<App> {
-    let page = Router::new().route("/check/{id}", get(signatures::check_page));
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
-        .merge(OpenApiRouter::from(page))
+        .merge(OpenApiRouter::new().routes(routes!(signatures::check_page)))
 }
 
 fn webhooks() -> OpenApiRouter<App> {

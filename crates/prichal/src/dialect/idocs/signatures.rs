@@ -30,6 +30,7 @@ use super::{
     answer::bare,
     caller::Company,
     documents::read_id,
+    error_response::DocumentErrors,
     language::{Language, Localized},
     member::{Base64, Content, bodies, text},
     prepared::missing,
@@ -85,7 +86,6 @@ struct SignatureModel<'a> {
     iin: Option<&'a str>,
     /// True if the signature contains the content.
     attached: bool,
-    /// The latest report of its validation.
     #[schema(schema_with = stored_report)]
     report: Value,
 }
@@ -96,6 +96,7 @@ fn stored_report() -> Schema {
         "The reason why the signature is not checked again; absent if it is.",
     ));
     AllOfBuilder::new()
+        .description(Some("The latest report of its validation."))
         .item(of::<Report>())
         .item(ObjectBuilder::new().property(held::MEMBER, reason))
         .into()
@@ -172,7 +173,14 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
     bare(&checked.report)
 }
 
-/// The page behind the QR code of a print form. It shows the signers to everybody who has the printed document.
+/// Show the signers of a document, as a page for people.
+///
+/// The page behind the QR code of a print form. Everybody who has the printed document may see it.
+#[utoipa::path(get, path = "/check/{id}", tag = "documents", security(()),
+    params(("id" = String, Path, description = "The id of the document")),
+    responses((status = 200, body = String, content_type = "text/html"),
+        (status = 404, description = "No such document was sent", body = String, content_type = "text/html"),
+        (status = "default", description = "A failure", body = DocumentErrors, content_type = "application/json")))]
 pub(super) async fn check_page(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -15,18 +15,28 @@ use utoipa::openapi::{
 };
 
 use crate::{
-    delivery::target::webhook::{ECHO_FIELD, HEADERS},
+    delivery::{
+        attempt::AttemptModel,
+        state::StateChange,
+        target::webhook::{ECHO_FIELD, HEADERS},
+    },
     dialect::{
         asyncapi::{
-            Action, Channel, Message, ObjectEvent, Operation, Part, Security, SecurityKind, Server,
-            payload,
+            Action, Channel, CustomEvent, Message, ObjectEvent, Operation, Part, Security,
+            SecurityKind, Server, payload,
         },
         openapi::schema::{described, model, of, uuid},
     },
-    domain::telephony::call_stream::{CLOSED, OPENED, STATE},
+    domain::{
+        channel::run::RunChange,
+        stream::topic::{MISSED, NAMES, Topic},
+        telephony::call_stream::{CLOSED, OPENED, STATE},
+    },
 };
 
 described! {
+    /// The messages that a listener has missed.
+    MissedMessages = model(MISSED_FIELDS);
     /// The body of a scheduled call.
     ScheduleTick = ObjectBuilder::new()
         .schema_type(JsonType::Object)
@@ -46,6 +56,35 @@ described! {
         .required("id");
 }
 
+/// Messages of topics that a listener was too slow for.
+const MISSED_FIELDS: &[Field] = &[
+    Field::new("topic", Type::Enum(&TOPIC_WORDS))
+        .required()
+        .doc("The topic: `deliveries`, `states` or `runs`."),
+    Field::new("count", Type::Int)
+        .required()
+        .doc("The number of its messages that were dropped."),
+];
+static TOPIC_WORDS: Words = Words {
+    name: "topic",
+    words: &NAMES,
+};
+
+macro_rules! told_fields {
+    ($($fields:ident $words:ident $name:expr;)+) => {$(
+        static $words: Words = Words { name: "event", words: &[$name] };
+        const $fields: &[Field] =
+            &[Field::new("event", Type::Enum(&$words)).required().doc("The kind of the message.")];
+    )+};
+}
+
+told_fields! {
+    TOLD_DELIVERY TOLD_DELIVERY_WORDS Topic::Deliveries.message();
+    TOLD_STATE TOLD_STATE_WORDS Topic::States.message();
+    TOLD_RUN TOLD_RUN_WORDS Topic::Runs.message();
+    TOLD_MISSED TOLD_MISSED_WORDS MISSED;
+}
+
 macro_rules! sse_fields {
     ($($fields:ident $words:ident $name:expr;)+) => {$(
         static $words: Words = Words { name: "event", words: &[$name] };
@@ -62,12 +101,34 @@ sse_fields! {
     OPENED_FIELDS OPENED_WORDS OPENED;
     STATE_FIELDS STATE_WORDS STATE;
     CLOSED_FIELDS CLOSED_WORDS CLOSED;
+    LOGGED_EVENT LOGGED_EVENT_WORDS Topic::Events.message();
+    LOGGED_CALL LOGGED_CALL_WORDS Topic::Calls.message();
+    LOGGED_DOCUMENT LOGGED_DOCUMENT_WORDS Topic::Documents.message();
 }
+
+const STREAM_QUERY: &[Field] = &[
+    super::stream::TOPICS,
+    Field::new("ticket", Type::Text).doc("A ticket, in place of a token."),
+    Field::new("lastEventId", Type::Guid).doc("In place of the header `Last-Event-ID`."),
+];
+/// The messages of a workspace's stream.
+const STREAMED: &[&str] = &[
+    "loggedEvent",
+    "loggedCall",
+    "loggedDocument",
+    "toldDelivery",
+    "toldState",
+    "toldRun",
+    "missedMessages",
+];
 
 const LIVE_QUERY: &[Field] = &[
     Field::new("ticket", Type::Text).doc("A ticket, in place of a token."),
     Field::new("lastEventId", Type::Guid).doc("In place of the header `Last-Event-ID`."),
 ];
+
+/// A call that rings.
+const CARD: &str = include_str!("examples/card.json");
 
 /// The path of `call` and `hang_up` of `system_call`.
 const WS: (&str, &str) = ("ws", "The name of the workspace.");
@@ -75,7 +136,7 @@ const WS: (&str, &str) = ("ws", "The name of the workspace.");
 pub(super) const MESSAGES: Part = Part {
     tag: (
         "integrations",
-        "Webhooks, schedules and system calls, to integrations; calls as they happen, to users.",
+        "Webhooks, schedules and system calls, to integrations; calls as they happen, to users; what happens in a workspace.",
     ),
     servers: &[
         Server {
@@ -100,7 +161,7 @@ pub(super) const MESSAGES: Part = Part {
         Security {
             name: "ticket",
             kind: SecurityKind::Query("ticket"),
-            description: "A ticket of `POST /api/v1/{ws}/communications/live/ticket`, good for a minute and for one use.",
+            description: "A ticket of `POST /api/v1/{ws}/communications/live/ticket`, or of `POST /api/v1/{ws}/stream/ticket`, good for a minute and for one use of that stream.",
         },
     ],
     channels: &[
@@ -110,7 +171,7 @@ pub(super) const MESSAGES: Part = Part {
             description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is.",
             server: "integration",
             parameters: &[("relativeUrl", "The `relativeUrl` of the webhook.")],
-            messages: &["objectEvent", "scheduleTick", "echo"],
+            messages: &["objectEvent", "customEvent", "scheduleTick", "echo"],
             is_websocket: false,
         },
         Channel {
@@ -149,15 +210,33 @@ pub(super) const MESSAGES: Part = Part {
             messages: &["cardOpened", "cardState", "cardClosed"],
             is_websocket: false,
         },
+        Channel {
+            name: "workspaceStream",
+            address: "/api/v1/{ws}/stream",
+            description: "A stream of server-sent events. The headers of its messages are the fields of the events.",
+            server: "prichal",
+            parameters: &[("ws", "The name or the id of the workspace.")],
+            messages: STREAMED,
+            is_websocket: false,
+        },
     ],
     operations: &[
         Operation {
             name: "sendEvent",
-            description: "After each change that matches the webhook's filter. Any other answer than 200 with the echo defers the event: it is sent again after 30 s, 1 min, 5 min, 15 min, and three times an hour.",
+            description: "After each change that matches the webhook's filter. Any other answer than 200 with the echo defers the event: it is sent again after 30 s, 1 min, 5 min, 15 min, and three times an hour. The settings of the webhook may say otherwise, and add headers.",
             ..posted(
                 "webhook",
                 "Tell an integration of a change.",
                 &["objectEvent"],
+            )
+        },
+        Operation {
+            name: "sendCustomEvent",
+            description: "After each event of the workspace's own types that matches the webhook's filter. Answered and repeated like any other event.",
+            ..posted(
+                "webhook",
+                "Tell an integration of an event of the workspace's own types.",
+                &["customEvent"],
             )
         },
         Operation {
@@ -199,11 +278,29 @@ pub(super) const MESSAGES: Part = Part {
             http: Some(("GET", LIVE_QUERY)),
             security: &["token", "ticket"],
         },
+        Operation {
+            name: "streamWorkspace",
+            action: Action::Send,
+            channel: "workspaceStream",
+            summary: "Show what happens in a workspace.",
+            description: "Events of the log resume without a gap where `Last-Event-ID` says. The other messages are not kept. A stream ends after ten minutes at the latest.",
+            messages: STREAMED,
+            replies: &[],
+            http: Some(("GET", STREAM_QUERY)),
+            security: &["token", "ticket"],
+        },
     ],
     messages: &[
         Message::new("objectEvent", "An event", payload::<ObjectEvent>)
             .headers(HEADERS)
             .example(include_str!("examples/event.json")),
+        Message::new(
+            "customEvent",
+            "An event of an own type",
+            payload::<CustomEvent>,
+        )
+        .headers(HEADERS)
+        .example(include_str!("examples/custom-event.json")),
         Message::new("scheduleTick", "A scheduled call", payload::<ScheduleTick>)
             .headers(HEADERS)
             .example("{}"),
@@ -229,15 +326,59 @@ pub(super) const MESSAGES: Part = Part {
             |_| json!({ "description": "Any body." }),
         )
         .headers(&[ECHO_FIELD])
+        .example("{}")
         .status(200),
-        Message::new("cardOpened", "A card that pops up", payload::<Card>).headers(OPENED_FIELDS),
-        Message::new("cardState", "A change of a card", payload::<Card>).headers(STATE_FIELDS),
+        Message::new("cardOpened", "A card that pops up", payload::<Card>)
+            .headers(OPENED_FIELDS)
+            .example(CARD),
+        Message::new("cardState", "A change of a card", payload::<Card>)
+            .headers(STATE_FIELDS)
+            .example(CARD),
         Message::new(
             "cardClosed",
             "A card that closes",
             |all| json!({ "anyOf": [all.add::<Card>(), all.add::<DeletedCall>()] }),
         )
-        .headers(CLOSED_FIELDS),
+        .headers(CLOSED_FIELDS)
+        .example(CARD),
+        Message::new("loggedEvent", "An event of the log", payload::<ObjectEvent>)
+            .headers(LOGGED_EVENT),
+        Message::new(
+            "loggedCall",
+            "An event about a call",
+            payload::<ObjectEvent>,
+        )
+        .headers(LOGGED_CALL),
+        Message::new(
+            "loggedDocument",
+            "An event about a document",
+            payload::<ObjectEvent>,
+        )
+        .headers(LOGGED_DOCUMENT),
+        Message::new(
+            "toldDelivery",
+            "A call of a webhook",
+            payload::<AttemptModel<'_>>,
+        )
+        .headers(TOLD_DELIVERY),
+        Message::new(
+            "toldState",
+            "Another state of a source of calls",
+            payload::<StateChange>,
+        )
+        .headers(TOLD_STATE),
+        Message::new(
+            "toldRun",
+            "A run of a script, or a message of a channel",
+            payload::<RunChange<'_>>,
+        )
+        .headers(TOLD_RUN),
+        Message::new(
+            "missedMessages",
+            "Messages that a slow listener has missed",
+            payload::<MissedMessages>,
+        )
+        .headers(TOLD_MISSED),
     ],
 };
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described, example, parameters, takes},
+    dialect::openapi::schema::{body, described, either, example, parameters, takes},
     domain::telephony::{
         ingest::{self, Report},
         record::{Effect, Exchange},
@@ -72,15 +72,15 @@ described! {
     /// The beginning of a call.
     CallStarted = body(call::STARTED).examples(example(include_str!("examples/call-started.json")));
     /// An event of a leg.
-    CallEvent = body(call::EVENT).examples(example(include_str!("examples/call-event.json")));
+    CallEvent = either(body(call::EVENT), &[call::EITHER_CALL, call::EITHER_LEG]).examples(example(include_str!("examples/call-event.json")));
     /// The end of a call.
-    CallFinished = body(call::FINISHED).examples(example(include_str!("examples/call-finished.json")));
+    CallFinished = either(body(call::FINISHED), &[call::EITHER_CALL]).examples(example(include_str!("examples/call-finished.json")));
     /// A call that could not be made. `communicationId` or `externalId` is required.
-    CallFailed = body(call::FAILED).examples(example(include_str!("examples/call-failed.json")));
+    CallFailed = either(body(call::FAILED), &[call::EITHER_CALL]).examples(example(include_str!("examples/call-failed.json")));
     /// The recording of a leg.
-    CallRecording = body(call::RECORDING).examples(example(include_str!("examples/call-recording.json")));
+    CallRecording = either(body(call::RECORDING), &[call::EITHER_CALL, call::EITHER_LEG]).examples(example(include_str!("examples/call-recording.json")));
     /// A call of the exchange's history.
-    RegisteredCall = body(call::REGISTER).examples(example(include_str!("examples/register-call.json")));
+    RegisteredCall = either(body(call::REGISTER), &[call::EITHER_CALL]).examples(example(include_str!("examples/register-call.json")));
 }
 
 /// Report that a call has begun. A repetition changes nothing; the answer is the call as it is now.

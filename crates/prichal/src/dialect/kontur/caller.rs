@@ -131,7 +131,13 @@ impl FromRequestParts<App> for Member {
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
 /// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
 /// instances. Files have a quota of their own.
-const WITHOUT_QUOTA: [&str; 4] = ["integrations", "private-integrations", "settings", "files"];
+const WITHOUT_QUOTA: [&str; 5] = [
+    "integrations",
+    "private-integrations",
+    "settings",
+    "files",
+    "stream",
+];
 
 /// The kinds of bytes that a request always adds. A PATCH or a PUT may reduce others, which is known only when it is
 /// written.
@@ -151,6 +157,8 @@ fn written(parts: &Parts) -> &'static [Kind] {
             Some(_) => &[],
         },
         Method::PUT if action == Some("manifest") => &[Kind::Events],
+        Method::POST if collection == "events" => &[Kind::Events],
+        Method::POST | Method::PUT if collection == "event-types" => &[Kind::Records],
         Method::POST => &[Kind::Entities, Kind::Events, Kind::Records],
         Method::PUT | Method::PATCH if !is_exempt => &[Kind::Events],
         _ => &[],

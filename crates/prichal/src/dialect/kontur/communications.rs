@@ -34,11 +34,11 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    live_tickets::Follower,
     openapi::{Done, UpdateInfoModel, page_of, record},
+    stream::ended,
+    stream_tickets::Follower,
 };
 use crate::{
-    app::App,
     dialect::openapi::schema::{described, example, parameters, takes},
     domain::telephony::{
         call_stream::{CardUpdate, Listener},
@@ -50,13 +50,9 @@ use crate::{
         listing,
         page::{Page, Query},
     },
-    platform::{access, settings},
+    platform::settings,
 };
 
-/// The interval at which the token of a stream is checked again.
-const TOKEN_POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The time after which a stream ends and the client has to connect again.
-const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
 /// The maximum number of groups of a statistic.
 const MAX_GROUPS: i64 = 10_000;
 
@@ -254,12 +250,6 @@ async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<
     member.app.db.write(member.workspace_id(), write).await
 }
 
-/// True for `/api/v1/{ws}/communications/live`, the stream of live cards.
-pub(super) fn is_open_to_pages(path: &str) -> bool {
-    let mut parts = path.strip_prefix("/api/v1/").unwrap_or_default().split('/');
-    parts.next().is_some_and(|ws| !ws.is_empty()) && parts.eq(["communications", "live"])
-}
-
 /// The totals of a group of calls. Times are in milliseconds.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -375,7 +365,7 @@ pub(super) async fn follow_calls(
     Follower {
         member,
         user,
-        token,
+        credential,
     }: Follower,
     LastEvent(resume): LastEvent,
 ) -> Result<Response> {
@@ -405,27 +395,9 @@ pub(super) async fn follow_calls(
     let events = stream::iter([opening]).chain(told.map(event));
     let events = events
         .map(Ok::<_, Infallible>)
-        .take_until(ended(app, token));
+        .take_until(ended(app, credential));
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(sse.into_response())
-}
-
-/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or soon after its token was
-/// revoked.
-async fn ended(app: App, token: String) {
-    let revoked = async {
-        loop {
-            tokio::time::sleep(TOKEN_POLL_INTERVAL).await;
-            if let Ok(None) = access::by_hash(&app, &token).await {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = app.stopping.cancelled() => {}
-        () = tokio::time::sleep(MAX_STREAM_DURATION) => {}
-        () = revoked => {}
-    }
 }
 
 fn event(told: CardUpdate) -> Event {
@@ -436,7 +408,7 @@ fn event(told: CardUpdate) -> Event {
 }
 
 /// `Last-Event-ID`, which browsers send when they reconnect.
-pub(super) struct LastEvent(Option<Uuid>);
+pub(super) struct LastEvent(pub(super) Option<Uuid>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
     type Rejection = Error;
@@ -460,24 +432,5 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
             )
         })?;
         Ok(Self(Some(offset)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_open_to_pages;
-
-    #[test]
-    fn only_the_stream_is_open() {
-        assert!(is_open_to_pages("/api/v1/acme/communications/live"));
-        for path in [
-            "/api/v1/communications/live",
-            "/api/v1//communications/live",
-            "/api/v1/acme/communications/live/ticket",
-            "/api/v1/acme/communications",
-            "/",
-        ] {
-            assert!(!is_open_to_pages(path), "{path}");
-        }
     }
 }

@@ -7,11 +7,15 @@ use axum::{
 };
 use bytes::Bytes;
 use prichal_core::{
-    event::{EntityKind, NewEvent},
+    event::{
+        EntityKind, NewEvent,
+        custom::{CustomEvent, CustomHead},
+    },
+    filter::FilterItem,
     id::{self, EventId, IntegrationId, WebhookId, generate},
     integration::{Trigger, Webhook as Definition},
     offset,
-    retry::Schedule,
+    retry::{Failure, Schedule, Verdict},
     schema::{self, Field, Type, Words},
 };
 use prichal_store::{
@@ -28,7 +32,10 @@ use crate::{
     delivery::{
         attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
         commit::{self, Subject},
-        target::webhook::{Payload, Receiver, call},
+        target::{
+            AttemptResult,
+            webhook::{IS_AWAITED, Payload, Receiver, deliver},
+        },
     },
     dialect::openapi::schema::{body, described, example, parameters, takes},
     error::{Error, Result},
@@ -38,7 +45,7 @@ use crate::{
         idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
         page::{LIMIT, Query},
     },
-    platform::reading::parse_json,
+    platform::{outgoing::post::not_made, reading::parse_json},
 };
 
 const RANGE_FIELDS: &[Field] = &[
@@ -117,6 +124,7 @@ pub(super) async fn list_deliveries(
             "delivered, deferred or exhausted",
             attempt::status,
         )?,
+        since: None,
         before: query.read(BEFORE.name, "the id of an attempt", id::parse_any)?,
     };
     let limit = query.limit()?;
@@ -155,7 +163,7 @@ async fn find(
     let found = found.ok_or_else(|| Error::NotFound(format!("WebHook {hook}")))?;
     let definition = serde_json::from_str(&found.definition)
         .ok()
-        .and_then(|json| Definition::from_json(&json));
+        .and_then(|json| Definition::from_kept(&json));
     let definition =
         definition.ok_or_else(|| Error::internal("a webhook's definition is damaged"))?;
     Ok((key, definition))
@@ -241,7 +249,7 @@ async fn count_wanted(
         after = *last;
         count += heads
             .iter()
-            .filter(|(_, head)| definition.wants(head.kind, &head.entities))
+            .filter(|(_, head)| definition.wants(head))
             .count();
     }
 }
@@ -256,7 +264,7 @@ pub(super) async fn test_webhook(
     HookInPath(hook): HookInPath,
 ) -> Result<Response> {
     let (key, definition) = find(&member, id, hook).await?;
-    let receiver = Receiver::load(&member.app, key, &definition.relative_url).await?;
+    let receiver = Receiver::load(&member.app, key, &definition).await?;
     let receiver = receiver.ok_or_else(|| Error::NotFound(format!("IntegrationInstance {id}")))?;
     let event = EventId::generate(member.now);
     let payload = Payload {
@@ -264,26 +272,57 @@ pub(super) async fn test_webhook(
         body: made_up(&member, event, &definition),
         replay: false,
     };
-    let outcome = call(&member.app, &receiver, &receiver.connections(1), payload).await;
-    // A schedule without retries: a failure is final.
-    let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+    let connections = receiver.connections(1);
+    let (outcome, verdict) =
+        match deliver(&member.app, &receiver, &connections, payload, IS_AWAITED).await {
+            AttemptResult::Called(outcome) => {
+                // A schedule without retries: a failure is final.
+                let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
+                (outcome, verdict)
+            }
+            AttemptResult::Skipped => {
+                let why = "the script skips this event, so nothing was sent".to_owned();
+                let outcome = not_made(member.now, Failure::Script, why);
+                (outcome, Verdict::Delivered)
+            }
+            AttemptResult::Postponed(_) | AttemptResult::Lost => return Err(Error::Busy),
+        };
     let subject = Subject {
         event,
         seq: 0,
         about: None,
         is_replay: false,
     };
-    let attempt = commit::attempt(generate(member.now), hook, &subject, 1, outcome, verdict);
+    let attempt = commit::attempt(generate(member.now), hook, subject, 1, outcome, verdict);
     Ok(json_text(
         StatusCode::OK,
         attempt::lean_model(key.workspace, &attempt).to_string(),
     ))
 }
 
-/// An event of the first kind in the webhook's filter, about an entity that does not exist.
-fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
+/// An event of the first kind in the webhook's filter, about an entity that does not exist. One of an own type has no
+/// data.
+pub(super) fn made_up(member: &Member, event: EventId, definition: &Definition) -> Bytes {
     if let Trigger::Schedule(_) = definition.trigger {
         return Bytes::from_static(b"{}");
+    }
+    let own = definition
+        .items
+        .iter()
+        .find_map(|item| item.event_types.first());
+    if let (Some(pattern), true) = (own, definition.items.iter().all(FilterItem::is_custom)) {
+        let custom = CustomEvent {
+            head: CustomHead {
+                name: pattern.as_str().replace('*', "test"),
+                entity: None,
+            },
+            version: 1,
+            timestamp: member.now.to_string(),
+        };
+        let origin = member.origin();
+        return NewEvent::custom(event, &origin, event.0, custom, "{}".to_owned())
+            .render(Uuid::nil())
+            .into();
     }
     let asked = definition.items.iter().find_map(|item| item.entity_type);
     let entity = (asked.unwrap_or(EntityKind::Company), generate(member.now));

@@ -160,7 +160,7 @@ pub(super) struct Delivery<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
     offset: Option<Uuid>,
-    /// `change`, `link` or `unlink`.
+    /// `change`, `link` or `unlink`; `custom` for an event of an own type.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     event_type: Option<&'static str>,
@@ -419,7 +419,7 @@ fn types(kind: Option<EventKind>, change: Option<ChangeType>) -> Vec<EventType> 
         .iter()
         .map(|change| EventType::Change(*change));
     let all = changes.chain([EventType::Link, EventType::Unlink]);
-    let right = all.filter(|one| kind.is_none_or(|kind| one.kind() == kind));
+    let right = all.filter(|one| kind.is_none_or(|kind| one.kind() == Some(kind)));
     right
         .filter(|one| change.is_none_or(|change| one.change() == Some(change)))
         .collect()
@@ -454,7 +454,9 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         event_id: attempt.event,
         offset: (attempt.seq > 0).then(|| offset::of(member.workspace_id(), attempt.seq)),
         event_type: about.map(EventHead::kind_column),
-        change_type: about.and_then(EventHead::change_column),
+        change_type: about
+            .and_then(|about| about.kind.change())
+            .map(ChangeType::name),
         entities: entities(about),
         attempt: attempt.attempt,
         status: attempt.status,

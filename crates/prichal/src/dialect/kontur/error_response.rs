@@ -6,9 +6,10 @@ use prichal_core::{patch::PatchErrors, schema::Fault};
 use prichal_dialect::kontur::{fault, patch};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use crate::{
+    dialect::openapi::schema::words,
     error::{Code, Error, Refusal},
     http::answer::{json_text, retry_after},
     platform::vault::{fill_random, hex},
@@ -55,7 +56,7 @@ pub(super) struct PatchRefusal {
     error_info: PatchErrorInfo,
     /// False.
     is_successful: bool,
-    /// `conflict`.
+    #[schema(schema_with = refused_word)]
     response_code: &'static str,
 }
 
@@ -63,7 +64,7 @@ pub(super) struct PatchRefusal {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PatchErrorInfo {
-    /// `invalidArgs`.
+    #[schema(schema_with = refused_status)]
     status: &'static str,
     /// The reasons, for people.
     message: String,
@@ -79,6 +80,19 @@ struct PatchErrorInfo {
     /// The rules that do not hold afterwards, by their name.
     #[schema(value_type = HashMap<String, String>)]
     invalid_constraints: Value,
+}
+
+/// The `responseCode` of a refused PATCH.
+const REFUSED: &str = "conflict";
+/// Its `status`.
+const REFUSED_STATUS: &str = "invalidArgs";
+
+fn refused_word() -> Object {
+    words(&[REFUSED], "The outcome.")
+}
+
+fn refused_status() -> Object {
+    words(&[REFUSED_STATUS], "The code of the reason.")
 }
 
 /// A request that cannot be read.
@@ -149,7 +163,7 @@ pub(super) const fn word(error: &Error) -> &'static str {
         Error::Forbidden(_) => "forbidden",
         Error::NotFound(_) | Error::NoRoute(_) => "notFound",
         Error::Refused(refusal) => refusal_word(refusal.code),
-        Error::PatchRefused(_) => "invalidArgs",
+        Error::PatchRefused(_) => REFUSED_STATUS,
         Error::Invalid(_) => "One or more validation errors occurred.",
         Error::TooLarge { .. } => "bodyTooLarge",
         Error::Late => "requestTimeout",
@@ -213,7 +227,7 @@ const fn refusal_word(code: Code) -> &'static str {
 fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
     json!(PatchRefusal {
         error_info: PatchErrorInfo {
-            status: "invalidArgs",
+            status: REFUSED_STATUS,
             message: error.to_string(),
             invalid_paths: json!(patch::operations(&errors.invalid_paths)),
             invalid_value_types: json!(patch::operations(&errors.invalid_value_types)),
@@ -221,7 +235,7 @@ fn patch_refused(errors: &PatchErrors, error: &Error) -> Value {
             invalid_constraints: json!(patch::constraints(&errors.invalid_constraints)),
         },
         is_successful: false,
-        response_code: "conflict",
+        response_code: REFUSED,
     })
 }
 

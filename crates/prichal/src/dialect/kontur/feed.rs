@@ -5,16 +5,23 @@ use std::fmt::Write as _;
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
-    event::EVENT,
+    event::{
+        EVENT, EventHead,
+        custom::{CUSTOM_EVENT, Pattern},
+    },
     id, offset,
     schema::{Field, Type},
 };
-use prichal_store::{Conn, LoggedEvent, event};
+use prichal_store::{
+    Conn, LoggedEvent,
+    event::{self, Selection},
+};
+use utoipa::openapi::OneOfBuilder;
 use uuid::Uuid;
 
 use super::{caller::Member, openapi::page_of};
 use crate::{
-    dialect::openapi::schema::{described, example, flag, model, parameters, uuid},
+    dialect::openapi::schema::{described, example, flag, model, of, parameters, uuid},
     domain::document,
     error::{Error, Result},
     http::{
@@ -26,28 +33,39 @@ use crate::{
 const OFFSET: Field = Field::new("offset", Type::Guid)
     .doc("The `lastOffset` of the page before; the beginning of the feed if absent.");
 
+const EVENT_TYPES: Field = Field::new("eventTypes", Type::Text)
+    .doc("Shows events of the workspace's own types, and no others: names, beginnings such as `order.*`, or `*`, with commas between. Without it there are changes and links alone.")
+    .example("order.*");
+/// The maximum number of patterns in `eventTypes`.
+const MAX_PATTERNS: usize = 50;
+
 parameters! {
     /// A page of the feed.
-    FeedPage = &[OFFSET, LIMIT];
+    FeedPage = &[OFFSET, LIMIT, EVENT_TYPES];
 }
 
 described! {
     /// A change of an entity, or a link that was added or removed.
     ObjectEvent = model(EVENT).examples(example(include_str!("examples/event.json")));
+    /// An event of one of the workspace's own types.
+    CustomEvent = model(CUSTOM_EVENT).examples(example(include_str!("examples/custom-event.json")));
+    /// An event of the feed.
+    FeedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
     /// A page of the feed.
-    ObjectEventsList = page_of::<ObjectEvent>("The number of events on the page.")
+    ObjectEventsList = page_of::<FeedEvent>("The number of events on the page.")
         .property("firstOffset", uuid().description(Some("The offset of the first event. On an empty page, that of the request.")))
         .required("firstOffset")
-        .property("lastOffset", uuid().description(Some("The offset for the next request. On an empty page, that of the request.")))
+        .property("lastOffset", uuid().description(Some("The offset for the next request. On an empty page, that of the request, or of a later event that is not shown.")))
         .required("lastOffset")
         .property("hasMore", flag().description(Some("True if there are more events.")))
-        .required("hasMore"), with ObjectEvent;
+        .required("hasMore"), with FeedEvent;
 }
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
 /// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents are shown only to
 /// callers who may read the document: for others a page may have fewer events than there are between its offsets.
+/// Events of the workspace's own types are shown to readers who ask for them with `eventTypes`.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(Member, FeedPage), responses((status = 200, body = ObjectEventsList)))]
 pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> {
@@ -56,13 +74,31 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         .read(OFFSET.name, "a GUID", id::parse_any)?
         .unwrap_or_default();
     let limit = query.limit()?;
+    let patterns = query
+        .text(EVENT_TYPES.name)
+        .map(read_patterns)
+        .transpose()?;
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     let read = move |conn: &mut Conn| {
         // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;
-        let mut events = event::list(conn, workspace, after, limit)?;
-        let range = PageRange::of(&events, cursor, last);
+        let (mut events, position) = match &patterns {
+            None => event::select(conn, workspace, after, limit, Selection::Entities, |_| true)?,
+            Some(patterns) => {
+                let wants = |head: &EventHead| is_wanted(head, patterns);
+                event::select(conn, workspace, after, limit, Selection::Custom, wants)?
+            }
+        };
+        let range = PageRange {
+            first: events.first().map_or(cursor, LoggedEvent::offset),
+            last: if position > after {
+                offset::of(workspace, position)
+            } else {
+                cursor
+            },
+            more: position < last,
+        };
         // Integrations, and administrators who can install them, get the same events by webhooks.
         if !caller.is_admin() && caller.integration().is_none() {
             document::hide_events(conn, workspace, caller.user(), &mut events)?;
@@ -79,15 +115,23 @@ struct PageRange {
     more: bool,
 }
 
-impl PageRange {
-    fn of(events: &[LoggedEvent], cursor: Uuid, end: i64) -> Self {
-        let newest = events.last();
-        Self {
-            first: events.first().map_or(cursor, LoggedEvent::offset),
-            last: newest.map_or(cursor, LoggedEvent::offset),
-            more: newest.is_some_and(|newest| newest.seq < end),
-        }
+/// Reads the patterns of names in a query.
+fn read_patterns(text: &str) -> Result<Vec<Pattern>> {
+    let patterns: Vec<&str> = text.split(',').map(str::trim).collect();
+    if patterns.len() > MAX_PATTERNS {
+        let why = format!("The eventTypes has more than {MAX_PATTERNS} elements.");
+        return Err(Error::invalid(EVENT_TYPES.name, why));
     }
+    let read = patterns.into_iter().map(Pattern::of_names);
+    read.collect::<Result<_, _>>().map_err(|why| {
+        let why = format!("The eventTypes field is invalid: {why}.");
+        Error::invalid(EVENT_TYPES.name, why)
+    })
+}
+
+fn is_wanted(head: &EventHead, patterns: &[Pattern]) -> bool {
+    let name = head.custom.as_ref().map(|custom| custom.name.as_str());
+    name.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name)))
 }
 
 fn page(events: &[LoggedEvent], range: &PageRange) -> String {

@@ -16,13 +16,16 @@ use prichal_store::file::{self, File};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use utoipa::{ToSchema, openapi::ObjectBuilder};
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder},
+};
 
 use super::caller::Member;
 
 use crate::{
     app::App,
-    dialect::openapi::schema::{Binary, described, parameters, takes},
+    dialect::openapi::schema::{Binary, described, parameters, takes, words},
     error::{Code, Error, Result},
     http::{
         answer::json_text,
@@ -87,10 +90,17 @@ struct FileMeta<'a> {
 /// The refusal of a range that begins past the end of its file.
 #[derive(Serialize, ToSchema)]
 struct RangeNotSatisfiable {
-    /// `rangeNotSatisfiable`.
+    #[schema(schema_with = past_the_end_word)]
     status: &'static str,
     /// The reason, for people.
     message: String,
+}
+
+/// The `status` of [`RangeNotSatisfiable`].
+const PAST_THE_END: &str = "rangeNotSatisfiable";
+
+fn past_the_end_word() -> Object {
+    words(&[PAST_THE_END], "The code of the reason.")
 }
 
 const DOWNLOAD: Field =
@@ -415,7 +425,7 @@ fn described(file: &File, size: u64) -> Response {
 
 fn past_the_end(size: u64) -> Response {
     let text = json!(RangeNotSatisfiable {
-        status: "rangeNotSatisfiable",
+        status: PAST_THE_END,
         message: format!("The file ends before the range begins: it has {size} bytes"),
     });
     let mut answer = json_text(StatusCode::RANGE_NOT_SATISFIABLE, text.to_string());

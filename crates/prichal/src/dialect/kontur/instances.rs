@@ -22,15 +22,15 @@ use prichal_store::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 use super::{
     caller::{Admin, Member},
     openapi::{PatchEnvelope, UpdateInfoModel, page_of, record},
 };
 use crate::{
-    delivery::job,
-    dialect::openapi::schema::{described, example, takes},
+    delivery::{job, target},
+    dialect::openapi::schema::{described, example, takes, words},
     domain::instance::{self, Installed},
     error::{Code, Error, Result},
     http::{
@@ -63,10 +63,17 @@ described! {
 struct PatchedInstance<'a> {
     /// True.
     is_successful: bool,
-    /// `ok`.
+    #[schema(schema_with = patched_word)]
     response_code: &'static str,
     #[schema(value_type = InstanceModel)]
     result: &'a RawValue,
+}
+
+/// The `responseCode` of a PATCH that was done.
+const PATCHED: &str = "ok";
+
+fn patched_word() -> Object {
+    words(&[PATCHED], "The outcome.")
 }
 
 takes! {
@@ -191,6 +198,7 @@ pub(super) async fn patch_instance(
             .patch(&operations, &mut || prichal_core::id::generate(origin.at))
             .map_err(Error::PatchRefused)?;
         check_signing_secret(&found.model, &after, &operations)?;
+        check_hook_settings(&after, &operations)?;
         if !after.webhooks.is_empty() && after.secret(SIGNING_SECRET).is_none() {
             after.put_secret(signing.clone());
         }
@@ -217,7 +225,7 @@ pub(super) async fn patch_instance(
     let result = RawValue::from_string(result).map_err(Error::internal)?;
     let answer = PatchedInstance {
         is_successful: true,
-        response_code: "ok",
+        response_code: PATCHED,
         result: &result,
     };
     let text = serde_json::to_string(&answer).map_err(Error::internal)?;
@@ -274,6 +282,25 @@ fn check_signing_secret(
             .map(|operation| operation.refused(why.clone()))
             .collect(),
         invalid_constraints: vec![(SIGNING_SECRET.to_owned(), why.into())],
+        ..PatchErrors::default()
+    }))
+}
+
+/// Refuses settings of webhooks that calls cannot be made with.
+fn check_hook_settings(after: &Instance, operations: &[Operation]) -> Result<()> {
+    let mut hooks = after.webhooks.iter();
+    let Some(fault) = hooks.find_map(|hook| target::check_settings(&hook.settings).err()) else {
+        return Ok(());
+    };
+    let of_hooks = |operation: &&Operation| {
+        let path = operation.path.to_ascii_lowercase();
+        path.starts_with("/webhooks")
+    };
+    let blamed = operations.iter().filter(of_hooks);
+    Err(Error::PatchRefused(PatchErrors {
+        invalid_datas: blamed
+            .map(|operation| operation.refused(fault.clone()))
+            .collect(),
         ..PatchErrors::default()
     }))
 }

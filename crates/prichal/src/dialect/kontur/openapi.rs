@@ -16,7 +16,8 @@ use super::{
     error_response::{BadRequest, ErrorInfo, PatchRefusal},
 };
 use crate::dialect::openapi::{
-    refusals::{add, add_bearer, add_header, add_tags, operations, schema},
+    parts::{Part, name_parts},
+    refusals::{add, add_bearer, add_header, add_tags, operations, schema, text},
     schema::{add as add_type, body, described, example, model, of, one_of, uuid},
 };
 
@@ -36,10 +37,18 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("feed", "Every change of a workspace, in order."),
     (
+        "events",
+        "Events of the workspace's own types, which its services publish.",
+    ),
+    (
         "telephony",
         "Calls: reports of exchanges, calls that users ask for, statistics.",
     ),
     ("webhooks", "The outcomes of webhook calls, and replays."),
+    (
+        "stream",
+        "What happens in a workspace, as server-sent events.",
+    ),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
     ("ui settings", "Settings of a user's interface."),
@@ -103,6 +112,55 @@ const EFFECT: &str = "`created`, `updated` or `unchanged`";
 const NOTE: &str = "`external-id-reused` if the exchange has given the id to an earlier call";
 const RETRY_AFTER: &str = "The number of seconds after which to try again";
 
+/// The objects that several schemas have.
+const PARTS: &[Part] = &[
+    Part {
+        name: "AccessRight",
+        path: "Role.accessRights",
+        description: "A right, and how far it reaches.",
+    },
+    Part {
+        name: "CallParty",
+        path: "Communication.data.call.items.to",
+        description: "A party of a call.",
+    },
+    Part {
+        name: "ReportedParty",
+        path: "CallEvent.to",
+        description: "A party of a call, as an exchange reports it.",
+    },
+    Part {
+        name: "ContactPoint",
+        path: "Company.phones",
+        description: "A phone number, an e-mail address or a name in a messenger.",
+    },
+    Part {
+        name: "NewContactPoint",
+        path: "NewCompany.phones",
+        description: "A phone number, an e-mail address or a name in a messenger, as a client sends it.",
+    },
+    Part {
+        name: "CustomFieldOption",
+        path: "Settings.customFields.company.options",
+        description: "One of the values of a custom field.",
+    },
+    Part {
+        name: "CustomField",
+        path: "Settings.customFields.company",
+        description: "The declaration of a custom field.",
+    },
+    Part {
+        name: "NotificationChannels",
+        path: "User.settings.notifications.channels",
+        description: "The ways in which notifications reach a user.",
+    },
+    Part {
+        name: "NotificationSchedule",
+        path: "User.settings.notifications.types.schedule",
+        description: "The times at which notifications reach a user.",
+    },
+];
+
 pub(super) fn describe(api: &mut OpenApi) {
     add_tags(api, TAGS);
     add_bearer(api, "token", "A token of the workspace");
@@ -119,6 +177,7 @@ pub(super) fn describe(api: &mut OpenApi) {
     add_type::<BadRequest>(&mut schemas);
     add_type::<Unauthorized>(&mut schemas);
     components.schemas.extend(schemas);
+    name_parts(api, PARTS);
     let any = ["token", "accessKey"].map(|name| SecurityRequirement::new(name, [""; 0]));
     for (path, method, operation) in operations(api) {
         // Handlers that take `Path` get its parameters a second time, without a description.
@@ -127,8 +186,8 @@ pub(super) fn describe(api: &mut OpenApi) {
             parameters.retain(is_told);
         }
         if path.contains("/callbacks/") && method == HttpMethod::Post {
-            add_header(operation, "200", "X-Prichal-Effect", EFFECT);
-            add_header(operation, "200", "X-Prichal-Note", NOTE);
+            add_header(operation, "200", "X-Prichal-Effect", text(), EFFECT);
+            add_header(operation, "200", "X-Prichal-Note", text(), NOTE);
         }
         let is_open = path.starts_with("/api/v1/authorization/");
         let credentials = if is_open { &[][..] } else { &any };
@@ -167,7 +226,7 @@ pub(super) fn describe(api: &mut OpenApi) {
             add(operation, status, description, "application/json", content);
         }
         for status in ["429", "503"] {
-            add_header(operation, status, "Retry-After", RETRY_AFTER);
+            add_header(operation, status, "Retry-After", text(), RETRY_AFTER);
         }
     }
 }

@@ -154,7 +154,7 @@ pub(super) struct DeadLetterModel {
     /// The event's offset in the feed.
     #[schema(value_type = String, format = "uuid")]
     offset: Uuid,
-    /// `change`, `link` or `unlink`.
+    /// `change`, `link` or `unlink`; `custom` for an event of an own type.
     event_type: &'static str,
     /// The type of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -578,7 +578,11 @@ fn letter_model(member: &Member, letter: DeadLetter) -> DeadLetterModel {
         event_id: letter.event,
         offset: offset::of(member.workspace_id(), letter.seq),
         event_type: letter.about.kind_column(),
-        change_type: letter.about.change_column(),
+        change_type: letter
+            .about
+            .kind
+            .change()
+            .map(prichal_core::event::ChangeType::name),
         entities: entities(Some(&letter.about)),
         attempts: letter.attempts,
         http_status: letter.http_status,

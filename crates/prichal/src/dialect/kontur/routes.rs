@@ -3,8 +3,9 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, callbacks, communications, deliveries, delivery_log, entities, feed, files,
-    instances, integrations, links, live_tickets, resends, settings, system_calls, ui_settings,
+    authorization, callbacks, communications, deliveries, delivery_log, entities, event_types,
+    feed, files, instances, integrations, links, preview, publish, resends, settings, stream,
+    stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -37,6 +38,11 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resends::dismiss_dead_letter))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
+        .routes(routes!(webhooks::list_webhooks))
+        .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))
+        .routes(routes!(webhooks::get_public_key))
+        .routes(routes!(webhook_state::get_webhook_state))
+        .routes(routes!(preview::preview_webhook))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting
@@ -46,7 +52,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
             ui_settings::patch_ui_setting
         ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
-        .routes(routes!(feed::read_feed))
+        .routes(routes!(feed::read_feed, publish::publish_events))
+        .routes(routes!(
+            event_types::list_event_types,
+            event_types::create_event_type
+        ))
+        .routes(routes!(
+            event_types::get_event_type,
+            event_types::put_event_type,
+            event_types::delete_event_type
+        ))
         .routes(routes!(files::upload_file))
         .routes(routes!(files::download_file, files::head_file))
         .routes(routes!(files::get_file_meta))
@@ -54,7 +69,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(communications::list_communications))
         .routes(routes!(communications::get_statistics))
         .routes(routes!(communications::follow_calls))
-        .routes(routes!(live_tickets::issue_ticket))
+        .routes(routes!(stream_tickets::issue_ticket))
+        .routes(routes!(stream::follow_workspace))
+        .routes(routes!(stream_tickets::issue_stream_ticket))
         .routes(routes!(
             communications::get_communication,
             communications::delete_communication

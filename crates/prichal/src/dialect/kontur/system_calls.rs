@@ -19,7 +19,7 @@ use super::{callbacks::read, caller::Member, error_response::render, openapi::Do
 use crate::{
     app::App,
     delivery::target::webhook::{Payload, Receiver, call as post},
-    dialect::openapi::schema::{body, described, example},
+    dialect::openapi::schema::{body, described, either, example},
     domain::telephony::{dial, not_found},
     error::{Error, Result},
     http::{
@@ -37,7 +37,7 @@ const OK: &str = "\"OK\"";
 
 described! {
     /// The call that a user asks for. `clientPhone` or `toUserId` is required.
-    CallRequest = body(call::DIAL).examples(example(include_str!("examples/call.json")));
+    CallRequest = either(body(call::DIAL), &[call::EITHER_SIDE]).examples(example(include_str!("examples/call.json")));
     /// The leg that a user ends.
     HangUpRequest = body(call::HANG_UP).examples(example(include_str!("examples/hangup.json")));
 }

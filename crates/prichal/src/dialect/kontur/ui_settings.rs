@@ -6,7 +6,7 @@ use prichal_core::{
     event::EntityKind,
     id::{EntityId, IntegrationId, WorkspaceId, generate},
     patch,
-    schema::{self, Field, Object, Type},
+    schema::{self, Field, Form, Object, Type},
     update_info::UpdateInfo,
 };
 use prichal_dialect::kontur;
@@ -32,19 +32,17 @@ use crate::{
     platform::quota,
 };
 
-const MAX_KEY: usize = 200;
 const MAX_VALUE: usize = 65_536;
 
 const VALUE: Field = Field::new("value", Type::Text)
     .required()
-    .bytes(MAX_VALUE)
-    .worded(|name, _| format!("The {name} must be at most {MAX_VALUE} bytes."))
+    .chars(MAX_VALUE)
+    .worded(|_, _| value_refused())
     .doc("The value. That of `@main-telephony-settings` is the id of an installed integration.");
 const FIELDS: &[Field] = &[
     Field::new("key", Type::Text)
         .required()
-        .bytes(MAX_KEY)
-        .worded(|_, _| key_refused())
+        .form(&KEY)
         .doc("The key, without `=`."),
     VALUE,
     Field::new("userId", Type::Guid)
@@ -57,8 +55,13 @@ described! {
     NewUiSetting = body(FIELDS).examples(example(include_str!("examples/ui-setting.json")));
 }
 
-fn key_refused() -> String {
-    format!("The key must be 1 to {MAX_KEY} bytes without '='.")
+/// The form of keys. Queries put the value behind a `=`.
+static KEY: Form = Form::new("1 to 200 characters without '='", "^[^=]{1,200}$", |text| {
+    (1..=200).contains(&text.chars().count()) && !text.contains('=')
+});
+
+fn value_refused() -> String {
+    format!("The value must be at most {MAX_VALUE} characters.")
 }
 
 /// A setting of the user interface.
@@ -203,11 +206,7 @@ pub(super) async fn patch_ui_setting(
     })
     .map_err(Error::PatchRefused)?;
     let value = object.get("value").and_then(Value::as_str);
-    let value = value.filter(|value| value.len() <= MAX_VALUE);
-    let value = value.ok_or_else(|| {
-        let message = format!("The value must be at most {MAX_VALUE} bytes.");
-        Error::invalid("value", message)
-    })?;
+    let value = value.ok_or_else(|| Error::invalid("value", value_refused()))?;
     check_main(&found.key, value)?;
     let new = UiSetting {
         value: value.to_owned(),
@@ -259,9 +258,6 @@ fn read_new(member: &Member, body: &Value) -> Result<UiSetting> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let id = |name: &str| prichal_core::id::parse_any(text(name)).filter(|id| !id.is_nil());
     let (key, value) = (text("key").to_owned(), text("value").to_owned());
-    if key.contains('=') {
-        return Err(Error::invalid("key", key_refused()));
-    }
     let (user, group) = (id("userId"), id("groupId"));
     if user.is_some() && group.is_some() {
         return Err(Error::invalid(

@@ -133,11 +133,17 @@ pub fn complete(operation: &mut Operation) {
     }
 }
 
-/// Adds a header with a text to a response of an operation.
-pub fn add_header(operation: &mut Operation, status: &str, name: &str, description: &str) {
+/// Adds a header to a response of an operation.
+pub fn add_header(
+    operation: &mut Operation,
+    status: &str,
+    name: &str,
+    schema: Object,
+    description: &str,
+) {
     if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
         let header = HeaderBuilder::new()
-            .schema(Some(text()))
+            .schema(Some(schema))
             .description(Some(description));
         response
             .headers

@@ -4,14 +4,16 @@
 //! those of a path, a query or the headers. [`described!`] gives them a name that an operation can refer to,
 //! [`parameters!`] does so for a query, and [`takes!`] lists what an extractor reads.
 
-use prichal_core::schema::{
-    Access, Elements, Field, Key, Limit, MAX_ITEMS, Preset, Type as FieldType, Words,
+use prichal_core::{
+    schema::{Access, Elements, Field, Key, Limit, MAX_ITEMS, Preset, Type as FieldType, Words},
+    time::SPAN,
 };
 use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
     openapi::{
         KnownFormat, Object, ObjectBuilder, Ref, RefOr, Required, Schema, SchemaFormat,
+        extensions::Extensions,
         path::{Parameter, ParameterBuilder, ParameterIn},
         schema::{AdditionalProperties, ArrayBuilder, SchemaType, Type},
     },
@@ -106,8 +108,27 @@ enum Side {
 }
 
 /// The object that a client sends. Members of the server's are left out, because they are ignored.
+///
+/// Its example has the members that have one, if all that are required do.
 pub fn body(fields: &[Field]) -> ObjectBuilder {
-    object(Side::Body, ObjectBuilder::new(), fields)
+    let example = sample(fields);
+    let mut required = fields.iter().filter(|field| field.required);
+    let is_whole = !example.is_empty() && required.all(|field| example.contains_key(field.name));
+    let examples = is_whole.then_some(Value::Object(example));
+    object(Side::Body, ObjectBuilder::new(), fields).examples(examples)
+}
+
+/// An object that has at least one member of each pair.
+///
+/// The condition is the negation of a negation: generators of clients look into `anyOf`, and would make a type of each
+/// alternative, but take no notice of `not`.
+pub fn either(object: ObjectBuilder, pairs: &[[&str; 2]]) -> ObjectBuilder {
+    let has = |name: &str| json!({ "required": [name] });
+    let pairs = pairs
+        .iter()
+        .map(|[one, other]| json!({ "anyOf": [has(one), has(other)] }));
+    let condition = json!({ "not": { "allOf": pairs.collect::<Vec<_>>() } });
+    object.extensions(Some(Extensions::from_iter([("not", condition)])))
 }
 
 /// The object that an answer shows. A member with a preset is always there.
@@ -248,9 +269,6 @@ fn description(field: &Field) -> Option<String> {
     if !field.doc.is_empty() {
         sentences.push(field.doc.to_owned());
     }
-    if let Some(Limit::Bytes(max)) = field.bound.map(|bound| bound.limit) {
-        sentences.push(format!("At most {max} bytes."));
-    }
     if field.access == Access::Fixed {
         sentences.push("Set at creation, and not changed afterwards.".to_owned());
     }
@@ -304,8 +322,7 @@ fn default(field: &Field) -> Option<Value> {
 fn bound(object: &mut Object, field: &Field) {
     let number = |number: i64| isize::try_from(number).ok().map(utoipa::Number::Int);
     match field.bound.map(|bound| bound.limit) {
-        // A text has no more characters than bytes.
-        Some(Limit::Bytes(max) | Limit::Chars(max)) => object.max_length = Some(max),
+        Some(Limit::Chars(max)) => object.max_length = Some(max),
         Some(Limit::Numbers(min, max)) => {
             object.minimum = number(min);
             object.maximum = (max < i64::MAX).then(|| number(max)).flatten();
@@ -320,7 +337,8 @@ fn bound(object: &mut Object, field: &Field) {
 fn value(side: Side, field: &Field) -> Schema {
     let plain = |ty: Type| Object::builder().schema_type(ty);
     match field.ty {
-        FieldType::Text | FieldType::TimeSpan => plain(Type::String).into(),
+        FieldType::Text => text(field).into(),
+        FieldType::TimeSpan => plain(Type::String).pattern(Some(SPAN.pattern)).into(),
         FieldType::Bool => plain(Type::Boolean).into(),
         // A number that some clients send as text.
         FieldType::Size if side == Side::Body => Object::builder()
@@ -339,12 +357,19 @@ fn value(side: Side, field: &Field) -> Schema {
         FieldType::Free => free().into(),
         FieldType::Any => any().into(),
         FieldType::Values => list(any()),
-        FieldType::Texts => list(plain(Type::String)),
+        FieldType::Texts => list(text(field)),
         FieldType::Guids => list(uuid()),
         FieldType::Enums(words) => list(word(words)),
         FieldType::Objects(fields) => list(object(side, ObjectBuilder::new(), fields)),
         FieldType::Elements(spec) => list(element(side, spec)),
     }
+}
+
+/// A text in the form of its field.
+fn text(field: &Field) -> ObjectBuilder {
+    Object::builder()
+        .schema_type(Type::String)
+        .pattern(field.form.map(|form| form.pattern))
 }
 
 pub fn list(items: impl Into<Schema>) -> Schema {
@@ -366,6 +391,11 @@ pub fn one_of(words: &[&'static str]) -> ObjectBuilder {
     Object::builder()
         .schema_type(Type::String)
         .enum_values(Some(words.iter().copied()))
+}
+
+/// A member of an answer that is one of these words, with its meaning.
+pub fn words(words: &[&'static str], meaning: &str) -> Object {
+    one_of(words).description(Some(meaning)).build()
 }
 
 /// True or false.
@@ -394,7 +424,7 @@ pub fn any() -> ObjectBuilder {
 
 #[cfg(test)]
 mod tests {
-    use prichal_core::schema::{Words, read};
+    use prichal_core::schema::{Form, Words, read};
 
     use super::*;
 
@@ -402,6 +432,9 @@ mod tests {
         name: "size",
         words: &["small", "large"],
     };
+    static CODE: Form = Form::new("small Latin letters", "^[a-z]*$", |text| {
+        text.bytes().all(|byte| byte.is_ascii_lowercase())
+    });
     static PARTS: Elements = Elements::new(Key::Guid, &[Field::new("weight", FieldType::Number)]);
     const INNER: &[Field] = &[Field::new("deep", FieldType::Bool).or(Preset::False)];
     const NAME: Field = Field::new("name", FieldType::Text)
@@ -413,6 +446,7 @@ mod tests {
         NAME,
         Field::new("size", FieldType::Enum(&SIZES)).or(Preset::Text("small")),
         Field::new("age", FieldType::Int).within(0, 9),
+        Field::new("code", FieldType::Text).form(&CODE),
         Field::new("inner", FieldType::Object(INNER)).or(Preset::Object),
         Field::new("parts", FieldType::Elements(&PARTS)),
         Field::new("at", FieldType::Moment).server(),
@@ -447,6 +481,7 @@ mod tests {
         );
         let age = &body["properties"]["age"];
         assert_eq!((&age["minimum"], &age["maximum"]), (&json!(0), &json!(9)));
+        assert_eq!(body["properties"]["code"]["pattern"], CODE.pattern);
         assert_eq!(body["properties"]["at"], Value::Null);
         let model = schema::<Toy>();
         assert_eq!(model["required"], json!(["name", "size", "inner"]));
@@ -482,7 +517,14 @@ mod tests {
                 json!({"name": "abcd"}),
                 "The name is longer than 3 characters.",
             ),
-            (json!({"name": "a", "age": 10}), "The age must be 0 to 9."),
+            (
+                json!({"name": "a", "age": 10}),
+                "The age must be 0 to 9, not 10.",
+            ),
+            (
+                json!({"name": "a", "code": "A1"}),
+                "The code must be small Latin letters, not \"A1\".",
+            ),
         ] {
             let given = given.as_object().expect("an object");
             let faults = read(TOY, given, &mut Uuid::nil).expect_err(message);

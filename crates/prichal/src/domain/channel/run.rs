@@ -5,6 +5,7 @@ use std::{pin::pin, slice::from_ref, sync::Arc, sync::atomic::Ordering, time::Du
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
     channel::Tokens,
+    delivery_stats::Tally,
     event::{Author, Origin},
     id::{EntityId, EventId, IntegrationId, RunId, WebhookId, WorkspaceId, generate},
     json,
@@ -14,10 +15,13 @@ use prichal_script::{Failure, Outcome, Presets};
 use prichal_store::{
     Tx,
     delivery::{self, Attempt, Exchange},
+    delivery_stats::{self, key_of_channel},
     run::{self, Kind, Lane, Run, State, Status},
     socket,
 };
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -28,7 +32,13 @@ use super::{
 };
 use crate::platform::access::ChannelHandle;
 use crate::{
-    domain::{Domain, entity::note_rights, journal::ItemGuard, script::Job},
+    domain::{
+        Domain,
+        entity::note_rights,
+        journal::ItemGuard,
+        script::Job,
+        stream::{self, topic::Topic},
+    },
     error::{Code, Error, Result},
     platform::{
         access::Caller,
@@ -373,6 +383,9 @@ impl Ended {
             let written = security::by(app, None, actor.clone(), written).await;
             match written {
                 Ok(is_ours) => {
+                    if is_ours {
+                        tell(app, run, &state);
+                    }
                     if is_ours && let Some(due) = state.due_at {
                         app.channels.queue.wake(run.lane, due);
                     }
@@ -429,6 +442,8 @@ async fn write(
         if let Some(attempt) = &attempt {
             let channel = IntegrationId(run.lane.id.0);
             delivery::log::insert(tx, run.lane.workspace, channel, from_ref(attempt));
+            let key = key_of_channel(run.lane.workspace, run.lane.id);
+            delivery_stats::add(tx, key, &called(attempt, at.clock.now()))?;
         }
         Ok(Some(changed))
     };
@@ -436,6 +451,20 @@ async fn write(
     let is_ours = changed.is_some();
     note_rights(workspace, changed.into_iter().flatten());
     Ok(is_ours)
+}
+
+/// A message, for the figures of its channel.
+fn called(attempt: &Attempt, now: Timestamp) -> Tally {
+    let failure = (attempt.status != delivery::STATUSES[0]).then(|| {
+        (
+            attempt.error.clone().unwrap_or_default(),
+            attempt.http_status,
+        )
+    });
+    let ms = u64::try_from(attempt.duration_ms).unwrap_or(0);
+    let mut calls = Tally::default();
+    calls.count(now, Duration::from_millis(ms), failure);
+    calls
 }
 
 fn message_attempt(
@@ -527,9 +556,12 @@ pub async fn run_now(
         if !effects.is_empty() {
             let sends = effects.sends();
             let record = record(app, &now, (id, lane, began), &outcome);
+            let is_followed = stream::is_followed(app, now.workspace, Topic::Runs);
+            let told = is_followed.then(|| record.clone());
             let origin = origin(now.workspace, now.author.clone(), app.clock.now());
             match write_now(app, record, effects, origin).await {
                 Ok(()) => {
+                    told.into_iter().for_each(|run| tell(app, &run, &run.state));
                     if sends {
                         app.channels.queue.wake(lane, app.clock.now());
                     }
@@ -548,6 +580,7 @@ pub async fn run_now(
             }
         }
         let record = record(app, &now, (id, lane, began), &outcome);
+        tell(app, &record, &record.state);
         keep(app, record, outcome.failure.is_some()).await;
         return Ok(outcome);
     }
@@ -631,6 +664,56 @@ impl Drop for UnwrittenRecord {
     fn drop(&mut self) {
         self.0.channels.unwritten.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A run that has ended or waits for another attempt, as it is told.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunChange<'a> {
+    /// The id of the run.
+    #[schema(value_type = String, format = "uuid")]
+    id: RunId,
+    /// The id of the channel, if it has one.
+    #[schema(value_type = String, format = "uuid", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<EntityId>,
+    /// `hook`, `send`, `start` or `socket`.
+    kind: &'a str,
+    /// The code of the script; empty if there is none.
+    code: &'a str,
+    /// `deferred`, `finished` or `failed`.
+    status: &'a str,
+    /// The number of attempts so far.
+    attempts: i64,
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    /// The time of the next attempt.
+    #[schema(value_type = String, format = "date-time", nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    /// The reason of a failure.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// Tells those who follow the workspace of a run.
+fn tell(app: &Domain, run: &Run, state: &State) {
+    stream::tell(app, run.lane.workspace, Topic::Runs, || {
+        let change = RunChange {
+            id: run.id,
+            channel_id: run.channel,
+            kind: run.kind.name(),
+            code: &run.code,
+            status: state.status.name(),
+            attempts: state.attempts,
+            duration_ms: state.duration_ms,
+            due_at: state.due_at,
+            error: state.error.as_deref(),
+        };
+        json!(change).to_string()
+    });
 }
 
 /// Waits until all records that were handed to the writer are stored, so that a sender finds the run of an answer.

@@ -47,6 +47,21 @@ pub enum Indeterminate {
     Refuse,
 }
 
+impl Indeterminate {
+    pub const ALL: [Self; 2] = [Self::Accept, Self::Refuse];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::tls::Asked;
 use super::{Answer, CallError, MAX_HEAD_BYTES, Phase, lenient, tls, within};
 
 /// The maximum bytes of a body that are read to reuse the connection. Beyond that a new connection is cheaper, and an
@@ -35,16 +36,16 @@ pub(super) struct Live {
     received: Arc<Mutex<Sent>>,
     /// True if an answer was left half read.
     spoilt: bool,
-    /// True if the host has asked for a certificate and has not answered any request since.
-    asked: bool,
+    /// The request of the host for a certificate, until it has answered a request.
+    asked: Asked,
 }
 
 impl Live {
-    /// `asked` is true if the handshake asked for a client certificate.
+    /// `asked` tells if the handshake asked for a client certificate.
     pub(super) async fn new(
         http: &Builder,
         stream: Stream,
-        asked: bool,
+        asked: Asked,
     ) -> Result<Box<Self>, CallError> {
         let received = Arc::<Mutex<Sent>>::default();
         let io = TokioIo::new(Recording {
@@ -94,7 +95,7 @@ impl Live {
             Ok(head) => head,
             Err(error) => return self.look_again(error, keep),
         };
-        self.asked = false;
+        self.asked = Asked::No;
         let (head, body) = head.into_parts();
         let mut kept = BytesMut::new();
         let read = within(timeout, Phase::Body, self.body(body, keep, &mut kept)).await;
@@ -138,10 +139,12 @@ impl Live {
         })
         .await
         .map_err(|error| match fault(&error, Phase::Answer, self.asked) {
-            // Some hosts close without an alert if the client shows no certificate.
-            CallError::Closed { .. } if self.asked && !self.has_received() => CallError::Tls {
-                reason: tls::CLIENT_CERTIFICATE,
-            },
+            closed @ CallError::Closed { .. } if !self.has_received() => {
+                match self.asked.reason_of_close() {
+                    Some(reason) => CallError::Tls { reason },
+                    None => closed,
+                }
+            }
             error => error,
         })
     }
@@ -183,7 +186,7 @@ impl Live {
             }
         })
         .await
-        .map_err(|error| fault(&error, Phase::Body, false))?;
+        .map_err(|error| fault(&error, Phase::Body, Asked::No))?;
         if whole && length.is_some_and(|length| seen < length) {
             return Err(CallError::Closed { phase: Phase::Body });
         }
@@ -216,7 +219,7 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     }
 }
 
-fn fault(error: &hyper::Error, phase: Phase, asked: bool) -> CallError {
+fn fault(error: &hyper::Error, phase: Phase, asked: Asked) -> CallError {
     if let Some(failure) = tls::failure(error) {
         return CallError::Tls {
             reason: tls::explain(failure, asked),

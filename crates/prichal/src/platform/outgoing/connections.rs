@@ -68,13 +68,15 @@ impl Connections {
     }
 
     /// An idle connection to `origin` that appears to be open.
-    pub(super) fn take(&self, origin: &Origin, now: Instant) -> Option<Box<Live>> {
+    pub(super) fn take(&self, origin: &Arc<Origin>, now: Instant) -> Option<Box<Live>> {
         loop {
             let mut idle = self.lock();
             expire(&mut idle, now);
             let mut candidate = idle.pop_back()?;
             drop(idle);
-            if *candidate.origin == *origin && candidate.live.is_ready() {
+            // Nearly always it is the same one, and needs no comparison of names.
+            let is_same = Arc::ptr_eq(&candidate.origin, origin) || candidate.origin == *origin;
+            if is_same && candidate.live.is_ready() {
                 return Some(candidate.live);
             }
         }

@@ -1,6 +1,6 @@
 //! Posts to receivers: one POST with a deadline, and its outcome.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::platform::{
 };
 
 /// The bytes of an answer's body that the delivery log keeps.
-const MAX_ANSWER_BYTES: usize = 4096;
+pub const MAX_ANSWER_BYTES: usize = 4096;
 /// The bytes of the headers that the delivery log keeps, for each direction.
 const MAX_HEADER_BYTES: usize = 4096;
 
@@ -51,42 +51,63 @@ pub struct Outcome {
     pub answer: Option<String>,
     /// The headers, and the times of the call's parts.
     pub exchange: Exchange,
+    /// The wait that an answer without success asks for.
+    pub retry_after: Option<Duration>,
 }
 
 /// The outcome of a call with an invalid URL.
 pub fn bad_url(started_at: Timestamp, error: String) -> Outcome {
+    not_made(started_at, Failure::BadUrl, error)
+}
+
+/// The outcome of a call that was not made.
+pub fn not_made(started_at: Timestamp, failure: Failure, error: String) -> Outcome {
     Outcome {
-        reply: Reply::Failed(Failure::BadUrl),
+        reply: Reply::Failed(failure),
         started_at,
         duration: Duration::ZERO,
         http_status: None,
         error: Some(error),
         answer: None,
         exchange: Exchange::default(),
+        retry_after: None,
     }
 }
 
-/// Posts a body once. `read` judges the answer.
+/// Posts a body once, within `timeout`. `read` judges the answer.
 pub async fn post(
     app: &Platform,
     connections: &Connections,
     target: &Target,
+    timeout: Duration,
     headers: HeaderMap,
     body: Bytes,
     read: impl FnOnce(&Answer) -> Reply,
 ) -> Outcome {
-    let started_at = app.clock.now();
-    let mut exchange = Exchange {
-        sent: header_lines(&headers),
-        ..Exchange::default()
-    };
     let request = Outgoing {
         method: Method::POST,
         headers,
         body,
         keep: MAX_ANSWER_BYTES,
     };
-    let deadline = app.clock.sleep(app.config.delivery_timeout);
+    send(app, connections, target, timeout, request, read).await
+}
+
+/// Sends a request once, within `timeout`. `read` judges the answer.
+pub async fn send(
+    app: &Platform,
+    connections: &Connections,
+    target: &Target,
+    timeout: Duration,
+    request: Outgoing,
+    read: impl FnOnce(&Answer) -> Reply,
+) -> Outcome {
+    let started_at = app.clock.now();
+    let deadline = app.clock.sleep(timeout);
+    let mut exchange = Exchange {
+        sent: header_lines(&request.headers),
+        ..Exchange::default()
+    };
     let timings = &mut exchange.timings;
     let called = app
         .outgoing
@@ -102,9 +123,13 @@ pub async fn post(
             error: Some(error.to_string()),
             answer: None,
             exchange,
+            retry_after: None,
         },
         Ok(answer) => {
             let reply = read(&answer);
+            let retry_after = (!reply.is_success())
+                .then(|| retry_after(&answer.headers, app.clock.now()))
+                .flatten();
             exchange.received = header_lines(&answer.headers);
             Outcome {
                 reply,
@@ -114,6 +139,7 @@ pub async fn post(
                 error: reply.error().map(|fault| answer.explained(fault, target)),
                 answer: (!answer.body.is_empty()).then(|| text(&answer.body)),
                 exchange,
+                retry_after,
             }
         }
     }
@@ -136,13 +162,25 @@ fn header_lines(headers: &HeaderMap) -> Vec<u8> {
     lines
 }
 
+/// The wait that `Retry-After` asks for: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let now = u64::try_from(now.micros()).ok()?;
+    date.checked_sub(Duration::from_micros(now))
+}
+
 /// The kind of failure that a call's error is for a delivery.
 pub fn failure(error: &CallError) -> Failure {
     match error {
         CallError::Timeout { .. } => Failure::Timeout,
-        CallError::Refused(_) => Failure::Forbidden,
+        CallError::Refused(_) | CallError::Unlisted => Failure::Forbidden,
         CallError::Dns => Failure::Unresolved,
-        CallError::Connect { .. } | CallError::Tls { .. } => Failure::Connect,
+        CallError::Connect { .. } | CallError::Proxy(_) | CallError::Tls { .. } => Failure::Connect,
         CallError::Closed { .. } | CallError::BadAnswer { .. } | CallError::TooLargeHead => {
             Failure::Broken
         }
@@ -152,4 +190,28 @@ pub fn failure(error: &CallError) -> Failure {
 /// Bytes as text that both engines can store: PostgreSQL refuses NUL.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_asks_for_patience_in_seconds_or_by_date() {
+        // 1994-11-06T08:49:37Z.
+        let date = Timestamp::from_micros(784_111_777_000_000);
+        let now = date - Duration::from_mins(2);
+        let after = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
+            retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(after("90"), Some(90));
+        assert_eq!(after("0"), Some(0));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(120));
+        for odd in ["Sun, 06 Nov 1994 08:40:00 GMT", "-1", "1.5", "soon", ""] {
+            assert_eq!(after(odd), None, "{odd}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
 }

@@ -1,4 +1,5 @@
-//! Signatures with a shared secret: those of Standard Webhooks 1.0 (`v1`), and those of document hooks.
+//! Signatures: those of Standard Webhooks 1.0 with a shared secret (`v1`) and with a key pair (`v1a`), and those of
+//! document hooks.
 
 use std::fmt;
 
@@ -6,6 +7,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sha2::Sha256;
 
 use crate::platform::vault::hex;
@@ -73,6 +75,34 @@ pub fn sign(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> Strin
     signatures
 }
 
+/// A key pair that signs in the version `v1a`, with Ed25519.
+pub struct KeyPair(Ed25519KeyPair);
+
+impl KeyPair {
+    /// The key pair of a seed of 32 random bytes.
+    pub fn from_seed(seed: &[u8]) -> Option<Self> {
+        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self)
+    }
+
+    /// The public key in the form of Standard Webhooks: `whpk_` and base64.
+    pub fn public_key(&self) -> String {
+        format!("whpk_{}", BASE64.encode(self.0.public_key()))
+    }
+
+    /// One signature, as [`sign`] makes them with secrets.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let timestamp = timestamp.to_string();
+        let text = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+        format!("v1a,{}", BASE64.encode(self.0.sign(&text)))
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyPair(…)")
+    }
+}
+
 /// The value of `X-Idocs-Signature` (`docs/contracts/idocs.md §3.3`): one signature per secret, whose UTF-8 bytes
 /// are the key.
 pub fn sign_document_event<'a>(
@@ -101,6 +131,7 @@ mod tests {
     //     base64
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
+    const SIGNED_BY_PAIR: &str = "v1a,fldxM4gAKugP6nnt1hdz3sgGfZ6d99nzrMFnZOELIxbzEHoVmAb2ADpkJK7zgPePmPsle0zV9jSeGlHFG2NVAw==";
     const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const SIGNED_OLD: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     const NEW: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -138,6 +169,25 @@ mod tests {
             SigningKeyError::Length,
         );
         assert!(SigningKey::parse(NEW.trim_end_matches('=')).is_ok());
+    }
+
+    /// The first test vector of RFC 8032 §7.1 has the same seed. OpenSSL made the signature:
+    /// `openssl pkeyutl -sign -rawin -inkey key.pem -in text | base64`.
+    #[test]
+    fn a_key_pair_signs() {
+        let seed = [
+            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec,
+            0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03,
+            0x1c, 0xae, 0x7f, 0x60,
+        ];
+        let pair = KeyPair::from_seed(&seed).expect("32 bytes");
+        assert_eq!(
+            pair.public_key(),
+            "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+        );
+        assert_eq!(pair.sign(ID, 1_614_265_330, BODY), SIGNED_BY_PAIR);
+        assert!(KeyPair::from_seed(&seed[1..]).is_none());
+        assert_eq!(format!("{pair:?}"), "KeyPair(…)");
     }
 
     // printf '%s' '1614265330.{"test": 2432232314}' | openssl dgst -sha256 -hmac secret

@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use rustls::pki_types::ServerName;
 
 use super::guard::Guard;
+use super::own_tls::OwnTls;
 
 /// A parsed `http` or `https` URL. Cheap to clone.
 #[derive(Clone)]
@@ -21,18 +22,30 @@ pub struct Target {
 }
 
 /// The peer of a connection. Connections are shared between equal origins only.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) host: Host,
     pub(super) port: u16,
     /// The name that the certificate must carry; only with `https`.
     pub(super) tls: Option<ServerName<'static>>,
+    /// The settings of TLS in the place of the server's.
+    pub(super) own_tls: Option<OwnTls>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     Name(String),
     Address(IpAddr),
+}
+
+impl From<url::Host> for Host {
+    fn from(host: url::Host) -> Self {
+        match host {
+            url::Host::Domain(name) => Self::Name(name),
+            url::Host::Ipv4(address) => Self::Address(address.into()),
+            url::Host::Ipv6(address) => Self::Address(address.into()),
+        }
+    }
 }
 
 /// The reason why a text is not a target.
@@ -66,11 +79,7 @@ impl Target {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::Userinfo);
         }
-        let host = match url.host().ok_or(TargetError::Host)? {
-            url::Host::Domain(name) => Host::Name(name.to_owned()),
-            url::Host::Ipv4(address) => Host::Address(address.into()),
-            url::Host::Ipv6(address) => Host::Address(address.into()),
-        };
+        let host = Host::from(url.host().ok_or(TargetError::Host)?.to_owned());
         let tls = if secure {
             Some(server_name(&host)?)
         } else {
@@ -85,12 +94,20 @@ impl Target {
                 host,
                 port: url.port_or_known_default().ok_or(TargetError::Host)?,
                 tls,
+                own_tls: None,
             }),
         })
     }
 }
 
 impl Target {
+    /// The same target with settings of TLS of its own.
+    #[must_use]
+    pub fn with_tls(mut self, own: OwnTls) -> Self {
+        Arc::make_mut(&mut self.origin).own_tls = Some(own);
+        self
+    }
+
     /// True if the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.origin.tls.is_some()
@@ -108,8 +125,28 @@ impl Target {
         }
     }
 
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        self.path.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// Another path and query on the same host. `None` if the text is no path from its root.
+    pub fn at(&self, path: &str) -> Option<Self> {
+        let root = url::Url::parse("http://root/").ok()?;
+        let url = root.join(path).ok()?;
+        let is_path = path.starts_with('/')
+            && &url[..url::Position::BeforePath] == "http://root"
+            && url.fragment().is_none();
+        let path = url[url::Position::BeforePath..].parse().ok();
+        Some(Self {
+            origin: self.origin.clone(),
+            authority: self.authority.clone(),
+            path: path.filter(|_| is_path)?,
+        })
+    }
+
     /// The whole URL, secrets included.
-    pub(super) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let scheme = if self.origin.tls.is_some() {
             "https"
         } else {
@@ -178,6 +215,33 @@ mod tests {
                 .expect("a target")
                 .is_tls()
         );
+    }
+
+    #[test]
+    fn another_path_stays_on_the_host() {
+        let target = Target::parse("https://a.example:8443/hooks?key=1").expect("a target");
+        assert_eq!(target.path(), "/hooks?key=1");
+        for (path, url) in [
+            ("/", "https://a.example:8443/"),
+            ("/x/../y?z= 1", "https://a.example:8443/y?z=%201"),
+            ("/../../y", "https://a.example:8443/y"),
+            ("/a@b:80/c", "https://a.example:8443/a@b:80/c"),
+        ] {
+            let found = target.at(path).expect("a path");
+            assert_eq!((found.url(), found.is_tls()), (url.to_owned(), true));
+        }
+        for path in [
+            "",
+            "x",
+            "//b.example/",
+            "/\\b.example/",
+            "/\t/b.example/",
+            "https://b.example/",
+            "http://root/x",
+            "/x#y",
+        ] {
+            assert!(target.at(path).is_none(), "{path:?}");
+        }
     }
 
     #[test]

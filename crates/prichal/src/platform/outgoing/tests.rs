@@ -8,12 +8,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
-use tokio_rustls::TlsAcceptor;
 
 use super::connections::Connections;
 use super::guard::{Guard, Kind};
 use super::names::Requester;
 use super::*;
+
+mod proxy;
+mod tls;
 
 const BODY: &[u8] = br#"{"test":1}"#;
 
@@ -72,7 +74,7 @@ fn connector(roots: &[CertificateDer<'static>]) -> Connector {
     let guard = Guard {
         allow_private: true,
     };
-    Connector::new(guard, roots).expect("a connector")
+    Connector::new(guard, Route::default(), roots).expect("a connector")
 }
 
 fn post() -> Outgoing {
@@ -645,7 +647,7 @@ async fn the_guard_refuses_addresses_and_names_that_lead_to_them() {
     let guard = Guard {
         allow_private: false,
     };
-    let connector = Connector::new(guard, &[]).expect("a connector");
+    let connector = Connector::new(guard, Route::default(), &[]).expect("a connector");
     let connections = connections(8);
     let call = async |target: &Target| {
         let call = connector.call(&connections, target, post(), pending());
@@ -677,7 +679,7 @@ fn one_forbidden_address_condemns_the_others() {
     let guard = Guard {
         allow_private: false,
     };
-    let connector = Connector::new(guard, &[]).expect("a connector");
+    let connector = Connector::new(guard, Route::default(), &[]).expect("a connector");
     let addresses = ["8.8.8.8:80", "10.0.0.1:80"].map(|text| text.parse().expect("an address"));
     let refusal = Refusal {
         kind: Kind::Private,
@@ -718,151 +720,6 @@ async fn a_name_that_means_nothing_and_a_port_that_is_shut() {
         reason: "refused by the host",
     };
     assert_eq!(outcome.err(), Some(refused));
-}
-
-/// A certificate for `name`, and an acceptor that shows it.
-fn certificate(name: &str) -> (CertificateDer<'static>, TlsAcceptor) {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-    let certificate = made.cert.der().clone();
-    let key = made.signing_key.serialize_der();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(key).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .expect("a server");
-    (certificate, TlsAcceptor::from(Arc::new(config)))
-}
-
-#[tokio::test]
-async fn tls_works_with_a_trusted_certificate() {
-    let receiver = Receiver::start().await;
-    let (root, acceptor) = certificate("localhost");
-    let (connector, connections) = (connector(&[root]), connections(8));
-    let target = receiver.named("https");
-    let calls = async {
-        for _ in 0..2 {
-            let call = connector.call(&connections, &target, post(), pending());
-            assert_eq!(call.await.expect("an answer").body, "OK");
-        }
-    };
-    tokio::join!(calls, async {
-        let tcp = receiver.accept().await;
-        let mut stream = acceptor.accept(tcp).await.expect("a handshake");
-        for _ in 0..2 {
-            read_request(&mut stream).await;
-            stream.write_all(OK).await.expect("open");
-            stream.flush().await.expect("open");
-        }
-    });
-}
-
-#[tokio::test]
-async fn tls_refuses_an_untrusted_certificate() {
-    let (_, unknown) = certificate("localhost");
-    let (root, elsewhere) = certificate("elsewhere.example");
-    for (roots, acceptor, reason) in [
-        (&[][..], unknown, "the certificate is of an unknown issuer"),
-        (&[root], elsewhere, "the certificate is for another host"),
-    ] {
-        let connector = connector(roots);
-        let receiver = Receiver::start().await;
-        let connections = connections(8);
-        let target = receiver.named("https");
-        let call = connector.call(&connections, &target, post(), pending());
-        let (outcome, ()) = tokio::join!(call, async {
-            let tcp = receiver.accept().await;
-            acceptor.accept(tcp).await.map(drop).expect_err("refused");
-        });
-        assert_eq!(outcome.err(), Some(CallError::Tls { reason }));
-    }
-}
-
-/// A server that requires a client certificate, with one version of TLS.
-fn strict(
-    version: &'static rustls::SupportedProtocolVersion,
-) -> (CertificateDer<'static>, TlsAcceptor) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let certificate = made.cert.der().clone();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate.clone()).expect("a root");
-    let clients =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .expect("a version")
-        .with_client_cert_verifier(clients.build().expect("a verifier"))
-        .with_single_cert(vec![certificate.clone()], key.expect("a key"))
-        .expect("a server");
-    (certificate, TlsAcceptor::from(Arc::new(config)))
-}
-
-#[tokio::test]
-async fn a_host_that_wants_a_certificate_of_ours_is_named() {
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let (root, acceptor) = strict(version);
-        let receiver = Receiver::start().await;
-        let (connector, connections) = (connector(&[root]), connections(8));
-        let target = receiver.named("https");
-        let call = connector.call(&connections, &target, post(), pending());
-        let (outcome, ()) = tokio::join!(call, async {
-            let tcp = receiver.accept().await;
-            acceptor.accept(tcp).await.map(drop).expect_err("refused");
-        });
-        let reason = tls::CLIENT_CERTIFICATE;
-        assert_eq!(
-            outcome.err(),
-            Some(CallError::Tls { reason }),
-            "{version:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_host_with_another_version_of_tls_is_named() {
-    let receiver = Receiver::start().await;
-    let (connector, connections) = (connector(&[]), connections(8));
-    let target = receiver.named("https");
-    let call = connector.call(&connections, &target, post(), pending());
-    let (outcome, _stream) = tokio::join!(call, async {
-        let mut stream = receiver.accept().await;
-        stream.read_u8().await.expect("a greeting");
-        // A fatal alert: protocol_version.
-        stream
-            .write_all(&[21, 3, 1, 0, 2, 2, 70])
-            .await
-            .expect("open");
-        stream
-    });
-    let error = outcome.expect_err("refused").to_string();
-    assert!(error.contains("no version of TLS"), "{error}");
-}
-
-#[tokio::test]
-async fn tls_with_a_receiver_that_has_none() {
-    let receiver = Receiver::start().await;
-    let (connector, connections) = (connector(&[]), connections(8));
-    let target = receiver.named("https");
-    for (greeting, reason) in [
-        (
-            &b"220 mail.example ESMTP\r\n"[..],
-            "the host does not speak TLS",
-        ),
-        (b"", "closed by the host during the handshake"),
-    ] {
-        let call = connector.call(&connections, &target, post(), pending());
-        let (outcome, _stream) = tokio::join!(call, async {
-            let mut stream = receiver.accept().await;
-            stream.write_all(greeting).await.expect("open");
-            // A close before the greeting is read might discard it.
-            (!greeting.is_empty()).then_some(stream)
-        });
-        assert_eq!(outcome.err(), Some(CallError::Tls { reason }));
-    }
 }
 
 #[test]

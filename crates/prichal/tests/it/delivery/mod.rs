@@ -1,12 +1,19 @@
 //! Deliveries to the receivers of webhooks.
 
 mod attempts;
+mod call_settings;
+mod egress;
 mod failures;
 mod lifecycle;
+mod limits;
 mod log;
 mod receiver_answers;
 mod resends;
 mod schedules;
+mod settings;
+mod states;
+mod tls;
+mod transformations;
 mod webhooks;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -105,6 +105,7 @@ fn check<'a>(document: &'a Value, schema: &'a Value, value: &Value, at: &str) ->
                 good.into_iter().for_each(|one| outcome.add(one));
                 is_clear
             }
+            "not" => !check(document, rule, value, at).faults.is_empty(),
             "properties" => {
                 for (name, schema) in rule.as_object().into_iter().flatten() {
                     outcome.members.insert(name);
@@ -238,6 +239,7 @@ fn faults_are_found() {
         "Either": { "oneOf": [{ "$ref": "#/components/schemas/Named" }, { "type": "array", "items": { "enum": [1, 2] } }] },
         "Map": { "type": "object", "additionalProperties": { "type": "integer", "maximum": 3 } },
         "Free": { "type": "object" },
+        "Odd": { "not": { "enum": [2, 4] } },
         "Pair": { "type": "array", "items": [{ "const": "a" }, { "$ref": "#/components/schemas/Map" }], "maxItems": 2 },
     } } });
     for (name, value, wrong) in [
@@ -252,6 +254,8 @@ fn faults_are_found() {
         ("Map", json!({ "a": 4, "b": 1.5 }), 2),
         ("Free", json!({ "a": [{}] }), 0),
         ("Free", json!([]), 1),
+        ("Odd", json!(3), 0),
+        ("Odd", json!(4), 1),
         ("Pair", json!(["a", { "b": 1 }]), 0),
         ("Pair", json!(["b", { "b": 4 }, 1]), 3),
     ] {

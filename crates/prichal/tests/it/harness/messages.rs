@@ -20,12 +20,18 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
 /// Headers that HTTP itself requires, or that every request has.
 const HTTP_HEADERS: &[&str] = &["host", "content-type", "content-length", "user-agent"];
 
+/// The beginning of the paths for webhooks with scripts, whose calls are what the script makes of them.
+pub(crate) const SCRIPTED: &str = "/scripted";
+
 /// Fails unless a call is a described message. Calls that have no header of a message, such as those of scripts, need
 /// no description.
 #[track_caller]
 pub(crate) fn check_call(call: &Call) {
     let is_given = |name| call.header(name).is_some();
     let path = call.path.split('?').next().unwrap_or_default();
+    if path.starts_with(SCRIPTED) {
+        return;
+    }
     let name = if is_given("x-idocs-event-id") {
         "documentStatus"
     } else if is_given("x-xcom-integration-echo") && path.ends_with("/communications/call") {
@@ -36,6 +42,8 @@ pub(crate) fn check_call(call: &Call) {
         "hangUp"
     } else if is_given("x-xcom-integration-echo") && call.body == "{}" {
         "scheduleTick"
+    } else if is_given("x-xcom-integration-echo") && call.json()["type"] == "custom" {
+        "customEvent"
     } else if is_given("x-xcom-integration-echo") {
         "objectEvent"
     } else if is_given("webhook-id") {
@@ -44,7 +52,9 @@ pub(crate) fn check_call(call: &Call) {
         return;
     };
     let headers = call.headers.iter();
-    let headers = headers.filter(|(name, _)| !HTTP_HEADERS.contains(&name.as_str()));
+    // Those of the settings of a webhook, which tests name like this, are the administrator's.
+    let headers = headers
+        .filter(|(name, _)| !HTTP_HEADERS.contains(&name.as_str()) && !name.starts_with("x-own-"));
     let headers: Map<String, Value> = headers
         .map(|(name, value)| (name.clone(), json!(value)))
         .collect();
@@ -55,16 +65,28 @@ pub(crate) fn check_call(call: &Call) {
     check(name, &Value::Object(headers), &call.json());
 }
 
-/// Fails unless a server-sent event is a described message.
+/// Fails unless a server-sent event is a described message. The id is empty if it has none.
 #[track_caller]
 pub(crate) fn check_event(event: &str, id: &str, data: &Value) {
     let name = match event {
         "opened" => "cardOpened",
+        "state" if id.is_empty() => "toldState",
         "state" => "cardState",
         "closed" => "cardClosed",
+        "event" => "loggedEvent",
+        "call" => "loggedCall",
+        "document" => "loggedDocument",
+        "delivery" => "toldDelivery",
+        "run" => "toldRun",
+        "missed" => "missedMessages",
         other => panic!("the event {other} is not described"),
     };
-    check(name, &json!({ "event": event, "id": id }), data);
+    let headers = if id.is_empty() {
+        json!({ "event": event })
+    } else {
+        json!({ "event": event, "id": id })
+    };
+    check(name, &headers, data);
 }
 
 /// Fails unless a frame of the server is a described message.

@@ -294,6 +294,14 @@ impl Lint<'_> {
             let at = &format!("{at} body");
             let has_content = members(&body["content"]).count() > 0;
             self.require(has_content, at, "has a content");
+            for (kind, media) in members(&body["content"]) {
+                let schema = resolve(self.document, &media["schema"]);
+                let has_example =
+                    !media["example"].is_null() || items(&schema["examples"]).count() > 0;
+                // Bytes of files need none.
+                let is_file = ["multipart/form-data", "application/zip"].contains(&kind.as_str());
+                self.require(has_example || is_file, at, "has an example");
+            }
             self.content(at, &body["content"]);
         }
     }
@@ -351,6 +359,9 @@ impl Lint<'_> {
                 }
             }
             for (name, property) in members(&schema["properties"]) {
+                let at = &format!("{at}.{name}");
+                self.require(self.is_told(property), at, "the member has a description");
+                self.require(!lists_words(property), at, "the words are an enum");
                 self.schema(&format!("{at}.{name}"), property);
             }
             for inner in ["items", "additionalProperties"] {
@@ -360,6 +371,17 @@ impl Lint<'_> {
                 items(&schema[several]).for_each(|one| self.schema(at, one));
             }
         }
+    }
+
+    /// True if a member has a meaning: of its own, of an alternative, or of the schema that it refers to.
+    fn is_told(&self, member: &Value) -> bool {
+        let schema = resolve(self.document, member);
+        let alternatives = ["oneOf", "anyOf", "allOf"].into_iter();
+        has_text(&member["description"])
+            || has_text(&schema["description"])
+            || alternatives
+                .flat_map(|several| items(&member[several]))
+                .any(|one| has_text(&one["description"]))
     }
 
     fn components(&mut self) {
@@ -385,6 +407,16 @@ impl Lint<'_> {
             self.schema(name, schema);
         }
     }
+}
+
+/// True if the text of a member lists the words that its value may be, and its schema does not.
+fn lists_words(member: &Value) -> bool {
+    let list =
+        Regex::new(r"(^|[:,] |(is|Always) )`\w+`(, `\w+`)*( or `\w+`)?(\.|$)").expect("a pattern");
+    let is_text = member["type"] == "string" || items(&member["type"]).any(|ty| ty == "string");
+    let is_open = member["enum"].is_null() && member["const"].is_null();
+    let doc = member["description"].as_str().unwrap_or_default();
+    is_text && is_open && list.is_match(doc)
 }
 
 /// True if a request may be meant for either of two templates.

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS},
+    channel_workspace::{ChannelWorkspace, POINTS, RUNS, SCRIPTS, TYPES},
     document_exchange::{DocumentExchange, RECALL, reason},
     hub::{Answer, Caller, CapturedLog, Hub},
     integration::Integration,
@@ -112,6 +112,11 @@ async fn a_trace_id_is_found_in_the_log() {
     let request = fine.header("x-request-id").expect("an id");
     assert_eq!(log.count(&[request]), 1);
     assert_eq!(log.count(&[request, "trace.id"]), 0);
+    // A path that does not exist is in the log as well, without its text.
+    let lost = hub.anonymous().get("/nosuch").await;
+    let request = lost.header("x-request-id").expect("an id");
+    assert_eq!(log.count(&[request]), 1);
+    assert_eq!(log.count(&[request, "nosuch"]), 0);
 }
 
 #[tokio::test]
@@ -152,6 +157,30 @@ async fn the_administration_has_its_own_words() {
         ),
     ] {
         says(&admin.put(path, body).await, 400, &[words]);
+    }
+    for (body, words) in [
+        (
+            json!({ "name": "Acme" }),
+            "'authorization' is reserved, not \\\"Acme\\\".",
+        ),
+        (
+            json!({ "name": "authorization" }),
+            "'authorization' is reserved, not",
+        ),
+        (
+            json!({ "name": "b", "bin": "123456789012" }),
+            "The name must be 2 to 63 characters: ",
+        ),
+        (
+            json!({ "name": "other", "bin": "123456789012" }),
+            "The bin must be 12 digits with a valid check digit, not \\\"123456789012\\\".",
+        ),
+    ] {
+        says(
+            &admin.post("/admin/v1/workspaces", body).await,
+            400,
+            &[words],
+        );
     }
     let taken = admin
         .post("/admin/v1/workspaces", json!({ "name": "acme" }))
@@ -209,7 +238,7 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
         (
             &us.api.at(""),
             "/nowhere",
-            "There is no `nowhere` in `/`: admin, api, docs, exec, healthz, hook, metrics, readyz, rest, ws",
+            "There is no `nowhere` in `/`: admin, api, check, docs, exec, healthz, hook, metrics, readyz, rest, ws",
         ),
         (
             &us.api.at(""),
@@ -220,6 +249,16 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
             &us.api.at(""),
             "/healthz/x",
             "There is no `x` in `/healthz`",
+        ),
+        (
+            &us.api.at(""),
+            "/docs/nowhere",
+            "There is no `nowhere` in `/docs`: admin, asyncapi.json, era, idocs, kontur, openapi.json, server",
+        ),
+        (
+            &us.api.at(""),
+            "/docs/era/x.json",
+            "There is no `x.json` in `/docs/era`: asyncapi.json, openapi.json",
         ),
         (
             &hub.admin(),
@@ -394,6 +433,31 @@ async fn a_body_of_channels_is_refused_in_our_words() {
             "`code` must be a text without U+0000, not 5.",
         ),
         (SCRIPTS, script, "scriptdata.source"),
+        (
+            SCRIPTS,
+            json!({ "code": "a", "name": "a", "scriptdata": { "language": "lua", "source": "" } }),
+            "The scriptdata.language must be javascript, not \\\"lua\\\".",
+        ),
+        (
+            POINTS,
+            json!({ "code": "a", "type": "t", "opts": { "recv_timeout": 100 } }),
+            "The opts.recv_timeout must be 0 to 60 seconds, not 100.",
+        ),
+        (
+            POINTS,
+            json!({ "code": "a", "type": "t", "opts": { "ip_mask": ["::1", "10.0.0.0/33"] } }),
+            "The opts.ip_mask[1] must be an address or a network, such as 10.0.0.0/8, not \\\"10.0.0.0/33\\\".",
+        ),
+        (
+            POINTS,
+            json!({ "code": "a", "type": "t", "token_local": 5 }),
+            "The token_local must be a text without control characters.",
+        ),
+        (
+            TYPES,
+            json!({ "type": "t", "quota": -1 }),
+            "The quota must be at least 0, not -1.",
+        ),
         (
             RUNS,
             json!({ "code": "a", "param1": 1 }),

@@ -24,8 +24,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "info",
-        &["title", "version", "description", "contact", "license"],
+        &[
+            "title",
+            "version",
+            "description",
+            "tags",
+            "contact",
+            "license",
+        ],
     ),
+    ("tag", &["name", "description"]),
     ("contact", &["name", "url", "email"]),
     ("license", &["name", "url"]),
     ("components", &["messages", "schemas", "securitySchemes"]),
@@ -92,6 +100,7 @@ const KEYWORDS: &[&str] = &[
     "items",
     "minItems",
     "maxItems",
+    "pattern",
     "minLength",
     "maxLength",
     "minimum",
@@ -193,6 +202,14 @@ impl Check<'_> {
         self.require(has_text(&info["contact"]["name"]), "contact", "name");
         for text in ["name", "url"] {
             self.require(has_text(&info["license"][text]), "license", text);
+        }
+        let tags = info["tags"].as_array().map_or(&[][..], Vec::as_slice);
+        self.require(!tags.is_empty(), "info", "tags");
+        for tag in tags {
+            self.known("tag", "tag", tag);
+            for text in ["name", "description"] {
+                self.require(has_text(&tag[text]), "tag", text);
+            }
         }
         let plain = Regex::new(r"^[\w.-]+$").expect("a pattern");
         for kind in ["servers", "channels", "operations"] {
@@ -314,6 +331,8 @@ impl Check<'_> {
                 let place = text(&correlation["location"]);
                 self.require(place.starts_with("$message.payload#/"), at, "correlation");
             }
+            let has_example = items(&message["examples"]).count() > 0;
+            self.require(has_example, at, "has an example");
             for example in items(&message["examples"]) {
                 self.known("example", at, example);
                 self.is_valid(at, &message["payload"], &example["payload"]);

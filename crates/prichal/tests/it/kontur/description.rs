@@ -193,6 +193,10 @@ async fn every_example_is_accepted() {
         .send(patch.clone(), instance, &[&integration], &[])
         .await;
     let hook = id(&patched["result"]["webHooks"][0]);
+    all.send(patch.clone(), "/webhooks/{id}", &[&hook], &[])
+        .await;
+    all.send(post.clone(), "/webhooks/{id}/preview", &[&hook], &[])
+        .await;
     let replay = "/integrations/instances/{id}/webHooks/{hookId}/replay";
     all.send(post.clone(), replay, &[&integration, &hook], &[])
         .await;
@@ -305,6 +309,41 @@ async fn every_example_is_accepted() {
             all.sent.contains(&format!("{method} {path}")),
             "{method} {path}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_message_names_its_call_and_its_leg_by_either_id() {
+    let hub = Hub::start().await;
+    let api = hub.anonymous().get("/docs/openapi.json").await.ok();
+    for (name, removed, is_fine) in [
+        ("CallFinished", &["communicationId"][..], true),
+        ("CallFinished", &["communicationId", "externalId"], false),
+        ("CallFailed", &["communicationId", "externalId"], false),
+        ("CallEvent", &["externalCallItemId"], true),
+        (
+            "CallEvent",
+            &["externalCallItemId", "realtimeCallItemId"],
+            false,
+        ),
+        ("CallRequest", &["clientPhone", "toUserId"], false),
+    ] {
+        let schema = &api["components"]["schemas"][name];
+        let mut body = schema["examples"][0].clone();
+        for (member, value) in [
+            ("communicationId", "0190a6a5-0000-7000-8000-000000000000"),
+            ("realtimeCallItemId", "1"),
+        ] {
+            if schema["properties"].get(member).is_some() {
+                body[member] = value.into();
+            }
+        }
+        assert_eq!(faults(&api, schema, &body).len(), 0, "{name} {body}");
+        for member in removed {
+            body.as_object_mut().expect("an object").remove(*member);
+        }
+        let found = faults(&api, schema, &body);
+        assert_eq!(found.is_empty(), is_fine, "{name} {removed:?}: {found:?}");
     }
 }
 

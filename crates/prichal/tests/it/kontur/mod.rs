@@ -3,8 +3,10 @@
 mod authorization;
 mod description;
 mod entities;
+mod events;
 mod examples;
 mod feed;
 mod files;
 mod integrations;
+mod stream;
 mod telephony;

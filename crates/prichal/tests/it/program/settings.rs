@@ -15,6 +15,16 @@ fn a_bad_setting_is_one_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let cases: Vec<Case<'_>> = vec![
         (vec!["--listen", "nowhere"], vec![], "listen"),
+        (
+            vec!["--egress-proxy", "http://user:hunter2@proxy.example:3128"],
+            vec![],
+            "egress-proxy",
+        ),
+        (
+            vec!["--egress-proxy-resolves", "*"],
+            vec![],
+            "egress-proxy-resolves",
+        ),
         (vec!["--delivery-timeout", "10"], vec![], "delivery-timeout"),
         (vec!["--delivery-timeout", "0s"], vec![], "delivery-timeout"),
         (
@@ -225,6 +235,27 @@ fn a_check_tests_the_settings_and_creates_nothing() {
         (&["--listen", "no.such.host.invalid:1"], "listen"),
         (&["--security-log", "file/deep"], "security-log"),
         (&["--security-log", "."], "security-log"),
+        (&["--egress-ca", "none.pem"], "egress-ca"),
+        (&["--egress-ca", "file"], "egress-ca"),
+        (&["--egress-proxy-bypass", "::1"], "egress-proxy-bypass"),
+        (&["--egress-proxy-resolves", "a.b"], "egress-proxy-resolves"),
+        (
+            &["--egress-proxy-credentials-file", "file"],
+            "egress-proxy-credentials-file",
+        ),
+        (
+            &[
+                "--egress-proxy",
+                "http://127.0.0.1:1",
+                "--egress-proxy-credentials-file",
+                "file",
+            ],
+            "egress-proxy-credentials-file",
+        ),
+        (
+            &["--egress-source-address", "192.0.2.1"],
+            "egress-source-address",
+        ),
         (&["--blob-url", &blobs], "blob-url"),
         (&["--bus-url", &nats], "bus-url"),
         (&["--database-url", &postgres], "database-url"),

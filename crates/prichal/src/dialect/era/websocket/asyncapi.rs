@@ -135,14 +135,18 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
             .example(r#"["setup",{"qid":1,"capabilities":[{"key":"a"},{"key":"b"}]}]"#),
         answer("setupResult", "Capabilities that are open", |all| result::<SetUpResult>("setup", all))
             .example(r#"["setup_result",{"qid":1,"capabilities":[{"key":"a","result":"ok"},{"key":"b","result":"error","errormsg":"Unknown capability"}]}]"#),
-        asked("login", "A log-in", |all| frame("login", all.add::<PlainParams>())),
-        answer("loginResult", "The answer to a log-in", |all| result::<Done>("login", all)),
+        asked("login", "A log-in", |all| frame("login", all.add::<PlainParams>()))
+            .example(r#"["login",{"qid":0}]"#),
+        answer("loginResult", "The answer to a log-in", |all| result::<Done>("login", all))
+            .example(r#"["login_result",{"qid":0,"result":"ok"}]"#),
         asked("connectionInfo", "A question for the state of the connection", |all| {
             frame("connection_info", all.add::<PlainParams>())
-        }),
+        })
+        .example(r#"["connection_info",{"qid":1}]"#),
         answer("connectionInfoResult", "The state of the connection", |all| {
             result::<ConnectionInfo>("connection_info", all)
-        }),
+        })
+        .example(include_str!("../examples/connection-info.json")),
         asked("test", "A test", |all| frame("test", all.add::<PlainParams>()))
             .example(r#"["test",{"qid":2}]"#),
         answer("testResult", "The answer to a test", |all| result::<Done>("test", all))
@@ -153,7 +157,8 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
             .example(r#"["rest_result",{"qid":3,"result":"error","errorcode":1403,"errormsg":"Access denied by IAM (route not found)"}]"#),
         asked("subscribe", "A subscription", |all| frame("subscribe", all.add::<SubscribeParams>()))
             .example(r#"["subscribe",{"qid":4,"id":"c","expires":300,"events":["modelevents.data_changed"],"classpath":"contacts"}]"#),
-        answer("subscribeResult", "The answer to a subscription", |all| result::<Done>("subscribe", all)),
+        answer("subscribeResult", "The answer to a subscription", |all| result::<Done>("subscribe", all))
+            .example(r#"["subscribe_result",{"qid":4,"result":"ok"}]"#),
         asked("startScript", "The start of a script", |all| {
             frame("start_svcscript", all.add::<StartParams>())
         })
@@ -164,10 +169,12 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
         .example(r#"["start_svcscript_result",{"qid":"a","result":"ok","data":{"variables":{"sum":3}}}]"#),
         asked("abortScript", "The abortion of a script", |all| {
             frame("abort_svcscript", all.add::<PlainParams>())
-        }),
+        })
+        .example(r#"["abort_svcscript",{"qid":"a"}]"#),
         answer("abortScriptResult", "The answer to an abortion", |all| {
             result::<Done>("abort_svcscript", all)
-        }),
+        })
+        .example(r#"["abort_svcscript_result",{"qid":"a","result":"ok"}]"#),
         asked("messageToScript", "A message to the channel's script", |_| any_frame("The method is any that is not the server's own.", None))
             .example(r#"["ask",{"qid":5,"n":1}]"#),
         answer("messageToScriptResult", "The response of the channel's script", |all| {
@@ -175,7 +182,8 @@ pub(in crate::dialect::era) const WEBSOCKET: Part = Part {
             any_frame("The method of the message with `_result`.", Some(params))
         })
         .example(r#"["ask_result",{"qid":5,"result":"ok","data":{"n":2}}]"#),
-        one_way("notify", "An event", |all| frame("notify", all.add::<Notification<'_>>())),
+        one_way("notify", "An event", |all| frame("notify", all.add::<Notification<'_>>()))
+            .example(include_str!("../examples/notify.json")),
         one_way("messageOfScript", "A message of a script", |_| any_frame("The code that the script gives.", None))
             .example(r#"["pushed",{"n":3}]"#),
         one_way("unreadable", "The answer to a text that is no frame", |all| {

@@ -32,6 +32,7 @@ pub(super) enum Failure {
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = FrameDone)]
 pub(super) struct Done {
+    /// The outcome.
     result: Success,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Done {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameContent)]
 pub(super) struct Content {
+    /// The outcome.
     result: Success,
     /// The body that the same request has by HTTP; `null` without one.
     #[schema(required)]
@@ -56,6 +58,7 @@ impl Content {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameData)]
 pub(super) struct Data {
+    /// The outcome.
     result: Success,
     /// The body of the response.
     #[schema(required)]
@@ -73,10 +76,13 @@ impl Data {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameScriptResult)]
 pub(super) struct ScriptResult {
+    /// The outcome.
     result: Success,
+    /// The state that the script has left.
     data: Variables,
 }
 
+/// The outcome of a script.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ScriptVariables)]
 struct Variables {
@@ -96,6 +102,7 @@ impl ScriptResult {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameRefusal)]
 pub(super) struct Refused {
+    /// The outcome.
     result: Failure,
     /// The status that the same request has by HTTP, and a thousand.
     #[schema(examples(1403))]
@@ -109,8 +116,10 @@ pub(super) struct Refused {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FrameUnreadable)]
 pub(super) struct Unreadable {
+    /// The status and a thousand.
     #[schema(examples(1400))]
     errorcode: i64,
+    /// The reason, for people.
     errormsg: &'static str,
 }
 

@@ -1,6 +1,6 @@
 //! The parameters of the client's frames: the tables that describe them, whose names and bounds their readers use.
 
-use prichal_core::schema::{Field, Type, Words};
+use prichal_core::schema::{Field, Form, Type, Words};
 use utoipa::openapi::{ObjectBuilder, schema::AdditionalProperties};
 
 use crate::dialect::openapi::schema::{any, body, described};
@@ -11,21 +11,28 @@ pub(super) const MAX_PARAMS: usize = 20;
 pub(super) const MAX_SCRIPT_TIMEOUT_MS: i64 = 60_000;
 /// The longest life of a subscription, in seconds. The vendor advises an hour.
 pub(super) const MAX_EXPIRES: i64 = 24 * 3600;
-/// The only kind of event.
+/// The events about entities.
 pub(super) const CHANGED: &str = "modelevents.data_changed";
+/// The class of events of the workspace's own types. Their names stand behind it, with a dot between.
+pub(super) const CUSTOM: &str = "customevents";
+/// The maximum number of kinds of events of a subscription.
+pub(super) const MAX_EVENTS: usize = 50;
 /// The maximum number of ids that a subscription may name.
 pub(super) const MAX_OBJECTS: usize = 1000;
-/// The longest id of an entity, in bytes.
-pub(super) const MAX_ID: usize = 64;
+/// The form of ids of entities, which become parts of paths.
+pub(super) static ID: Form = Form::new(
+    "the id of an entity: 1 to 64 Latin letters, digits, underscores and hyphens",
+    "^[A-Za-z0-9_-]{1,64}$",
+    |id| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        (1..=64).contains(&id.len()) && id.bytes().all(is_plain)
+    },
+);
 
 /// The capabilities of the protocol.
 pub(super) static WORDS: Words = Words {
     name: "capability",
     words: &["rest", "subscr", "svcscript", "msg", "test"],
-};
-static EVENT_NAMES: Words = Words {
-    name: "event",
-    words: &[CHANGED],
 };
 /// The operations of `rest`.
 pub(super) static OPERATIONS: Words = Words {
@@ -57,7 +64,7 @@ pub(super) const CLASSPATH: Field = Field::new("classpath", Type::Text)
     .doc("The path of a collection, with or without `/rest/v1/`.")
     .example("service/svcscripts");
 pub(super) const ENTITY_ID: Field = Field::new("id", Type::Text)
-    .bytes(MAX_ID)
+    .form(&ID)
     .doc("The id of an entity of the collection.");
 pub(super) const CONTENT: Field = Field::new("content", Type::Any).doc("The body of the request.");
 /// The parameters of lists and reads, as they are in a query.
@@ -79,7 +86,10 @@ pub(super) const EXPIRES: Field = Field::new("expires", Type::Int)
     .within(0, MAX_EXPIRES)
     .doc("The life of the subscription in seconds; an hour if absent. 0 ends it.");
 pub(super) const EVENTS: Field =
-    Field::new("events", Type::Enums(&EVENT_NAMES)).doc("The kinds of events.");
+    Field::new("events", Type::Texts)
+        .items(MAX_EVENTS)
+        .doc("The kinds of events: `modelevents.data_changed`, which is all if absent, and `customevents.` with an event type of the workspace's own, or with the beginning of one, such as `order.*`, behind.")
+        .example(r#"["modelevents.data_changed", "customevents.order.*"]"#);
 pub(super) const OBJECTS: Field = Field::new("objects", Type::Guids)
     .items(MAX_OBJECTS)
     .doc("The entities whose events are wanted; all if absent or empty.");

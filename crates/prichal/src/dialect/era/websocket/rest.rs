@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{
-    params::{CLASSPATH, CONTENT, ENTITY_ID, MAX_ID, OPERATION, SELECTION},
+    params::{CLASSPATH, CONTENT, ENTITY_ID, ID, OPERATION, SELECTION},
     rights::Rights,
 };
 use crate::{
@@ -135,15 +135,11 @@ fn read(asked: &Object) -> Result<Request<Body>> {
     let mut uri = format!("{ROOT}{path}");
     match asked.get(ENTITY_ID.name) {
         None | Some(Value::Null) => {}
-        Some(Value::String(id))
-            if (1..=MAX_ID).contains(&id.len())
-                && id.chars().all(is_plain)
-                && !id.contains('/') =>
-        {
+        Some(Value::String(id)) if (ID.accepts)(id) => {
             uri.push('/');
             uri.push_str(id);
         }
-        Some(_) => return Err(Error::invalid("id", "The id must be the id of an entity.")),
+        Some(other) => return Err(vec![ID.fault(ENTITY_ID.name, other)].into()),
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     for Field { name, .. } in SELECTION {

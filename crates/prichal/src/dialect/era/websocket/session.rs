@@ -88,6 +88,7 @@ type Closed = oneshot::Receiver<Close>;
 #[derive(Serialize, ToSchema)]
 #[schema(as = SetupResult)]
 pub(super) struct SetUpResult {
+    /// The capabilities that were asked for.
     capabilities: Vec<SetUp>,
 }
 
@@ -103,7 +104,9 @@ enum SetUp {
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenedCapability)]
 struct Opened {
+    /// The name of the capability.
     key: String,
+    /// The outcome.
     result: frame::Success,
 }
 
@@ -111,8 +114,11 @@ struct Opened {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RefusedCapability)]
 struct NotOpened {
+    /// The name of the capability.
     key: String,
+    /// The outcome.
     result: frame::Failure,
+    /// The reason, for people.
     #[schema(examples("Unknown capability"))]
     errormsg: &'static str,
 }
@@ -120,6 +126,7 @@ struct NotOpened {
 /// The state of a connection.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ConnectionInfo {
+    /// The outcome.
     result: frame::Success,
     /// The location.
     site: &'static str,
@@ -128,15 +135,19 @@ pub(super) struct ConnectionInfo {
     /// The name of the workspace.
     #[schema(required)]
     domain: Option<String>,
+    /// The id of the connection.
     sessionid: Uuid,
+    /// The same id.
     connectionid: Uuid,
     /// The capabilities that are open.
     capabilities: Vec<&'static str>,
     /// The time of the server.
+    #[schema(format = DateTime)]
     datetime: String,
     /// The same in milliseconds since 1970.
     timestamp: i64,
     /// The id of the channel.
+    #[schema(format = "uuid")]
     integration_point_id: String,
     /// The code of the channel's type.
     integration_point_type: String,

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use prichal_core::{event::EntityKind, id, schema::Object, time::Timestamp};
+use prichal_core::{
+    event::{EntityKind, custom::Pattern},
+    id,
+    schema::Object,
+    time::Timestamp,
+};
 use prichal_store::LoggedEvent;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -10,31 +15,46 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::params::{
-    CHANGED, CLASSPATH, EVENTS, EXPIRES, MAX_EXPIRES, MAX_OBJECTS, OBJECTS, SUBSCRIPTION_ID,
+    CHANGED, CLASSPATH, CUSTOM, EVENTS, EXPIRES, MAX_EVENTS, MAX_EXPIRES, MAX_OBJECTS, OBJECTS,
+    SUBSCRIPTION_ID,
 };
 use crate::{
-    dialect::asyncapi::ObjectEvent,
+    dialect::{asyncapi::LoggedEvent as AnyEvent, openapi::schema::words},
     error::{Code, Error, Result},
 };
 
 /// The maximum number of subscriptions of a websocket.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
+/// The `class` of an event.
+const CLASS: &str = "modelevents";
+/// The `type` of an event.
+const TYPE: &str = "data_changed";
+
 /// An event of the workspace that a subscription asks for.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubscriptionEvent)]
 pub(super) struct Notification<'a> {
-    #[schema(examples("modelevents"))]
+    #[schema(schema_with = class_word)]
     class: &'static str,
+    /// `data_changed`, or the event type.
     #[schema(examples("data_changed"))]
-    r#type: &'static str,
+    r#type: &'a str,
     /// The time of the sending, in milliseconds since 1970.
     eventts: i64,
     /// The id of the subscription, as the client has given it.
     #[schema(required)]
     id: &'a Value,
-    #[schema(value_type = ObjectEvent)]
+    /// The event.
+    #[schema(value_type = AnyEvent)]
     data: &'a RawValue,
+}
+
+fn class_word() -> utoipa::openapi::Object {
+    words(
+        &[CLASS, CUSTOM],
+        "The class of the event: a change, or an event of the workspace's own types.",
+    )
 }
 
 /// The subscriptions of one websocket.
@@ -45,6 +65,10 @@ struct Subscription {
     /// The client's id of it.
     id: Value,
     ends_at: Timestamp,
+    /// True if changes and links are wanted.
+    wants_changes: bool,
+    /// The wanted events of the workspace's own types.
+    own_types: Vec<Pattern>,
     /// Limits it to events of this kind of entity.
     kind: Option<EntityKind>,
     /// Limits it to events of these entities, if there are any.
@@ -80,13 +104,10 @@ impl Subscriptions {
             self.0.remove(&key);
             return Ok(());
         }
-        if let Some(events) = asked.get(EVENTS.name).filter(|events| !events.is_null()) {
-            let names = events.as_array();
-            if !names.is_some_and(|names| names.iter().all(|name| name == CHANGED)) {
-                let why = format!("The events must be a list of {CHANGED}.");
-                return Err(Error::invalid("events", why));
-            }
-        }
+        let (wants_changes, own_types) = match asked.get(EVENTS.name) {
+            None | Some(Value::Null) => (true, Vec::new()),
+            Some(events) => kinds_of_events(events)?,
+        };
         let kind = match asked.get(CLASSPATH.name) {
             None | Some(Value::Null) => None,
             Some(Value::String(name)) if name.is_empty() => None,
@@ -103,6 +124,8 @@ impl Subscriptions {
         let subscription = Subscription {
             id,
             ends_at: now + std::time::Duration::from_secs(life),
+            wants_changes,
+            own_types,
             kind,
             objects,
         };
@@ -116,9 +139,15 @@ impl Subscriptions {
         event: &'a LoggedEvent,
         now: Timestamp,
     ) -> impl Iterator<Item = String> + 'a {
+        let own = event.head.custom.as_ref();
         let matches = move |one: &&Subscription| {
+            if let Some(own) = own {
+                let mut patterns = one.own_types.iter();
+                return one.ends_at > now && patterns.any(|pattern| pattern.matches(&own.name));
+            }
             let mut about = event.entities().iter();
             one.ends_at > now
+                && one.wants_changes
                 && about.any(|(kind, id)| {
                     one.kind.is_none_or(|wanted| wanted == *kind)
                         && (one.objects.is_empty() || one.objects.contains(id))
@@ -128,8 +157,8 @@ impl Subscriptions {
             // The text of the event is long and known to be JSON, so it is inserted unparsed.
             let data = RawValue::from_string(event.body.clone()).unwrap_or_default();
             let said = Notification {
-                class: "modelevents",
-                r#type: "data_changed",
+                class: own.map_or(CLASS, |_| CUSTOM),
+                r#type: own.map_or(TYPE, |own| &own.name),
                 eventts: now.micros() / 1000,
                 id: &one.id,
                 data: &data,
@@ -138,6 +167,29 @@ impl Subscriptions {
         };
         self.0.values().filter(matches).map(frame)
     }
+}
+
+/// Reads the kinds of events: true for changes, and the patterns of own types. An empty list means changes.
+fn kinds_of_events(events: &Value) -> Result<(bool, Vec<Pattern>)> {
+    let wrong = || {
+        let why = format!(
+            "The events must be a list of at most {MAX_EVENTS} of {CHANGED} and {CUSTOM}.<event type>."
+        );
+        Error::invalid("events", why)
+    };
+    let names = events.as_array().filter(|names| names.len() <= MAX_EVENTS);
+    let names = names.ok_or_else(wrong)?;
+    let (mut wants_changes, mut own_types) = (names.is_empty(), Vec::new());
+    for name in names {
+        let name = name.as_str().ok_or_else(wrong)?;
+        let own = name.strip_prefix(CUSTOM);
+        match own.and_then(|own| own.strip_prefix('.')) {
+            Some(own) => own_types.push(Pattern::of_names(own).map_err(|_| wrong())?),
+            None if name == CHANGED => wants_changes = true,
+            None => return Err(wrong()),
+        }
+    }
+    Ok((wants_changes, own_types))
 }
 
 /// A kind of entity by its collection, in this dialect or in Kontur's, or by its name.

@@ -8,7 +8,7 @@ use prichal_core::{
 };
 use utoipa::openapi::{
     ObjectBuilder, OpenApi, PathItem, Ref, Schema,
-    schema::{AdditionalProperties, ArrayBuilder},
+    schema::{AdditionalProperties, AllOfBuilder, ArrayBuilder},
 };
 
 use super::batch;
@@ -146,8 +146,11 @@ fn schemas(kind: EntityKind, names: &Names) -> [Schema; 5] {
                 .additional_properties(Some(AdditionalProperties::RefOr(one.clone().into()))),
         )
         .required("items");
+    let item = AllOfBuilder::new()
+        .item(Ref::from_schema_name(names.schema("NewEntity")))
+        .item(body(batch::KEY));
     let items = ArrayBuilder::new()
-        .items(body(&[batch::KEY, &fields].concat()))
+        .items(item)
         .description(Some("All are created, or none."))
         .max_items(Some(MAX_ITEMS));
     let several = ObjectBuilder::new()

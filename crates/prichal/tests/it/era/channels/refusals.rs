@@ -183,7 +183,10 @@ async fn channels_and_scripts_of_a_workspace_are_bounded() {
     );
     let longer = json!({ "scriptdata": { "source": format!("{source}{source}") } });
     let refused = era.change(&format!("{SCRIPTS}/{last}"), longer).await;
-    assert_eq!(refused["error_code"], 1400, "one has 256 KiB at the most");
+    assert_eq!(
+        refused["error_code"], 1400,
+        "one has 262 144 characters at the most"
+    );
     let longer = json!({ "opts": { "variables": { "x": "y".repeat(300_000) } } });
     let refused = era.change(&format!("{SCRIPTS}/{last}"), longer).await;
     assert_eq!(refused["error_code"], 1409);

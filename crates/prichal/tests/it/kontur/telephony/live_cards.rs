@@ -5,63 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
+    event_stream::EventStream,
     hub::{Caller, Installation},
-    messages,
     telephony_exchange::{TelephonyExchange, event, finished, started},
 };
 
-/// The cards of a user, as they come.
-struct Cards {
-    answer: reqwest::Response,
-    text: String,
-}
-
-#[derive(Debug)]
-struct Card {
-    name: String,
-    id: String,
-    data: Value,
-}
-
-impl Cards {
-    async fn of(caller: &Caller) -> Self {
-        let answer = caller.stream("/communications/live").await;
-        assert_eq!(answer.status(), 200);
-        Self {
-            answer,
-            text: String::new(),
-        }
-    }
-
-    /// The next block that has data.
-    async fn next(&mut self) -> Card {
-        loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.text = rest;
-                let field = |name: &str| {
-                    let mut lines = block.lines();
-                    lines
-                        .find_map(|line| line.strip_prefix(name))
-                        .map(|text| text.trim().to_owned())
-                };
-                if let (Some(name), Some(id), Some(data)) =
-                    (field("event:"), field("id:"), field("data:"))
-                {
-                    let data = serde_json::from_str(&data).expect("JSON");
-                    messages::check_event(&name, &id, &data);
-                    return Card { name, id, data };
-                }
-            }
-            let chunk = self
-                .answer
-                .chunk()
-                .await
-                .expect("it goes on")
-                .expect("more");
-            self.text += std::str::from_utf8(&chunk).expect("text");
-        }
-    }
+/// Follows the cards of a user.
+async fn cards_of(caller: &Caller) -> EventStream {
+    EventStream::open(caller, "/communications/live").await
 }
 
 fn ring(id: &str, leg: &str, kind: &str, user: &str, second: u32) -> Value {
@@ -83,8 +34,8 @@ async fn a_user_sees_the_calls_on_his_line() {
         403,
         "no user, no line"
     );
-    let (mut first, mut second) = (Cards::of(&of_masha).await, Cards::of(&of_masha).await);
-    let mut other = Cards::of(&of_dima).await;
+    let (mut first, mut second) = (cards_of(&of_masha).await, cards_of(&of_masha).await);
+    let mut other = cards_of(&of_dima).await;
     let id = pbx
         .send("call-started", now_started(&pbx, "1"))
         .await
@@ -130,7 +81,7 @@ async fn a_user_sees_the_calls_on_his_line() {
         assert_eq!(card.name, "state");
     }
     // A tab that opens now shows the card too.
-    let mut late = Cards::of(&of_masha).await;
+    let mut late = cards_of(&of_masha).await;
     assert_eq!(late.next().await.data["id"], json!(id));
     pbx.send("call-finished", finished("1", 30)).await.ok();
     loop {
@@ -141,7 +92,7 @@ async fn a_user_sees_the_calls_on_his_line() {
         }
     }
     // A stream that reconnects gets the end of the call.
-    let mut back = Cards::of(&of_masha.clone().header("last-event-id", &last)).await;
+    let mut back = cards_of(&of_masha.clone().header("last-event-id", &last)).await;
     assert_eq!(back.next().await.name, "closed");
     let bad = of_masha.header("last-event-id", "yesterday");
     assert_eq!(bad.get("/communications/live").await.status, 400);
@@ -164,7 +115,7 @@ async fn old_calls_open_no_card() {
         .await
         .ok();
     pbx.hub.advance(Duration::from_secs(61));
-    let mut cards = Cards::of(&of_masha).await;
+    let mut cards = cards_of(&of_masha).await;
     assert_eq!(
         cards.next().await.name,
         "state",
@@ -177,9 +128,9 @@ async fn streams_end_with_the_server() {
     let pbx = TelephonyExchange::new().await;
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
-    let mut cards = Cards::of(&of_masha).await;
+    let mut cards = cards_of(&of_masha).await;
     pbx.hub.stop().await;
-    while cards.answer.chunk().await.expect("a clean end").is_some() {}
+    cards.end().await;
 }
 
 #[tokio::test]
@@ -190,7 +141,7 @@ async fn cards_are_the_same_on_every_node() {
     let second = installation.second_node().start().await;
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
-    let mut cards = Cards::of(&second.adopt(&of_masha)).await;
+    let mut cards = cards_of(&second.adopt(&of_masha)).await;
     let id = pbx
         .send("call-started", now_started(&pbx, "1"))
         .await
@@ -214,7 +165,7 @@ async fn delayed_messages_open_no_card() {
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
     pbx.hub.advance(Duration::from_secs(90));
-    let mut cards = Cards::of(&of_masha).await;
+    let mut cards = cards_of(&of_masha).await;
     pbx.started("1").await.ok();
     pbx.send("call-event", ring("1", "m", "appeared", &masha, 1))
         .await
@@ -227,7 +178,7 @@ async fn a_stream_ends_with_its_token() {
     let pbx = TelephonyExchange::new().await;
     let masha = pbx.user("masha").await;
     let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
-    let mut cards = Cards::of(&of_masha).await;
+    let mut cards = cards_of(&of_masha).await;
     let tokens = "/admin/v1/workspaces/my-workspace/tokens";
     let list = pbx.hub.admin().get(tokens).await.ok();
     let of_user = list["items"].as_array().expect("items").iter();
@@ -236,5 +187,5 @@ async fn a_stream_ends_with_its_token() {
         .find_map(|token| token["id"].as_str())
         .expect("a token");
     pbx.hub.admin().delete(&format!("{tokens}/{token}")).await;
-    while cards.answer.chunk().await.expect("a clean end").is_some() {}
+    cards.end().await;
 }

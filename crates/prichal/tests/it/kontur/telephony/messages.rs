@@ -526,3 +526,21 @@ async fn a_merged_call_keeps_its_timer() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn ids_of_exchanges_are_bounded_in_characters() {
+    let pbx = TelephonyExchange::new().await;
+    let call = pbx.started(&"я".repeat(200)).await.ok();
+    let repeated = pbx.started(&"я".repeat(200)).await.ok();
+    assert_eq!(call["id"], repeated["id"]);
+    let refused = pbx.started(&"я".repeat(201)).await;
+    assert_eq!(refused.status, 400);
+    let text = &refused["errors"]["externalId"][0];
+    assert_eq!(text, "The externalId is longer than 200 characters.");
+    // Either id names a call, and a message without both says so.
+    let refused = pbx.send("call-failed", json!({ "externalId": " " })).await;
+    assert_eq!(refused.status, 400);
+    let text = &refused["errors"]["externalId"][0];
+    let expected = "The externalId or the communicationId field is required.";
+    assert_eq!(text, expected);
+}

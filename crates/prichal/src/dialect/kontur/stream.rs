@@ -1,0 +1,265 @@
+//! `/api/v1/{ws}/stream`: what happens in a workspace, as server-sent events (`docs/contracts/prichal.md §6.4`).
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use prichal_core::{
+    id::WorkspaceId,
+    schema::{Field, Type},
+};
+use prichal_store::Conn;
+use tokio::{
+    sync::watch,
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
+
+use super::{
+    communications::LastEvent,
+    stream_tickets::{Credential, StreamCaller},
+};
+use crate::{
+    app::App,
+    domain::{
+        document,
+        stream::{
+            Listener,
+            topic::{TOLD, Topic, Topics},
+        },
+    },
+    error::{Error, Result},
+    platform::access::{self, Caller},
+};
+
+/// The interval at which the rights of a stream are checked again. On the node of a change they are checked at once.
+const RIGHTS_INTERVAL: Duration = Duration::from_secs(2);
+/// The number of these intervals between two comments that keep a connection open.
+const HEARTBEAT: u32 = 7;
+/// The time after which a stream ends and the client has to connect again.
+const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
+
+pub(super) const TOPICS: Field = Field::new("topics", Type::Text)
+    .doc("The topics, with commas between them: `events`, `calls` and `documents` of the log; `deliveries`, `states` and `runs` for administrators.")
+    .example("events,deliveries");
+pub(super) const TOPIC_LIST: &str =
+    "a list of events, calls, documents, deliveries, states and runs";
+pub(super) const NO_TOPICS: &str = "The value of 'topics' is required.";
+
+/// Follow a workspace as server-sent events: `event`, `call` and `document` of its log, `delivery`, `state` and `run`
+/// as they happen.
+///
+/// `Last-Event-ID` resumes the log where a stream has ended, without a gap. The other topics are not kept: a listener
+/// that is too slow gets `missed` with their number, and should read again what it shows.
+#[utoipa::path(get, path = "/api/v1/{ws}/stream", tag = "stream",
+    security(("token" = [])), params(StreamCaller, LastEvent),
+    responses((status = 200, description = "The events of the topics. The data of each is an object", content_type = "text/event-stream", body = String)))]
+pub(super) async fn follow_workspace(
+    StreamCaller {
+        member,
+        credential,
+        topics,
+    }: StreamCaller,
+    LastEvent(resume): LastEvent,
+) -> Result<Response> {
+    let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let rights = app.access.listen();
+    let sees_documents = sees_documents(&app, workspace, &member.caller, topics).await?;
+    let listener = Listener::start(
+        app.domain.clone(),
+        workspace,
+        topics,
+        sees_documents,
+        resume,
+    )
+    .await?;
+    let opening = listener.mark();
+    let mut ticks = interval_at(Instant::now() + RIGHTS_INTERVAL, RIGHTS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let following = Following {
+        app,
+        workspace,
+        topics,
+        credential,
+        listener,
+        rights,
+        ends: Instant::now() + MAX_STREAM_DURATION,
+        ticks,
+        quiet: 0,
+    };
+    let later = stream::unfold(following, |mut following| async move {
+        let text = following.next().await?;
+        Some((text, following))
+    });
+    let texts = stream::iter([opening]).chain(later);
+    let mut response = Response::new(Body::from_stream(texts.map(Ok::<Bytes, Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// A stream, with what may end it.
+struct Following {
+    app: App,
+    workspace: WorkspaceId,
+    topics: Topics,
+    credential: Credential,
+    listener: Listener,
+    rights: watch::Receiver<()>,
+    ends: Instant,
+    ticks: Interval,
+    /// The number of intervals since the last text.
+    quiet: u32,
+}
+
+impl Following {
+    /// Waits for the next text. `None` at the end of the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.app.stopping.cancelled() => return None,
+                _ = self.rights.changed() => self.check_rights().await?,
+                _ = self.ticks.tick() => {
+                    self.check_rights().await?;
+                    self.listener.ask_other_nodes();
+                    self.quiet += 1;
+                    if Instant::now() >= self.ends {
+                        return None;
+                    }
+                    if self.quiet >= HEARTBEAT {
+                        self.quiet = 0;
+                        return Some(self.listener.mark());
+                    }
+                }
+                text = self.listener.next() => {
+                    self.quiet = 0;
+                    return text.inspect_err(|error| self.log(error)).ok();
+                }
+            }
+        }
+    }
+
+    /// `None` if the caller may not follow the topics any more.
+    async fn check_rights(&mut self) -> Option<()> {
+        let checked = self.credential.caller(&self.app).await;
+        let checked = match checked {
+            Ok(caller) => {
+                let caller = caller.filter(|caller| caller.may_enter(self.workspace))?;
+                sees_documents(&self.app, self.workspace, &caller, self.topics).await
+            }
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok(sees_documents) => self.listener.sees_documents = sees_documents,
+            Err(Error::Forbidden(_)) => return None,
+            // The rights are not known, so nothing more is shown. The client connects again and resumes.
+            Err(error) => {
+                self.log(&error);
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn log(&self, error: &Error) {
+        let workspace = self.workspace;
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            %workspace,
+            "cannot go on with a stream of workspace {workspace}"
+        );
+    }
+}
+
+/// Tells if a caller sees the events about documents. Refuses topics that the caller may not read.
+pub(super) async fn sees_documents(
+    app: &App,
+    workspace: WorkspaceId,
+    caller: &Caller,
+    topics: Topics,
+) -> Result<bool> {
+    if caller.integration().is_some() {
+        return Err(Error::Forbidden(
+            "An integration follows the log by its webhooks and by the feed",
+        ));
+    }
+    if caller.is_admin() {
+        // A token ends with its workspace, the admin token does not.
+        let found = access::find_workspace(app, &workspace.to_string()).await?;
+        return found.map(|_| true).ok_or(Error::Unauthenticated);
+    }
+    if TOLD.into_iter().any(|topic| topics.has(topic)) {
+        return Err(Error::Forbidden(
+            "The topics `deliveries`, `states` and `runs` are for administrators of the workspace",
+        ));
+    }
+    let user = caller.user();
+    let read = move |conn: &mut Conn| document::may_view(conn, workspace, user);
+    let may_view = app.db.read(read).await?;
+    if topics.has(Topic::Documents) && !may_view {
+        return Err(Error::Forbidden(
+            "The permission DOCUMENT_VIEW is required to follow documents",
+        ));
+    }
+    Ok(may_view)
+}
+
+/// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or after its credential was
+/// revoked.
+pub(super) async fn ended(app: App, credential: Credential) {
+    let mut rights = app.access.listen();
+    let revoked = async {
+        loop {
+            let _ = tokio::time::timeout(RIGHTS_INTERVAL, rights.changed()).await;
+            if let Ok(None) = credential.caller(&app).await {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = app.stopping.cancelled() => {}
+        () = tokio::time::sleep(MAX_STREAM_DURATION) => {}
+        () = revoked => {}
+    }
+}
+
+/// True for the streams that pages may read: `/api/v1/{ws}/stream` and `/api/v1/{ws}/communications/live`.
+pub(super) fn is_open_to_pages(path: &str) -> bool {
+    let below = path.strip_prefix("/api/v1/").unwrap_or_default();
+    let Some((ws, stream)) = below.split_once('/') else {
+        return false;
+    };
+    !ws.is_empty() && ["communications/live", "stream"].contains(&stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_open_to_pages;
+
+    #[test]
+    fn only_the_streams_are_open() {
+        assert!(is_open_to_pages("/api/v1/acme/communications/live"));
+        assert!(is_open_to_pages("/api/v1/acme/stream"));
+        for path in [
+            "/api/v1/communications/live",
+            "/api/v1//communications/live",
+            "/api/v1/acme/communications/live/ticket",
+            "/api/v1/acme/stream/ticket",
+            "/api/v1//stream",
+            "/api/v1/stream",
+            "/api/v1/acme/communications",
+            "/",
+        ] {
+            assert!(!is_open_to_pages(path), "{path}");
+        }
+    }
+}

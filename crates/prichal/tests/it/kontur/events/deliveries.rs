@@ -1,0 +1,225 @@
+//! Events of own types, at the receivers of webhooks and at websockets.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::{order_type, published};
+use crate::harness::{
+    channel_workspace::ChannelWorkspace,
+    hub::{Caller, Hub, eventually},
+    integration::{Integration, company, entity_hook},
+    receiver::{Call, Receiver, Reply},
+    websocket_client::WebsocketClient,
+};
+
+async fn hub_with_types() -> (Hub, Caller) {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    order_type(&space).await;
+    for name in ["order.paid", "shop.opened"] {
+        let body = json!({ "name": name, "versions": [{ "version": 1, "schema": {} }] });
+        space.post("/event-types", body).await.ok();
+    }
+    (hub, space)
+}
+
+async fn publish(space: &Caller, name: &str, entity: &str, sum: i64) -> String {
+    let event = json!({ "type": name, "entity": entity, "data": { "sum": sum } });
+    let answer = space.post("/events", event).await.ok();
+    answer["items"][0]["id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn webhooks_get_the_types_that_they_ask_for() {
+    let receiver = Receiver::good().await;
+    let (_hub, space) = hub_with_types().await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    integration.add_hook(entity_hook("/all", json!([{}]))).await;
+    integration
+        .add_hook(entity_hook(
+            "/orders",
+            json!([{ "eventTypes": ["order.*"] }]),
+        ))
+        .await;
+    let one = json!([{ "eventTypes": ["order.paid", "shop.*"], "entities": ["order:1", "vip:*"] },
+        { "entityType": "company" }]);
+    integration
+        .add_hook(entity_hook("/some", one.clone()))
+        .await;
+    let instance = space.get(&integration.instance()).await.ok();
+    assert_eq!(instance["webHooks"][2]["filter"]["items"], one);
+
+    let made = publish(&space, "order.created", "order:1", 1).await;
+    let paid = publish(&space, "order.paid", "order:1", 2).await;
+    let other = publish(&space, "order.paid", "order:2", 3).await;
+    let vip = publish(&space, "shop.opened", "vip:7", 4).await;
+    company(&space, "acme").await;
+    let calls = receiver.take(9).await;
+    let at = |path: &str| {
+        let mut seen: Vec<Value> = calls
+            .iter()
+            .filter(|call| call.path == path)
+            .map(Call::json)
+            .collect();
+        seen.sort_by_key(|event| event["offset"].to_string());
+        seen
+    };
+    let ids = |path: &str| {
+        at(path)
+            .iter()
+            .map(|event| event["id"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids("/orders"), [made.clone(), paid.clone(), other]);
+    assert_eq!(ids("/some")[..2], [paid, vip]);
+    assert_eq!(at("/some")[2]["type"], "change");
+    assert!(
+        at("/all").iter().all(|event| event["type"] == "change"),
+        "`{{}}` means the vendor's events"
+    );
+    assert_eq!(
+        at("/all").len(),
+        3,
+        "two webhooks were added, and a company"
+    );
+
+    let feed = published(&space).await;
+    let call = calls
+        .iter()
+        .find(|call| call.event_id() == made)
+        .expect("the call");
+    assert!(feed.contains(&call.json()), "the very event of the feed");
+    assert_eq!(call.header("webhook-id"), Some(made.as_str()));
+    assert!(
+        call.header("webhook-signature").is_some()
+            && call.header("x-xcom-integration-echo").is_some()
+    );
+    eventually("nothing else is sent", || async {
+        (receiver.waiting() == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_repeats_the_bytes_of_the_one_before() {
+    let receiver = Receiver::start(|_| Reply::Status(500)).await;
+    let (hub, space) = hub_with_types().await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    let hook = integration
+        .add_hook(entity_hook("/orders", json!([{ "eventTypes": ["*"] }])))
+        .await;
+    publish(&space, "order.created", "order:1", 1).await;
+    let first = receiver.next().await;
+    integration.attempts(1).await;
+    receiver.answer(|_| Reply::Good);
+    let second = hub
+        .advance_until(Duration::from_secs(5), receiver.next())
+        .await;
+    assert_eq!(
+        (&second.body, second.event_id()),
+        (&first.body, first.event_id())
+    );
+    integration.attempts(2).await;
+    // A replay sends it again, too.
+    let path = format!("{}/webHooks/{hook}/replay", integration.instance());
+    let zero = "00000000-0000-0000-0000-000000000000";
+    let replay = space.post(&path, json!({ "fromOffset": zero })).await;
+    assert_eq!(
+        (replay.status, &replay["count"]),
+        (202, &json!(1)),
+        "{}",
+        replay.text
+    );
+    let third = receiver.next().await;
+    assert_eq!(third.body, first.body);
+    let test = space
+        .post(
+            &format!("{}/webHooks/{hook}/test", integration.instance()),
+            json!({}),
+        )
+        .await
+        .ok();
+    assert_eq!(test["status"], "delivered");
+    assert_eq!(receiver.next().await.json()["type"], "custom");
+}
+
+#[tokio::test]
+async fn events_of_an_entity_wait_for_each_other_and_others_do_not() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let receiver = Receiver::start(move |_| Reply::Held(held.clone())).await;
+    let (_hub, space) = hub_with_types().await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    integration
+        .add_hook(entity_hook("/orders", json!([{ "eventTypes": ["*"] }])))
+        .await;
+    let first = publish(&space, "order.created", "order:1", 1).await;
+    let second = publish(&space, "order.paid", "order:1", 2).await;
+    let other = publish(&space, "order.paid", "order:2", 3).await;
+    let lone = json!({ "type": "shop.opened", "data": {} });
+    space
+        .post("/events", json!({ "items": [lone, lone] }))
+        .await
+        .ok();
+    let open = receiver.take(4).await;
+    let ids: Vec<String> = open.iter().map(Call::event_id).collect();
+    assert!(ids.contains(&first) && ids.contains(&other) && !ids.contains(&second));
+    gate.add_permits(100);
+    assert_eq!(receiver.next().await.event_id(), second);
+}
+
+#[tokio::test]
+async fn filters_that_mix_the_kinds_of_events_are_refused() {
+    let receiver = Receiver::good().await;
+    let (_hub, space) = hub_with_types().await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    for item in [
+        json!({ "eventTypes": ["order.*"], "entityType": "company" }),
+        json!({ "eventTypes": [] }),
+        json!({ "entities": ["order:1"] }),
+        json!({ "eventTypes": ["order*"] }),
+        json!({ "eventType": "custom" }),
+        json!({ "entityType": "custom" }),
+    ] {
+        let hook = entity_hook("/x", json!([item]));
+        let refused = integration
+            .patch(json!([{ "op": "add", "path": "/webHooks", "value": hook }]))
+            .await;
+        assert_eq!(refused.status, 409, "{item}: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn websockets_get_the_types_that_they_subscribe_to() {
+    let era = ChannelWorkspace::new().await;
+    let space = era.space.clone();
+    order_type(&space).await;
+    let user = space
+        .post("/users", json!({ "login": "anna" }))
+        .await
+        .ok()
+        .str("id");
+    let channel = era
+        .open("sock", json!({ "opts": { "userid": user } }), &["subscr"])
+        .await;
+    let mut client = WebsocketClient::with(&era.hub, &channel, &["subscr"]).await;
+    client
+        .ask("subscribe", json!({ "qid": 1, "id": "all" }))
+        .await;
+    let own = json!({ "qid": 2, "id": "own", "events": ["customevents.order.*"] });
+    let asked = client.ask("subscribe", own).await;
+    assert_eq!(asked["result"], "ok", "{asked}");
+    let wrong = json!({ "qid": 3, "id": "x", "events": ["customevents.*.x"] });
+    assert_eq!(client.ask("subscribe", wrong).await["result"], "error");
+    publish(&space, "order.created", "order:1", 1).await;
+    company(&space, "acme").await;
+    let (custom, change) = (client.next().await, client.next().await);
+    let told = |frame: &Value| {
+        ["id", "class", "type"].map(|name| frame[1][name].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(told(&custom), ["own", "customevents", "order.created"]);
+    assert_eq!(custom[1]["data"], published(&space).await[0]);
+    assert_eq!(told(&change), ["all", "modelevents", "data_changed"]);
+}
