@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn of(sent: &Value) -> Result<Transformed, String> {
-        read(Some(&sent.to_string()), &["x-vendor-"])
+        read(Some(&sent.to_string()), &["x-partner-"])
     }
 
     fn changes(sent: &Value) -> Changes {
@@ -260,7 +260,7 @@ mod tests {
                 "is set by the server",
             ),
             (
-                json!({"headers": {"X-Vendor-Key": "a"}}),
+                json!({"headers": {"X-Partner-Key": "a"}}),
                 "is set by the server",
             ),
             (json!({"headers": {"a b": "a"}}), "`a b` has a name"),

@@ -22,8 +22,8 @@ use crate::{
     },
     dialect::{
         asyncapi::{
-            Action, Channel, CustomEvent, Message, ObjectEvent, Operation, Part, Security,
-            SecurityKind, Server, payload,
+            Action, Channel, CustomEvent, LoggedEvent, Message, ObjectEvent, Operation, Part,
+            Security, SecurityKind, Server, payload,
         },
         openapi::schema::{described, model, of, uuid},
     },
@@ -341,44 +341,51 @@ pub(super) const MESSAGES: Part = Part {
         )
         .headers(CLOSED_FIELDS)
         .example(CARD),
-        Message::new("loggedEvent", "An event of the log", payload::<ObjectEvent>)
-            .headers(LOGGED_EVENT),
+        Message::new("loggedEvent", "An event of the log", payload::<LoggedEvent>)
+            .headers(LOGGED_EVENT)
+            .example(include_str!("examples/event.json")),
         Message::new(
             "loggedCall",
             "An event about a call",
             payload::<ObjectEvent>,
         )
-        .headers(LOGGED_CALL),
+        .headers(LOGGED_CALL)
+        .example(include_str!("examples/event.json")),
         Message::new(
             "loggedDocument",
             "An event about a document",
             payload::<ObjectEvent>,
         )
-        .headers(LOGGED_DOCUMENT),
+        .headers(LOGGED_DOCUMENT)
+        .example(include_str!("examples/event.json")),
         Message::new(
             "toldDelivery",
             "A call of a webhook",
             payload::<AttemptModel<'_>>,
         )
-        .headers(TOLD_DELIVERY),
+        .headers(TOLD_DELIVERY)
+        .example(include_str!("examples/told-delivery.json")),
         Message::new(
             "toldState",
             "Another state of a source of calls",
             payload::<StateChange>,
         )
-        .headers(TOLD_STATE),
+        .headers(TOLD_STATE)
+        .example(include_str!("examples/told-state.json")),
         Message::new(
             "toldRun",
             "A run of a script, or a message of a channel",
             payload::<RunChange<'_>>,
         )
-        .headers(TOLD_RUN),
+        .headers(TOLD_RUN)
+        .example(include_str!("examples/told-run.json")),
         Message::new(
             "missedMessages",
             "Messages that a slow listener has missed",
             payload::<MissedMessages>,
         )
-        .headers(TOLD_MISSED),
+        .headers(TOLD_MISSED)
+        .example(r#"{"topic": "deliveries", "count": 12}"#),
     ],
 };
 

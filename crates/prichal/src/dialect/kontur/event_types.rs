@@ -42,7 +42,8 @@ described! {
     /// An event type to add.
     NewEventType = body(EVENT_TYPE).examples(example(include_str!("examples/event-type.json")));
     /// An event type that is replaced, or added. Its name is in the path.
-    EventTypeContents = body(EVENT_TYPE.split_at(1).1);
+    EventTypeContents = body(EVENT_TYPE.split_at(1).1)
+        .examples(example(include_str!("examples/event-type-contents.json")));
     /// An event type.
     EventTypeModel as "EventType" = model(EVENT_TYPE)
         .property("updateInfo", of::<UpdateInfoModel>())

@@ -32,7 +32,8 @@ described! {
             .max_items(Some(MAX_EVENTS)))
         .required("items"), with PublishedEvent;
     /// One event, or several.
-    PublishedEvents = OneOfBuilder::new().item(of::<PublishedEvent>()).item(of::<EventBatch>()), with PublishedEvent, EventBatch;
+    PublishedEvents = OneOfBuilder::new().item(of::<PublishedEvent>()).item(of::<EventBatch>())
+        .examples(example(include_str!("examples/published-event.json"))), with PublishedEvent, EventBatch;
     /// A published event.
     EventReceipt = model(RECEIPT);
     /// The published events, in the order of the request.

@@ -241,6 +241,11 @@ async fn every_example_is_accepted() {
     all.send(post.clone(), "/links", &[], &ids).await;
     all.send(delete, "/links", &[], &ids).await;
 
+    all.send(post.clone(), "/event-types", &[], &[]).await;
+    all.send(put.clone(), "/event-types/{name}", &["order.created"], &[])
+        .await;
+    all.send(post.clone(), "/events", &[], &[]).await;
+
     all.send(patch.clone(), "/settings", &[], &[]).await;
     let setting = all.send(put, "/ui-settings", &[], &[]).await;
     all.send(patch, "/ui-settings/{id}", &[&id(&setting)], &[])
