@@ -64,13 +64,10 @@ pub enum State {
 }
 
 impl State {
+    pub const NAMES: [&'static str; 4] = ["selecting", "sending", "done", "cancelled"];
+
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Selecting => "selecting",
-            Self::Sending => "sending",
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-        }
+        Self::NAMES[self as usize]
     }
 }
 

@@ -23,13 +23,13 @@ use prichal_store::{
     webhook::Key,
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
     delivery::target::{self, SentText},
-    dialect::openapi::schema::{parameters, takes},
+    dialect::openapi::schema::{parameters, takes, words},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -144,7 +144,7 @@ pub(super) struct Delivery<'a> {
     /// The id of the call.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    #[schema(value_type = String)]
+    #[schema(schema_with = source_word)]
     source: &'static str,
     /// The id of the webhook's integration.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,9 +194,11 @@ pub(super) struct Delivery<'a> {
 /// An entity that an event is about.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeliveredEntity {
+    /// The type of the entity, such as `company`.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: &'static str,
+    /// The id of the entity.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
 }
@@ -248,6 +250,7 @@ struct SentRequest {
 /// What came back.
 #[derive(Serialize, ToSchema)]
 struct ReceivedAnswer<'a> {
+    /// The headers, in the order in which they came.
     headers: Vec<HeaderLine>,
     /// The first 4 KiB of the answer; 1 KiB for a call that succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,7 +261,9 @@ struct ReceivedAnswer<'a> {
 /// A header.
 #[derive(Serialize, ToSchema)]
 struct HeaderLine {
+    /// The name of the header, in small letters.
     name: String,
+    /// The value; `***` for a secret.
     value: String,
 }
 
@@ -267,12 +272,15 @@ struct HeaderLine {
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the members name their unit")]
 struct CallTimings {
+    /// Resolving the name of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     resolve_ms: Option<f64>,
+    /// Connecting, through the proxy if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     connect_ms: Option<f64>,
+    /// The TLS handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tls_ms: Option<f64>,
@@ -280,6 +288,7 @@ struct CallTimings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     first_byte_ms: Option<f64>,
+    /// The whole call.
     total_ms: i64,
 }
 
@@ -466,6 +475,10 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         error: attempt.error.as_deref(),
         started_at: attempt.started_at,
     }
+}
+
+pub(super) fn source_word() -> Object {
+    words(&Source::NAMES, "The kind of the source.")
 }
 
 /// The entities that an event is about.

@@ -185,6 +185,7 @@ pub(super) const REFUSALS: &[Code] = &[
     Code::IntegrationNotFound,
     Code::InvalidValue,
     Code::KeyReused,
+    Code::LimitReached,
     Code::NotAnswered,
     Code::NotConfigured,
     Code::NotInstalled,

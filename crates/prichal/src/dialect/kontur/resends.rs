@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
+    event::ChangeType,
     id::{self, EventId, IntegrationId, WebhookId, WorkspaceId, generate},
     offset,
     schema::{self, Field, Type},
@@ -20,14 +21,14 @@ use prichal_store::{
         self,
         dead_letter::{self, DeadLetter},
         log::{self, Filter, Source},
-        resend::{self, Resend, Selection, Target},
+        resend::{self, Resend, Selection, State, Target},
     },
     job::{Items, Kind},
     webhook::Key,
 };
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 use uuid::Uuid;
 
 use super::{
@@ -40,7 +41,7 @@ use super::{
 };
 use crate::{
     delivery::job,
-    dialect::openapi::schema::{body, described, takes},
+    dialect::openapi::schema::{body, described, example, takes, words},
     error::{Code, Error, Result},
     http::{
         body::Raw,
@@ -95,7 +96,8 @@ const OPTIONS: [&str; 4] = [DELIVERIES.name, DEAD_LETTERS.name, RATE.name, PREVI
 
 described! {
     /// The events to send again: named calls, or everything that matches all criteria.
-    ResendRequest = body(REQUEST);
+    ResendRequest = body(REQUEST)
+        .examples(example(r#"{"deadLetters": true, "from": "2026-11-27T00:00:00Z", "rate": 50}"#));
 }
 
 /// Events that are sent again.
@@ -103,9 +105,10 @@ described! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Resend)]
 pub(super) struct ResendModel {
+    /// The id of the resend.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    /// `selecting`, `sending`, `done` or `cancelled`. The events of a webhook that is switched off wait until it is on.
+    #[schema(schema_with = state_word)]
     state: &'static str,
     /// The events a second that are sent to each webhook.
     rate: i64,
@@ -113,14 +116,22 @@ pub(super) struct ResendModel {
     selected: i64,
     /// The number of these that were not sent yet.
     waiting: i64,
+    /// The time of the request.
     #[schema(value_type = String, format = "date-time")]
     created_at: Timestamp,
+}
+
+fn state_word() -> Object {
+    let meaning = "The progress. The events of a webhook that is switched off wait until it is on.";
+    words(&State::NAMES, meaning)
 }
 
 /// The newest resends.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ResendList {
+    /// The number of resends in the list.
     count: usize,
+    /// The resends, newest first.
     items: Vec<ResendModel>,
 }
 
@@ -128,6 +139,7 @@ pub(super) struct ResendList {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ResendPreview {
+    /// The number of events.
     count: usize,
     /// False if there are more events than were counted.
     is_complete: bool,
@@ -141,6 +153,7 @@ pub(super) struct DeadLetterModel {
     /// The id of the last call.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
+    #[schema(schema_with = super::delivery_log::source_word)]
     source: &'static str,
     /// The id of the webhook's integration.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +162,7 @@ pub(super) struct DeadLetterModel {
     /// The id of the webhook or document hook.
     #[schema(value_type = String, format = "uuid")]
     web_hook_id: WebhookId,
+    /// The id of the event.
     #[schema(value_type = String, format = "uuid")]
     event_id: EventId,
     /// The event's offset in the feed.
@@ -578,11 +592,7 @@ fn letter_model(member: &Member, letter: DeadLetter) -> DeadLetterModel {
         event_id: letter.event,
         offset: offset::of(member.workspace_id(), letter.seq),
         event_type: letter.about.kind_column(),
-        change_type: letter
-            .about
-            .kind
-            .change()
-            .map(prichal_core::event::ChangeType::name),
+        change_type: letter.about.kind.change().map(ChangeType::name),
         entities: entities(Some(&letter.about)),
         attempts: letter.attempts,
         http_status: letter.http_status,

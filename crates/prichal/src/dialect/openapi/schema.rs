@@ -123,11 +123,16 @@ pub fn body(fields: &[Field]) -> ObjectBuilder {
 /// The condition is the negation of a negation: generators of clients look into `anyOf`, and would make a type of each
 /// alternative, but take no notice of `not`.
 pub fn either(object: ObjectBuilder, pairs: &[[&str; 2]]) -> ObjectBuilder {
-    let has = |name: &str| json!({ "required": [name] });
+    // Linters want the names that are required among the properties beside them.
+    let has = |name: &str| json!({ "required": [name], "properties": { name: {} } });
     let pairs = pairs
         .iter()
         .map(|[one, other]| json!({ "anyOf": [has(one), has(other)] }));
-    let condition = json!({ "not": { "allOf": pairs.collect::<Vec<_>>() } });
+    let all = match &pairs.collect::<Vec<_>>()[..] {
+        [pair] => pair.clone(),
+        pairs => json!({ "allOf": pairs }),
+    };
+    let condition = json!({ "not": all });
     object.extensions(Some(Extensions::from_iter([("not", condition)])))
 }
 

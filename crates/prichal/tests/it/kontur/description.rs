@@ -245,6 +245,7 @@ async fn every_example_is_accepted() {
     all.send(put.clone(), "/event-types/{name}", &["order.created"], &[])
         .await;
     all.send(post.clone(), "/events", &[], &[]).await;
+    all.send(post.clone(), "/resends", &[], &[]).await;
 
     all.send(patch.clone(), "/settings", &[], &[]).await;
     let setting = all.send(put, "/ui-settings", &[], &[]).await;
