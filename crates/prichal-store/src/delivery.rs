@@ -49,11 +49,16 @@ pub struct Attempt {
     pub exchange: Exchange,
 }
 
+/// The maximum bytes that are kept of a body that a script has made.
+pub const MAX_OWN_BODY: usize = 16 << 10;
+
 /// The headers that were sent and received, and the times that the parts of the call took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
     /// Lines of `name: value`, without secrets.
     pub sent: Vec<u8>,
+    /// The beginning of a body that a script has made, at most [`MAX_OWN_BODY`] bytes. Other calls send the event's text.
+    pub body: Option<Vec<u8>>,
     pub received: Vec<u8>,
     pub timings: Timings,
 }

@@ -150,12 +150,14 @@ fn put_detail(out: &mut Vec<u8>, attempt: &Attempt) {
     });
     let Exchange {
         sent,
+        body,
         received,
         timings,
     } = &attempt.exchange;
     put(out, attempt.error.as_deref().map(str::as_bytes));
     put(out, answer.map(str::as_bytes));
     put(out, Some(sent));
+    put(out, body.as_deref());
     put(out, Some(received));
     for time in timings.all() {
         let micros = time.map_or(ABSENT, |time| {
@@ -298,6 +300,7 @@ impl Reader<'_> {
             answer: self.text()?,
             exchange: Exchange {
                 sent: self.bytes()?.unwrap_or_default(),
+                body: self.bytes()?,
                 received: self.bytes()?.unwrap_or_default(),
                 timings: Timings {
                     resolve: self.time()?,
@@ -345,6 +348,7 @@ mod tests {
             is_replay: n % 7 == 0,
             exchange: Exchange {
                 sent: b"webhook-id: 1\n".to_vec(),
+                body: (n % 6 == 0).then(|| b"{}".to_vec()),
                 received: vec![0xff, b':'],
                 timings: Timings {
                     resolve: None,

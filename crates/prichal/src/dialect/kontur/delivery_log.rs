@@ -16,7 +16,7 @@ use prichal_core::{
 use prichal_store::{
     Conn,
     delivery::{
-        self, Attempt, STATUSES,
+        self, Attempt, MAX_OWN_BODY, STATUSES,
         log::{self, Filter, HttpStatus, Logged, Source},
     },
     event,
@@ -35,6 +35,7 @@ use crate::{
         answer::json_text,
         page::{LIMIT, Query},
     },
+    platform::outgoing::post::{WEBHOOK_ID, WEBHOOK_TIMESTAMP},
 };
 
 /// The maximum number of rows of the log that one page looks at. Most hold several calls.
@@ -140,6 +141,7 @@ pub(super) async fn id_in_path<S: Send + Sync>(
 /// A call of a source: a webhook, a document hook, or a channel that sends a message.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LoggedDelivery)]
 pub(super) struct Delivery<'a> {
     /// The id of the call.
     #[schema(value_type = String, format = "uuid")]
@@ -237,7 +239,7 @@ pub(super) struct DeliveryDetail<'a> {
 struct SentRequest {
     /// The headers, with `***` instead of secrets.
     headers: Vec<HeaderLine>,
-    /// The body. Absent if the log has the event no more.
+    /// The body; of one that a script has made, the first 16 KiB. Absent if the log has the event no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     body: Option<String>,
@@ -354,9 +356,12 @@ pub(super) async fn get_delivery(
         found.map(|line| line.value.clone())
     };
     let number = u32::try_from(found.attempt.attempt).unwrap_or(u32::MAX);
-    let SentText { body, signed } = event.map_or_else(SentText::default, |event| {
-        target::sent(key, &event, number, header)
-    });
+    let SentText { body, signed } = match &found.attempt.exchange.body {
+        Some(own) => own_text(own, header),
+        None => event.map_or_else(SentText::default, |event| {
+            target::sent(key, &event, number, header)
+        }),
+    };
     answer(&DeliveryDetail {
         delivery: model(&member, &found),
         next_attempt_at: next,
@@ -371,6 +376,20 @@ pub(super) async fn get_delivery(
         },
         timings: timings(&found.attempt),
     })
+}
+
+/// The body that a script has made, and the text that the signature covers unless the body was cut.
+fn own_text(body: &[u8], header: impl Fn(&str) -> Option<String>) -> SentText {
+    let body = String::from_utf8_lossy(body).into_owned();
+    let is_whole = body.len() < MAX_OWN_BODY;
+    let signed = header(WEBHOOK_ID.as_str())
+        .zip(header(WEBHOOK_TIMESTAMP.as_str()))
+        .filter(|_| is_whole)
+        .map(|(id, timestamp)| format!("{id}.{timestamp}.{body}"));
+    SentText {
+        body: Some(body),
+        signed,
+    }
 }
 
 /// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and

@@ -109,6 +109,31 @@ async fn a_script_decides_what_is_sent() {
 }
 
 #[tokio::test]
+async fn the_log_shows_what_a_script_has_sent() {
+    let receiver = Receiver::good().await;
+    let era = ChannelWorkspace::new().await;
+    era.script("shape", SHAPE).await;
+    scripted(&era, &receiver).await;
+    company(&era.space, "one").await;
+    let call = receiver.next().await;
+    let logged = eventually("the call is in the log", || async {
+        let log = era.space.get("/deliveries").await.ok();
+        log["items"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await;
+    let detail = era.space.get(&format!("/deliveries/{logged}")).await.ok();
+    let sent = &detail["sent"];
+    assert_eq!(sent["body"], "<a>one</a>");
+    let (id, timestamp) = (call.header("webhook-id"), call.header("webhook-timestamp"));
+    let signed = format!(
+        "{}.{}.<a>one</a>",
+        id.expect("an id"),
+        timestamp.expect("a time")
+    );
+    assert_eq!(sent["signedText"], signed);
+}
+
+#[tokio::test]
 async fn a_failing_script_is_a_failed_attempt() {
     let receiver = Receiver::good().await;
     let era = ChannelWorkspace::new().await;

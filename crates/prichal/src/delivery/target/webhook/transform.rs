@@ -9,7 +9,7 @@ use prichal_core::{
     schema::Object,
     transformation::{self, Changes, Transformed},
 };
-use prichal_store::webhook::Key;
+use prichal_store::{delivery::MAX_OWN_BODY, webhook::Key};
 use serde_json::{Value, json};
 
 use super::{
@@ -110,6 +110,7 @@ impl Scripted {
                 return AttemptResult::Called(outcome);
             }
         };
+        let body = message.body.slice(..message.body.len().min(MAX_OWN_BODY));
         let request = Outgoing {
             method: message.method,
             headers: message.headers,
@@ -118,7 +119,9 @@ impl Scripted {
         };
         let read = |answer: &Answer| receiver.judge(answer, &echo);
         let (target, timeout) = (&message.target, receiver.timeout);
-        AttemptResult::Called(send(app, connections, target, timeout, request, read).await)
+        let mut outcome = send(app, connections, target, timeout, request, read).await;
+        outcome.exchange.body = Some(body.to_vec());
+        AttemptResult::Called(outcome)
     }
 
     async fn run(
