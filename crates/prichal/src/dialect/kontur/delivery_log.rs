@@ -233,7 +233,7 @@ pub(super) struct DeliveryDetail<'a> {
     timings: CallTimings,
 }
 
-/// What was sent.
+/// The request that was sent.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SentRequest {
@@ -249,7 +249,7 @@ struct SentRequest {
     signed_text: Option<String>,
 }
 
-/// What came back.
+/// The answer that came back.
 #[derive(Serialize, ToSchema)]
 struct ReceivedAnswer<'a> {
     /// The headers, in the order in which they came.
