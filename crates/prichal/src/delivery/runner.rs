@@ -620,7 +620,7 @@ impl Runner {
         }
         self.is_side_queue_due |= job.is_side;
         match ended {
-            AttemptResult::Called(outcome) => self.record_attempt(&job, outcome),
+            AttemptResult::Called(outcome) => self.record_attempt(&job, *outcome),
             AttemptResult::Postponed(until) => {
                 // No call was made.
                 let attempt = job.attempt - 1;

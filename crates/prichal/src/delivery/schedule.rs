@@ -239,7 +239,7 @@ impl Tick {
                     AttemptResult::Called(outcome) => {
                         let is_success = outcome.reply.is_success();
                         let failure = (!is_success).then(|| {
-                            let error = outcome.error.unwrap_or_default();
+                            let error = outcome.error.clone().unwrap_or_default();
                             (error, outcome.http_status.map(i64::from))
                         });
                         called.count(app.clock.now(), outcome.duration, failure);

@@ -217,7 +217,7 @@ pub enum AttemptResult {
     /// The receiver was called, or could not be reached. The outcome gets a row in the attempt log. A protocol without
     /// HTTP statuses reports `Reply::AnsweredPlainly` with status 200 for a success, `Reply::Failed` for a failure,
     /// and no `http_status`.
-    Called(Outcome),
+    Called(Box<Outcome>),
     /// The event has to wait for another one until this time.
     Postponed(Timestamp),
     /// The event does not concern the receiver.

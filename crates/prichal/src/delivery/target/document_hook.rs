@@ -203,14 +203,14 @@ impl Company {
         let now = app.clock.now();
         let target = match Target::parse(&hook.url) {
             Ok(target) => target,
-            Err(error) => return AttemptResult::Called(bad_url(now, error.to_string())),
+            Err(error) => return AttemptResult::Called(Box::new(bad_url(now, error.to_string()))),
         };
         let headers = self.headers(app, &hook, event.id.0, lane, &body, now);
         let read = |answer: &Answer| Reply::AnsweredPlainly {
             status: answer.status,
         };
         let called = post(app, connections, &target, self.timeout, headers, body, read);
-        AttemptResult::Called(called.await)
+        AttemptResult::Called(Box::new(called.await))
     }
 
     fn headers(

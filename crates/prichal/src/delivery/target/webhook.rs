@@ -316,7 +316,7 @@ pub async fn deliver(
     is_awaited: bool,
 ) -> AttemptResult {
     match &receiver.script {
-        None => AttemptResult::Called(call(app, receiver, connections, payload).await),
+        None => AttemptResult::Called(Box::new(call(app, receiver, connections, payload).await)),
         // Boxed, so that calls without a script take no memory for it.
         Some(script) => {
             Box::pin(script.call(app, receiver, connections, payload, is_awaited)).await

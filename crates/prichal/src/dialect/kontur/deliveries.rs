@@ -278,7 +278,7 @@ pub(super) async fn test_webhook(
             AttemptResult::Called(outcome) => {
                 // A schedule without retries: a failure is final.
                 let verdict = Schedule(Vec::new()).judge(1, outcome.reply, member.now);
-                (outcome, verdict)
+                (*outcome, verdict)
             }
             AttemptResult::Skipped => {
                 let why = "the script skips this event, so nothing was sent".to_owned();

@@ -107,7 +107,7 @@ impl Scripted {
                 let error = script::described(&reason, &ran.log);
                 let mut outcome = not_made(started_at, Failure::Script, error);
                 outcome.duration = app.clock.now().since(started_at);
-                return AttemptResult::Called(outcome);
+                return AttemptResult::Called(Box::new(outcome));
             }
         };
         let body = message.body.slice(..message.body.len().min(MAX_OWN_BODY));
@@ -121,7 +121,7 @@ impl Scripted {
         let (target, timeout) = (&message.target, receiver.timeout);
         let mut outcome = send(app, connections, target, timeout, request, read).await;
         outcome.exchange.body = Some(body.to_vec());
-        AttemptResult::Called(outcome)
+        AttemptResult::Called(Box::new(outcome))
     }
 
     async fn run(
