@@ -30,7 +30,7 @@ use futures_util::future::BoxFuture;
 use prichal_core::id::WorkspaceId;
 use prichal_store::usage;
 use tower::util::MapRequest;
-use utoipa::openapi::{OpenApi, Paths as Routes};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::{error_table::Errors, path_tree::PathTree};
@@ -188,15 +188,28 @@ impl Dialect {
         DIALECTS.iter().copied().find(|dialect| dialect.owns(path))
     }
 
-    /// The routes, with their errors rendered, their paths, and their part of the OpenAPI description.
-    fn routes(&self, app: &App) -> (Router<App>, Routes, OpenApi) {
-        let (router, mut api) = (self.router)(app).split_for_parts();
+    /// The routes, with their errors rendered, and their part of the OpenAPI description, not completed.
+    fn routes(&self, app: &App) -> (Router<App>, OpenApi) {
+        let (router, api) = (self.router)(app).split_for_parts();
         let router = guard_methods(router, self.guard);
-        let paths = api.paths.clone();
-        (self.describe)(&mut api);
-        let router = (self.render_errors)(router, self.name, app);
-        (router, paths, api)
+        ((self.render_errors)(router, self.name, app), api)
     }
+
+    fn part(&self, mut api: OpenApi) -> openapi::Part {
+        (self.describe)(&mut api);
+        openapi::Part {
+            name: self.document,
+            title: self.title,
+            api,
+            messages: self.messages,
+        }
+    }
+}
+
+/// The descriptions of all dialects.
+fn parts(app: &App) -> Vec<openapi::Part> {
+    let part = |dialect: &&Dialect| dialect.part(dialect.routes(app).1);
+    DIALECTS.iter().map(part).collect()
 }
 
 /// Admits an authorized caller to a workspace: from here on the workspace accounts for the memory of the request and is
@@ -271,37 +284,37 @@ pub fn router(app: App) -> Router {
         },
     };
     let mut router = Router::new();
-    let (mut apis, mut all, mut lenient) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tree, mut lenient) = (PathTree::empty(), Vec::new());
+    let mut documents = Vec::new();
     for dialect in DIALECTS {
-        let (part, own_paths, api) = dialect.routes(&app);
+        let (part, api) = dialect.routes(&app);
         router = router.merge(part);
         if dialect.has_lenient_paths {
-            lenient.extend(own_paths.paths.keys().cloned());
+            lenient.extend(api.paths.paths.keys().cloned());
         }
-        all.push(own_paths);
-        apis.push(openapi::Part {
-            name: dialect.document,
-            title: dialect.title,
-            api,
-            messages: dialect.messages,
-        });
+        tree.add_routes(&api.paths);
+        // Routes that the router does not describe.
+        dialect.prefixes.iter().for_each(|path| tree.insert(path));
+        for path in dialect.credential_paths {
+            tree.insert(&format!("{path}{{token}}"));
+        }
+        documents.extend(openapi::paths_of(dialect.document, dialect.messages));
     }
-    PATHS.get_or_init(|| {
-        let mut tree = PathTree::new(&all);
-        let described = apis.iter().flat_map(|part| part.api.paths.paths.keys());
-        let own = openapi::OWN_PATHS.iter().copied();
-        for path in described.map(String::as_str).chain(own) {
-            tree.add_path(path);
-        }
-        for (path, _) in openapi::paths_of(&apis) {
-            tree.insert(&path);
-        }
-        tree
-    });
+    documents.extend(openapi::own_paths());
+    openapi::OWN_PATHS.iter().for_each(|path| tree.insert(path));
+    for (path, _) in &documents {
+        tree.insert(path);
+    }
+    // Servers of one process, as in tests, have the same paths.
+    PATHS.get_or_init(|| tree);
+    let describe = {
+        let app = app.clone();
+        move || parts(&app)
+    };
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
     let router = router
-        .merge(openapi::router(apis, &app))
+        .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
         .with_state(app)
         .layer(from_fn_with_state(state.clone(), conformance::apply))

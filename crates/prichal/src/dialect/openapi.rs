@@ -76,24 +76,22 @@ const SWAGGER: &str = "/swagger/v3/swagger.json";
 /// The paths that belong to no dialect.
 pub const OWN_PATHS: [&str; 4] = ["/docs", "/healthz", "/metrics", "/readyz"];
 
-/// The router of [`OWN_PATHS`].
-pub fn router(mut parts: Vec<Part>, app: &App) -> Router<App> {
-    let (server, mut api) = OpenApiRouter::new()
-        .routes(routes!(get_health))
-        .routes(routes!(get_readiness))
-        .routes(routes!(get_metrics))
-        .split_for_parts();
-    let mut paths = paths_of(&parts);
+/// The router of [`OWN_PATHS`]. `paths` are those of the documents ([`paths_of`]), and `parts` describes the dialects.
+pub fn router(
+    mut paths: Vec<(String, Document)>,
+    parts: impl FnOnce() -> Vec<Part> + Send + 'static,
+    app: &App,
+) -> Router<App> {
+    let (server, _) = own_routes().split_for_parts();
     paths.push((SWAGGER.to_owned(), (Standard::OpenApi, "")));
-    describe(&mut api, &paths);
-    parts.push(Part {
-        name: SERVER,
-        title: "The server itself",
-        api,
-        messages: &[],
-    });
-    // Serialized for the first request: most servers never get one.
-    let documents = Arc::new(LazyLock::new(move || documents(parts)));
+    let served = paths.clone();
+    // Made for the first request, again from the routes: most servers never get one, and a description takes much more
+    // memory than its text.
+    let documents = Arc::new(LazyLock::new(move || {
+        let mut parts = parts();
+        parts.push(own_part(&served));
+        documents(parts)
+    }));
     let mut docs = Router::new()
         .merge(page("/docs", WHOLE))
         .merge(page("/swagger", SWAGGER));
@@ -108,6 +106,25 @@ pub fn router(mut parts: Vec<Part>, app: &App) -> Router<App> {
     server.merge(docs.layer(from_fn_with_state(app.clone(), tagged)))
 }
 
+fn own_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(get_health))
+        .routes(routes!(get_readiness))
+        .routes(routes!(get_metrics))
+}
+
+/// The part that belongs to no dialect.
+fn own_part(paths: &[(String, Document)]) -> Part {
+    let (_, mut api) = own_routes().split_for_parts();
+    describe(&mut api, paths);
+    Part {
+        name: SERVER,
+        title: "The server itself",
+        api,
+        messages: &[],
+    }
+}
+
 /// The name of the part that belongs to no dialect, and of its tag.
 const SERVER: &str = "server";
 
@@ -119,21 +136,27 @@ fn path_of((standard, part): Document) -> String {
     }
 }
 
-/// The paths of the documents.
-pub fn paths_of(parts: &[Part]) -> Vec<(String, Document)> {
+/// The paths of the documents about a part.
+pub fn paths_of(
+    name: &'static str,
+    messages: &[&'static asyncapi::Part],
+) -> Vec<(String, Document)> {
+    let mut standards = vec![Standard::OpenApi];
+    if !messages.is_empty() {
+        standards.push(Standard::AsyncApi);
+    }
+    let path = |standard| (path_of((standard, name)), (standard, name));
+    standards.into_iter().map(path).collect()
+}
+
+/// The paths of the documents about the whole, and about the server itself.
+pub fn own_paths() -> [(String, Document); 3] {
     let (open, events) = (Standard::OpenApi, Standard::AsyncApi);
-    let mut paths: Vec<(String, Document)> = vec![
+    [
         (WHOLE.to_owned(), (open, "")),
         (path_of((open, SERVER)), (open, SERVER)),
         (path_of((events, "")), (events, "")),
-    ];
-    for Part { name, messages, .. } in parts {
-        paths.push((path_of((open, name)), (open, name)));
-        if !messages.is_empty() {
-            paths.push((path_of((events, name)), (events, name)));
-        }
-    }
-    paths
+    ]
 }
 
 /// A page that shows a document of the description.

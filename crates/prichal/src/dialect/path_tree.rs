@@ -25,16 +25,15 @@ impl PathTree {
         }
     }
 
-    pub(super) fn new<'a>(all: impl IntoIterator<Item = &'a Routes>) -> Self {
-        let mut tree = Self::empty();
-        for (path, item) in all.into_iter().flat_map(|routes| &routes.paths) {
-            let mut node = &mut tree;
+    /// Adds the routes of a router with their methods.
+    pub(super) fn add_routes(&mut self, routes: &Routes) {
+        for (path, item) in &routes.paths {
+            let mut node = &mut *self;
             for part in parts(path) {
                 node = node.below.entry(part.to_owned()).or_default();
             }
             node.methods.extend(methods(item));
         }
-        tree
     }
 
     /// The refusal of a path that does not exist: the last part that does, and the parts below it.
@@ -52,16 +51,6 @@ impl PathTree {
             NoRoute::new(root(above), "", node.names())
         } else {
             NoRoute::misspelled(above)
-        }
-    }
-
-    /// Adds the path of a part of the server that has no router of its own, unless its first part is known.
-    pub(super) fn add_path(&mut self, path: &str) {
-        let is_known = parts(path)
-            .next()
-            .is_some_and(|first| self.below.contains_key(first));
-        if !is_known {
-            self.insert(path);
         }
     }
 
@@ -151,7 +140,9 @@ mod tests {
         ] {
             paths = paths.path(path, PathItem::new(method, Operation::new()));
         }
-        PathTree::new([&paths.build()])
+        let mut tree = PathTree::empty();
+        tree.add_routes(&paths.build());
+        tree
     }
 
     #[test]
