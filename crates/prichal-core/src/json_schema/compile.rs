@@ -6,8 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     Bound, Comparison, JsonSchema, JsonType, MAX_PATTERN, MAX_PATTERNS, MAX_SUBSCHEMAS, Measure,
-    Node, NodeId, Rule,
-    pattern::Pattern,
+    Node, NodeId, Rule, pattern::Pattern,
 };
 use crate::schema::{Fault, Object, check_free};
 

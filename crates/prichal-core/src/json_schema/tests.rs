@@ -280,8 +280,14 @@ fn what_a_rule_looks_at_is_counted() {
         (json!({"dependentRequired": {&name: []}}), named.clone()),
         (json!({"dependentSchemas": {&name: true}}), named.clone()),
         (json!({"additionalProperties": true}), named.clone()),
-        (json!({"minimum": 1}), serde_json::from_str(&"9".repeat(60_000)).unwrap()),
-        (json!({"multipleOf": 3}), serde_json::from_str(&"9".repeat(60_000)).unwrap()),
+        (
+            json!({"minimum": 1}),
+            serde_json::from_str(&"9".repeat(60_000)).unwrap(),
+        ),
+        (
+            json!({"multipleOf": 3}),
+            serde_json::from_str(&"9".repeat(60_000)).unwrap(),
+        ),
         (json!({"enum": [named]}), json!(1)),
         (json!({"uniqueItems": true}), json!([named])),
         (
@@ -297,7 +303,9 @@ fn what_a_rule_looks_at_is_counted() {
         let is_spent = |steps| {
             let checked = schema.check("data", &value, &mut Budget::new(steps));
             let faults = checked.err().unwrap_or_default();
-            faults.iter().any(|fault| sentence(fault).contains("more checks"))
+            faults
+                .iter()
+                .any(|fault| sentence(fault).contains("more checks"))
         };
         assert!(is_spent(500), "{rule}");
         assert!(!is_spent(5000), "{rule}");
