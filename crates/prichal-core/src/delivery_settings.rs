@@ -301,7 +301,7 @@ impl DeliverySettings {
     /// The settings after a change of some members: null removes one, and members that are not given stay. Of `headers`,
     /// the same holds for each name.
     pub fn changed(&self, given: &Object) -> Result<Self, Vec<Fault>> {
-        let mut merged = self.shown();
+        let mut merged = self.masked();
         let merged = merged.as_object_mut().map(std::mem::take);
         let mut merged = merged.unwrap_or_default();
         for field in DELIVERY_SETTINGS {

@@ -7,13 +7,14 @@
 
 mod check;
 mod compile;
+mod pattern;
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::{Number, Value};
 
 pub use check::Budget;
+use pattern::Pattern;
 
 /// The maximum number of subschemas of a schema.
 pub const MAX_SUBSCHEMAS: usize = 2000;
@@ -21,8 +22,6 @@ pub const MAX_SUBSCHEMAS: usize = 2000;
 pub const MAX_PATTERNS: usize = 20;
 /// The maximum number of bytes of a pattern.
 pub const MAX_PATTERN: usize = 500;
-/// The maximum memory of a compiled pattern, and of the states that matching makes of it, in bytes.
-const PATTERN_BYTES: usize = 64 << 10;
 /// The estimated memory of a subschema with its rules, in bytes.
 const SUBSCHEMA_BYTES: usize = 300;
 
@@ -39,7 +38,7 @@ pub struct JsonSchema {
 impl JsonSchema {
     /// The estimated memory in bytes.
     pub fn bytes(&self) -> usize {
-        self.nodes.len() * SUBSCHEMA_BYTES + self.patterns * 2 * PATTERN_BYTES
+        self.nodes.len() * SUBSCHEMA_BYTES + self.patterns * pattern::BYTES
     }
 }
 
@@ -62,14 +61,14 @@ enum Rule {
     Limit(Comparison, Number),
     MultipleOf(Number),
     Size(Measure, Bound, u64),
-    Pattern(Box<Regex>),
+    Pattern(Box<Pattern>),
     Unique,
     Required(Vec<String>),
     DependentRequired(Vec<(String, Vec<String>)>),
     DependentSchemas(Vec<(String, NodeId)>),
     Members {
         properties: BTreeMap<String, NodeId>,
-        patterns: Vec<(Regex, NodeId)>,
+        patterns: Vec<(Pattern, NodeId)>,
         additional: Option<NodeId>,
     },
     Names(NodeId),

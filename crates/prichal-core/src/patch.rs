@@ -62,10 +62,10 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The operation with the reason of its refusal. Private keys are not repeated.
+    /// The operation with the reason of its refusal. Private keys and values that are marked as secret are not repeated.
     pub fn refused(&self, reason: impl Into<Reason>) -> Refused {
         let mut sent = self.sent.clone();
-        mask_keys(&mut sent);
+        mask_secrets(&mut sent);
         Refused {
             sent,
             reason: reason.into(),
@@ -73,12 +73,20 @@ impl Operation {
     }
 }
 
-/// Masks private keys in PEM.
-fn mask_keys(value: &mut Value) {
+/// Masks private keys in PEM, and what stands beside `"secret": true`.
+fn mask_secrets(value: &mut Value) {
     match value {
         Value::String(text) if text.contains("PRIVATE KEY") => MASK.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(mask_keys),
-        Value::Object(members) => members.values_mut().for_each(mask_keys),
+        Value::Array(items) => items.iter_mut().for_each(mask_secrets),
+        Value::Object(members) => {
+            let is_secret = members.get("secret") == Some(&Value::Bool(true));
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if is_secret && name == "value" => MASK.clone_into(text),
+                    value => mask_secrets(value),
+                }
+            }
+        }
         _ => {}
     }
 }

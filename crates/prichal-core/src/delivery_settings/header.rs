@@ -14,7 +14,7 @@ pub(crate) const MAX_HEADERS: usize = 20;
 pub(crate) const MAX_BYTES: usize = 4096;
 
 /// Headers that the server sets, or that belong to a connection and not to a message.
-const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 16] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -22,6 +22,7 @@ const RESERVED: [&str; 15] = [
     "date",
     "expect",
     "host",
+    "http2-settings",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -95,12 +96,17 @@ pub(super) fn read(object: &Object, is_kept: bool) -> Result<Vec<Header>, Fault>
         }
         headers.push(header);
     }
+    check_size(&headers)?;
+    Ok(headers)
+}
+
+fn check_size(headers: &[Header]) -> Result<(), Fault> {
     let sizes = headers.iter().map(|one| one.name.len() + one.value.len());
     if sizes.sum::<usize>() > MAX_BYTES {
         let why = format!("The headers have more than {MAX_BYTES} bytes together.");
         return Err(Fault::rule("headers", why));
     }
-    Ok(headers)
+    Ok(())
 }
 
 fn header(name: &str, value: &Value, is_kept: bool) -> Result<Header, Fault> {
@@ -163,14 +169,18 @@ fn is_printable(byte: u8) -> bool {
 
 /// True if the server sets this header.
 fn is_own(name: &str) -> bool {
-    is_reserved(name, &RESERVED_PREFIXES)
-        || RESERVED.iter().any(|one| name.eq_ignore_ascii_case(one))
+    is_reserved(name, &RESERVED_PREFIXES) || RESERVED.contains(&comparable(name).as_str())
 }
 
 /// True if a header has one of these prefixes.
 fn is_reserved(name: &str, prefixes: &[&str]) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = comparable(name);
     prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The name as receivers may see it: many frameworks take `_` for `-`.
+fn comparable(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 fn reserved(name: &str) -> Fault {
@@ -234,17 +244,25 @@ pub(super) fn merge(known: &mut Object, given: &Object) {
 
 /// Puts old values in the place of masked ones.
 pub(super) fn unmask(headers: &mut [Header], old: &[Header]) -> Result<(), Fault> {
-    let is_masked = |header: &&mut Header| header.is_secret && header.value == MASK;
-    for header in headers.iter_mut().filter(is_masked) {
+    for header in headers.iter_mut().filter(|header| header.value == MASK) {
         let mut old = old.iter().filter(|one| one.is_secret);
         let known = old.find(|one| one.name.eq_ignore_ascii_case(&header.name));
-        let known = known.ok_or_else(|| {
-            fault(
-                &header.name,
-                "has no secret value yet that `***` could stand for",
-            )
-        })?;
-        header.value.clone_from(&known.value);
+        match known {
+            Some(known) if header.is_secret => header.value.clone_from(&known.value),
+            Some(_) => {
+                return Err(fault(
+                    &header.name,
+                    "is secret: it is shown only with a new value",
+                ));
+            }
+            None if header.is_secret => {
+                return Err(fault(
+                    &header.name,
+                    "has no secret value yet that `***` could stand for",
+                ));
+            }
+            None => {}
+        }
     }
-    Ok(())
+    check_size(headers)
 }

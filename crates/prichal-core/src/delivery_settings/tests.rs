@@ -77,6 +77,20 @@ fn a_masked_value_stands_for_the_old_one() {
     let fault = masked("X-Other").unmask(&old).unwrap_err();
     assert_eq!(fault.path, "headers.X-Other");
     assert!(masked("x-tenant").unmask(&old).is_err(), "it was no secret");
+    for shown in [
+        json!(MASK),
+        json!({"value": MASK}),
+        json!({"value": MASK, "secret": false}),
+    ] {
+        let mut shown = settings(&json!({"headers": {"authorization": shown}}));
+        let fault = shown.unmask(&old).unwrap_err();
+        assert_eq!(fault.path, "headers.authorization", "a secret stays one");
+    }
+    let long = json!({"value": "x".repeat(3000), "secret": true});
+    let old_long = settings(&json!({"headers": {"X-Long": long}}));
+    let grown = json!({"X-Long": {"value": MASK, "secret": true}, "X-More": "x".repeat(2000)});
+    let fault = settings(&json!({ "headers": grown })).unmask(&old_long);
+    assert_eq!(fault.unwrap_err().path, "headers", "hidden bytes count");
     let client = json!({"clientCertificate": {"certificate": "another", "key": MASK}});
     let mut again = settings(&client);
     again.unmask(&old).unwrap();
@@ -189,6 +203,18 @@ fn faults_of_headers_name_them() {
         (
             json!({"headers": {"Connection": "close"}}),
             "headers.Connection",
+        ),
+        (
+            json!({"headers": {"HTTP2-Settings": "v"}}),
+            "headers.HTTP2-Settings",
+        ),
+        (
+            json!({"headers": {"Webhook_Signature": "v"}}),
+            "headers.Webhook_Signature",
+        ),
+        (
+            json!({"headers": {"transfer_encoding": "chunked"}}),
+            "headers.transfer_encoding",
         ),
         (json!({"headers": {"a b": "v"}}), "headers.a b"),
         (json!({"headers": {"a:": "v"}}), "headers.a:"),

@@ -205,14 +205,16 @@ impl Instance {
 
     /// The bytes of the members that can be patched, as JSON with the secrets.
     pub fn size(&self) -> usize {
-        Value::Object(self.writable()).to_string().len()
-    }
-
-    fn writable(&self) -> Object {
-        let mut members = self.members(Secrets::Shown);
+        let mut members = self.writable();
         let webhooks = self.webhooks.iter();
         let webhooks = webhooks.map(|hook| hook.model(Secrets::Shown)).collect();
         members.insert("webHooks".to_owned(), webhooks);
+        Value::Object(members).to_string().len()
+    }
+
+    /// The members that can be patched. Secrets of webhooks are masked, so that no patch of a part can show them.
+    fn writable(&self) -> Object {
+        let mut members = self.members(Secrets::Shown);
         members.retain(|member, _| INSTANCE.iter().any(|field| field.name == member));
         members
     }

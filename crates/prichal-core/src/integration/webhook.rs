@@ -260,7 +260,7 @@ pub(super) static WEBHOOKS: Elements = Elements {
 
 const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM))
     .or(Preset::List)
-    .doc("Alternatives. An event is sent if it matches one of them; without any, all are sent.")];
+    .doc("Alternatives. An event is sent if it matches one of them; without any, none is sent.")];
 const SCHEDULE: &[Field] = &[Field::new("period", Type::TimeSpan)
     .doc("The time between two calls: days, hours, minutes and seconds, at least one second.")
     .example("00:05:00")];

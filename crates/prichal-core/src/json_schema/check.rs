@@ -4,7 +4,9 @@ use std::{collections::HashSet, fmt::Write};
 
 use serde_json::{Number, Value};
 
-use super::{Bound, Comparison, JsonSchema, JsonType, Measure, Node, NodeId, Rule};
+use super::{
+    Bound, Comparison, JsonSchema, JsonType, Measure, Node, NodeId, Rule, pattern::Pattern,
+};
 use crate::{
     json::{canonical, compare, is_integral, is_multiple, same},
     schema::Fault,
@@ -131,7 +133,8 @@ impl<'a> Check<'a> {
         }
         let mut inner = Seen::default();
         let is_valid = self.node(id, value, &mut inner);
-        if is_valid {
+        let count = inner.members.len() + inner.items.len();
+        if is_valid && self.spend(count) {
             seen.members.extend(inner.members);
             seen.items.extend(inner.items);
         }
@@ -160,7 +163,8 @@ impl<'a> Check<'a> {
             },
             Rule::MultipleOf(divisor) => match value {
                 Value::Number(number) => {
-                    let holds = is_multiple(number, divisor);
+                    let holds =
+                        self.spend(size_of_text(number.as_str())) && is_multiple(number, divisor);
                     self.expect(holds, || format!("must be a multiple of {divisor}"))
                 }
                 _ => true,
@@ -168,9 +172,10 @@ impl<'a> Check<'a> {
             Rule::Size(measure, bound, limit) => self.size(*measure, *bound, *limit, value),
             Rule::Pattern(pattern) => match value {
                 Value::String(text) => {
-                    let steps = cost(pattern, text);
-                    let holds = self.spend(steps) && pattern.is_match(text);
-                    self.expect(holds, || format!("must match {}", shown(pattern.as_str())))
+                    let holds = self.matches(pattern, text);
+                    self.expect(holds, || {
+                        format!("must match {}", shown(pattern.regex.as_str()))
+                    })
                 }
                 _ => true,
             },
@@ -179,15 +184,15 @@ impl<'a> Check<'a> {
             Rule::DependentRequired(all) => {
                 let mut is_valid = true;
                 for (name, needed) in all {
-                    let is_given = value.get(name).is_some();
-                    is_valid &= self.spend(1) && (!is_given || self.required(needed, value));
+                    let is_given = self.has(value, name);
+                    is_valid &= !is_given || self.required(needed, value);
                 }
                 is_valid
             }
             Rule::DependentSchemas(all) => {
                 let mut is_valid = true;
                 for (name, id) in all {
-                    let is_given = value.as_object().is_some_and(|all| all.contains_key(name));
+                    let is_given = self.has(value, name);
                     is_valid &= !is_given || self.in_place(*id, value, seen);
                 }
                 is_valid
@@ -254,13 +259,16 @@ impl<'a> Check<'a> {
             ) => {
                 let mut is_valid = true;
                 for (name, value) in members {
+                    if !self.spend(size_of_text(name)) {
+                        return false;
+                    }
                     let named = properties.get(name).copied();
                     let mut is_known = named.is_some();
                     if let Some(id) = named {
                         is_valid &= self.member(id, name, value, seen);
                     }
                     for (pattern, id) in patterns {
-                        if self.spend(cost(pattern, name)) && pattern.is_match(name) {
+                        if self.matches(pattern, name) {
                             is_known = true;
                             is_valid &= self.member(*id, name, value, seen);
                         }
@@ -274,6 +282,9 @@ impl<'a> Check<'a> {
             (Rule::UnevaluatedMembers(id), Value::Object(members)) => {
                 let mut is_valid = true;
                 for (name, value) in members {
+                    if !self.spend(size_of_text(name)) {
+                        return false;
+                    }
                     if !seen.members.contains(name.as_str()) {
                         is_valid &= self.member(*id, name, value, seen);
                     }
@@ -283,6 +294,9 @@ impl<'a> Check<'a> {
             (Rule::Names(id), Value::Object(members)) => {
                 let mut is_valid = true;
                 for name in members.keys() {
+                    if !self.spend(size_of_text(name)) {
+                        return false;
+                    }
                     let name = Value::from(name.as_str());
                     is_valid &= self.node(*id, &name, &mut Seen::default());
                 }
@@ -290,16 +304,18 @@ impl<'a> Check<'a> {
             }
             (Rule::Items { prefix, rest }, Value::Array(items)) => {
                 let mut is_valid = true;
-                for (n, item) in items.iter().enumerate() {
-                    if let Some(id) = prefix.get(n).or(rest.as_ref()) {
-                        is_valid &= self.item(*id, n, item, seen);
-                    }
+                let ids = prefix.iter().chain(rest.iter().cycle());
+                for ((n, item), id) in items.iter().enumerate().zip(ids) {
+                    is_valid &= self.item(*id, n, item, seen);
                 }
                 is_valid
             }
             (Rule::UnevaluatedItems(id), Value::Array(items)) => {
                 let mut is_valid = true;
                 for (n, item) in items.iter().enumerate() {
+                    if !self.spend(1) {
+                        return false;
+                    }
                     if !seen.items.contains(&n) {
                         is_valid &= self.item(*id, n, item, seen);
                     }
@@ -374,6 +390,9 @@ impl<'a> Check<'a> {
     }
 
     fn limit(&mut self, comparison: Comparison, number: &Number, limit: &Number) -> bool {
+        if !self.spend(size_of_text(number.as_str())) {
+            return false;
+        }
         let order = compare(number, limit);
         let (holds, what) = match comparison {
             Comparison::AtLeast => (order.is_ge(), "at least"),
@@ -421,13 +440,23 @@ impl<'a> Check<'a> {
         self.expect(holds, || "must not have equal elements".into())
     }
 
+    /// True if the value has a member of this name.
+    fn has(&mut self, value: &Value, name: &str) -> bool {
+        let members = value.as_object();
+        self.spend(size_of_text(name)) && members.is_some_and(|all| all.contains_key(name))
+    }
+
+    fn matches(&mut self, pattern: &Pattern, text: &str) -> bool {
+        self.spend(pattern.cost(text)) && pattern.regex.is_match(text)
+    }
+
     fn required(&mut self, names: &[String], value: &Value) -> bool {
         let Value::Object(members) = value else {
             return true;
         };
         let mut is_valid = true;
         for name in names {
-            if !self.spend(1) {
+            if !self.spend(size_of_text(name)) {
                 return false;
             }
             if !members.contains_key(name) {
@@ -468,19 +497,24 @@ fn either(types: &[JsonType]) -> String {
     types.iter().map(name).collect::<Vec<_>>().join(" or ")
 }
 
-/// The steps of a match: in the worst case its time is that of the text times the pattern.
-fn cost(pattern: &regex::Regex, text: &str) -> usize {
-    1 + text.len() * pattern.as_str().len() / 64
-}
-
 /// The steps of a comparison with a value.
 fn size_of_value(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(size_of_value).sum::<usize>(),
-        Value::Object(members) => 1 + members.values().map(size_of_value).sum::<usize>(),
-        Value::String(text) => 1 + text.len() / 64,
-        _ => 1,
+        Value::Object(members) => {
+            let sizes = members.iter();
+            let sizes = sizes.map(|(name, value)| size_of_text(name) + size_of_value(value));
+            1 + sizes.sum::<usize>()
+        }
+        Value::String(text) => size_of_text(text),
+        Value::Number(number) => size_of_text(number.as_str()),
+        Value::Null | Value::Bool(_) => 1,
     }
+}
+
+/// The steps of a look at a text.
+fn size_of_text(text: &str) -> usize {
+    1 + text.len() / 64
 }
 
 /// A text of the schema, cut to a length that a fault may repeat.

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Number, Value};
 
 use super::{
     Bound, Comparison, JsonSchema, JsonType, MAX_PATTERN, MAX_PATTERNS, MAX_SUBSCHEMAS, Measure,
-    Node, NodeId, PATTERN_BYTES, Rule,
+    Node, NodeId, Rule, pattern::Pattern,
 };
 use crate::schema::{Fault, Object, check_free};
 
@@ -288,7 +287,7 @@ impl Compiler {
             .collect()
     }
 
-    fn pattern(&mut self, pattern: &str, at: &str) -> Result<Regex> {
+    fn pattern(&mut self, pattern: &str, at: &str) -> Result<Pattern> {
         self.patterns += 1;
         if self.patterns > MAX_PATTERNS {
             return refuse(at, format!("it has more than {MAX_PATTERNS} patterns"));
@@ -299,17 +298,7 @@ impl Compiler {
                 format!("the pattern is longer than {MAX_PATTERN} bytes"),
             );
         }
-        let mut builder = RegexBuilder::new(pattern);
-        builder
-            .size_limit(PATTERN_BYTES)
-            .dfa_size_limit(PATTERN_BYTES);
-        builder.build().or_else(|error| match error {
-            regex::Error::CompiledTooBig(_) => refuse(at, "the pattern is too large"),
-            _ => refuse(
-                at,
-                "the pattern cannot be read; look-around and back-references are not supported",
-            ),
-        })
+        Pattern::compile(pattern).or_else(|why| refuse(at, why))
     }
 }
 

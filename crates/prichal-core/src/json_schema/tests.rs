@@ -254,9 +254,66 @@ fn a_check_ends() {
         faults(&slow, &long),
         ["The data needs more checks than a request may have."]
     );
+    // Each position of a pattern may be looked at for each byte.
+    let counted = json!({"pattern": "[ab]*a[ab]{400}c"});
+    assert_eq!(
+        faults(&counted, &json!("ab".repeat(5_000))),
+        ["The data needs more checks than a request may have."]
+    );
     // `not` turns no exhausted check into a success.
     let negated = json!({"not": doubling["$defs"]["d0"], "$defs": doubling["$defs"]});
     assert_eq!(faults(&negated, &json!(1)).len(), 1);
+}
+
+#[test]
+fn what_a_rule_looks_at_is_counted() {
+    let members = |count: usize| {
+        let members = (0..count).map(|n| (format!("m{n}"), json!(1)));
+        Value::Object(members.collect())
+    };
+    let (name, wide) = ("n".repeat(60_000), members(1000));
+    let named = Value::Object([(name.clone(), json!(1))].into_iter().collect());
+    for (rule, value) in [
+        (json!({"properties": {"a": true}}), wide.clone()),
+        (json!({"propertyNames": true}), named.clone()),
+        (json!({"required": [name]}), named.clone()),
+        (json!({"dependentRequired": {&name: []}}), named.clone()),
+        (json!({"dependentSchemas": {&name: true}}), named.clone()),
+        (json!({"additionalProperties": true}), named.clone()),
+        (
+            json!({"minimum": 1}),
+            serde_json::from_str(&"9".repeat(60_000)).unwrap(),
+        ),
+        (
+            json!({"multipleOf": 3}),
+            serde_json::from_str(&"9".repeat(60_000)).unwrap(),
+        ),
+        (json!({"enum": [named]}), json!(1)),
+        (json!({"uniqueItems": true}), json!([named])),
+        (
+            json!({"allOf": [true, {"additionalProperties": true}], "unevaluatedProperties": true}),
+            wide,
+        ),
+        (
+            json!({"items": true, "unevaluatedItems": true}),
+            json!(vec![1; 1000]),
+        ),
+    ] {
+        let schema = JsonSchema::compile("schema", &rule).unwrap();
+        let is_spent = |steps| {
+            let checked = schema.check("data", &value, &mut Budget::new(steps));
+            let faults = checked.err().unwrap_or_default();
+            faults
+                .iter()
+                .any(|fault| sentence(fault).contains("more checks"))
+        };
+        assert!(is_spent(500), "{rule}");
+        assert!(!is_spent(5000), "{rule}");
+    }
+    // Items behind those that a rule names are not looked at.
+    let first = compile(&json!({"prefixItems": [true]})).unwrap();
+    let checked = first.check("data", &json!(vec![1; 1000]), &mut Budget::new(10));
+    assert_eq!(checked, Ok(()));
 }
 
 #[test]

@@ -46,13 +46,18 @@ pub fn note(tx: &mut Tx<'_>, key: Key, attempts: &[Attempt]) -> Result<()> {
         if attempt.status == STATUSES[2] {
             insert(tx, key, attempt)?;
         } else if attempt.status == STATUSES[0] && attempt.is_replay {
-            tx.run(
-                "DELETE FROM dead_letter WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4",
-                params![key.workspace, key.integration, key.id, attempt.seq],
-            )?;
+            settle(tx, key, attempt.seq)?;
         }
     }
     Ok(())
+}
+
+/// Settles the dead letter of an event, if there is one.
+pub fn settle(tx: &mut Tx<'_>, key: Key, seq: i64) -> Result<()> {
+    tx.run(
+        "DELETE FROM dead_letter WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4",
+        params![key.workspace, key.integration, key.id, seq],
+    )
 }
 
 fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
@@ -86,7 +91,7 @@ fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
 }
 
 /// Dismisses the dead letter with this last call, unless it is another integration's than `own`. Returns false if there
-/// is none.
+/// was none.
 pub fn dismiss(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -97,7 +102,34 @@ pub fn dismiss(
         "DELETE FROM dead_letter WHERE workspace = $1 AND id = $2 AND integration = coalesce($3, integration)",
         params![workspace, id, own],
     )?;
-    Ok(gone > 0)
+    Ok(gone > 0 || was_dismissed(tx.conn()?, workspace, id, own)?)
+}
+
+/// True if this call made a dead letter that is gone. A letter that has another last call by now is not.
+fn was_dismissed(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: Uuid,
+    own: Option<IntegrationId>,
+) -> Result<bool> {
+    let found = log::find(conn, workspace, id)?;
+    let is_letter = |found: &log::Logged| {
+        found.attempt.status == STATUSES[2]
+            && found.attempt.about.is_some()
+            && own.is_none_or(|own| own == found.integration)
+    };
+    let Some(found) = found.filter(is_letter) else {
+        return Ok(false);
+    };
+    let sql = "SELECT 1 FROM dead_letter WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4";
+    let at = params![
+        workspace,
+        found.integration,
+        found.attempt.webhook,
+        found.attempt.seq
+    ];
+    let left = conn.query_one(sql, at, |row| row.get::<i32>(0))?;
+    Ok(left.is_none())
 }
 
 /// The number of rows that are read at once to look for matches.

@@ -20,7 +20,7 @@ use crate::{
     Conn, Error, Result, Tx,
     document_hook::INTEGRATION,
     insert::Insert,
-    usage,
+    published_event, usage,
     value::{Value, params},
 };
 
@@ -211,8 +211,9 @@ pub fn list(
     let most = usize::try_from(limit).unwrap_or(0);
     let (mut items, mut before, mut seen) = (Vec::new(), filter.before, 0);
     let mut window = limit.min(FIRST_ROWS);
+    let from = first_row(conn, workspace, filter)?;
     while items.len() < most {
-        let rows = list_rows(conn, workspace, filter, before, window)?;
+        let rows = list_rows(conn, workspace, filter, (from, before), window)?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
         seen += rows.len();
         let next = rows.last().map(|row| row.id);
@@ -309,11 +310,23 @@ impl Filter {
     }
 }
 
+/// The id from which on rows can match.
+fn first_row(conn: &mut Conn, workspace: WorkspaceId, filter: &Filter) -> Result<Option<Uuid>> {
+    let from = filter.from.map(first_id);
+    let Some(event) = filter.event else {
+        return Ok(from);
+    };
+    // The id of a published event is its publisher's. Others begin with their time, and no call is older than its event.
+    let is_own = published_event::find(conn, workspace, event)?.is_none();
+    let event = is_own.then(|| Uuid::from_u128(event.0.as_u128() >> 80 << 80));
+    Ok(from.into_iter().chain(event).max())
+}
+
 fn list_rows(
     conn: &mut Conn,
     workspace: WorkspaceId,
     filter: &Filter,
-    before: Option<Uuid>,
+    (from, before): (Option<Uuid>, Option<Uuid>),
     limit: i64,
 ) -> Result<Vec<Row>> {
     let mut values = params![workspace, limit].to_vec();
@@ -332,11 +345,6 @@ fn list_rows(
     if let Some(to) = filter.to {
         only("id <", first_id(to).into());
     }
-    // No call for an event is older than the event.
-    let event = filter
-        .event
-        .map(|event| Uuid::from_u128(event.0.as_u128() >> 80 << 80));
-    let from = filter.from.map(first_id).into_iter().chain(event).max();
     if let Some(from) = from {
         only("id >=", from.into());
     }
@@ -380,7 +388,7 @@ fn fetch(
 ) -> Result<()> {
     let marks: Vec<String> = (2..2 + FETCHED_ROWS).map(|n| format!("${n}")).collect();
     let sql = format!(
-        "SELECT heads, details FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
+        "SELECT id, heads, details FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
         marks.join(", ")
     );
     let last = rows.last().map(|row| row.id).unwrap_or_default();
@@ -389,17 +397,19 @@ fn fetch(
     values.extend(ids.take(FETCHED_ROWS).map(Value::from));
     let mut rows = rows.iter();
     conn.scan(&sql, &values, &mut |found| {
-        let Some(row) = rows.next() else {
+        // Rows that were deleted meanwhile are passed over.
+        let id = found.uuid(0)?;
+        let Some(row) = rows.find(|row| row.id == id) else {
             return Ok(false);
         };
-        let heads = pack::heads(&found.get::<Vec<u8>>(0)?)?;
+        let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
         let calls = heads.iter().enumerate().rev();
         let calls = calls.filter(|(n, head)| filter.matches(id_at(row.id, *n), head));
         let calls: Vec<_> = calls.take(most - items.len()).collect();
         if calls.is_empty() {
             return Ok(true);
         }
-        let mut details = pack::details(&found.get::<Vec<u8>>(1)?)?;
+        let mut details = pack::details(&found.get::<Vec<u8>>(2)?)?;
         for (n, head) in calls {
             let detail = details.get_mut(n).map(std::mem::take).ok_or_else(|| {
                 Error::corrupt("a row of the delivery log has fewer details than calls")

@@ -30,6 +30,8 @@ pub const MAX_UNFINISHED: i64 = 10;
 pub const MAX_SELECTED: i64 = 1_000_000;
 /// The number of rows of the log that one batch of the job looks at.
 const ROWS_PER_BATCH: usize = 1024;
+/// The number of events that a cancellation removes at once. Retention removes the others.
+const MAX_REMOVED: i64 = 10_000;
 
 /// The events to send again.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +82,7 @@ pub struct Target {
 }
 
 /// Begins a resend. `events` are sent at once; without them a job makes the selection. Returns false if the workspace has
-/// [`MAX_UNFINISHED`] resends.
+/// [`MAX_UNFINISHED`] resends. One whose events are still stored counts, so that their number is bounded.
 pub fn begin(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -91,9 +93,10 @@ pub fn begin(
 ) -> Result<bool> {
     let (id, rate) = resend;
     let unfinished = tx.conn()?.query_one(
-        "SELECT count(*) FROM resend r WHERE workspace = $1 AND cancelled = 0 AND (
+        "SELECT count(*) FROM resend r WHERE workspace = $1 AND (
            EXISTS (SELECT 1 FROM walk w WHERE w.workspace = r.workspace AND w.kind = 'resend' AND w.item = r.id)
-           OR EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id))",
+           OR EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id)
+           OR EXISTS (SELECT 1 FROM resend_event e WHERE e.workspace = r.workspace AND e.resend = r.id))",
         params![workspace],
         |row| row.get::<i64>(0),
     )?;
@@ -116,12 +119,14 @@ pub fn begin(
     Ok(true)
 }
 
-/// Adds events to a resend.
+/// Adds events to a resend, without those of webhooks that were removed.
 fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, events: &[Target]) -> Result<()> {
     let mut added = 0;
     for event in events.iter().filter(|event| event.seq > 0) {
         added += tx.execute(
-            "INSERT INTO resend_event (workspace, resend, integration, webhook, seq) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO resend_event (workspace, resend, integration, webhook, seq)
+               SELECT w.workspace, CAST($2 AS TEXT), w.integration, w.id, CAST($5 AS BIGINT) FROM webhook w
+               WHERE w.workspace = $1 AND w.integration = $3 AND w.id = $4
              ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
             params![workspace, id, event.integration, event.webhook, event.seq],
         )?;
@@ -155,6 +160,10 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
         selection.filter.before = Some(last);
     }
     let workspace = job.workspace;
+    if find(tx.conn()?, workspace, id)?.is_none() {
+        // It was removed with its workspace.
+        return Ok(None);
+    }
     let (events, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
     add(tx, workspace, id, &events)?;
     let selected = tx.conn()?.query_one(
@@ -281,16 +290,23 @@ pub fn cancel(tx: &mut Tx<'_>, workspace: WorkspaceId, resend: &Resend) -> Resul
         values,
     )?;
     usage::remove(tx, &usage::REPLAYS, "workspace = $1 AND id = $2", values)?;
-    Ok(())
+    tx.run(
+        "DELETE FROM resend_event WHERE (workspace, resend, integration, webhook, seq) IN (
+           SELECT workspace, resend, integration, webhook, seq FROM resend_event WHERE workspace = $1 AND resend = $2 LIMIT $3)",
+        params![workspace, resend.id, MAX_REMOVED],
+    )
 }
 
-/// Deletes cancelled resends' events, and resends from before `before`, at most `limit` rows. Returns their number.
+/// Deletes the events of resends that are cancelled or whose webhooks were removed, and resends from before `before`, at
+/// most `limit` rows. Returns their number.
 pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     let events = tx.execute(
         "DELETE FROM resend_event WHERE (workspace, resend, integration, webhook, seq) IN (
            SELECT e.workspace, e.resend, e.integration, e.webhook, e.seq FROM resend r
              JOIN resend_event e ON e.workspace = r.workspace AND e.resend = r.id
-           WHERE r.cancelled = 1 OR r.id < $1 LIMIT $2)",
+           WHERE r.cancelled = 1 OR r.id < $1 OR (
+             NOT EXISTS (SELECT 1 FROM walk w WHERE w.workspace = r.workspace AND w.kind = 'resend' AND w.item = r.id)
+             AND NOT EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id)) LIMIT $2)",
         params![first_id(before), limit],
     )?;
     if events > 0 {

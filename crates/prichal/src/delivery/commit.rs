@@ -45,6 +45,8 @@ pub(super) enum Queued {
     Defer(Deferred),
     /// Completes a deferred event.
     Complete(Lane, i64),
+    /// Settles the dead letter of an event that is not sent.
+    Settle(i64),
 }
 
 impl Batch {
@@ -101,6 +103,7 @@ pub(super) fn write(
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,
             Queued::Complete(lane, seq) => delivery::complete_deferred(tx, key, *lane, *seq)?,
+            Queued::Settle(seq) => delivery::dead_letter::settle(tx, key, *seq)?,
         }
     }
     if let Some(replay) = &batch.replay {

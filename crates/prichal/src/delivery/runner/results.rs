@@ -49,7 +49,12 @@ impl Runner {
                 let attempt = job.attempt - 1;
                 self.record_verdict(&Job { attempt, ..job }, Verdict::DeferredUntil(until));
             }
-            AttemptResult::Skipped => self.record_verdict(&job, Verdict::Delivered),
+            AttemptResult::Skipped => {
+                if job.lane == Lane::Replay {
+                    self.batch.queue.push(Queued::Settle(job.event.seq));
+                }
+                self.record_verdict(&job, Verdict::Delivered);
+            }
             AttemptResult::Lost => self.lost = true,
         }
     }
@@ -220,7 +225,7 @@ impl Runner {
                     self.is_side_queue_due |= deferred.lane == Lane::Replay;
                     self.app.dispatch.deferred(deferred.due_at);
                 }
-                Queued::Defer(_) => {}
+                Queued::Defer(_) | Queued::Settle(_) => {}
             }
         }
         for entity in &batch.held {

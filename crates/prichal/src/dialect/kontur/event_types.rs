@@ -16,6 +16,8 @@ use prichal_store::{
     usage,
 };
 
+use serde_json::Value;
+
 use super::{
     caller::{Admin, Member},
     openapi::{Done, UpdateInfoModel, page_of},
@@ -72,6 +74,13 @@ impl<S: Send + Sync> FromRequestParts<S> for NameInPath {
     }
 }
 
+/// Reads an event type. Compiling its patterns and checking its examples may take a tenth of a second.
+async fn read_definition(body: Value, name: Option<String>) -> Result<Definition> {
+    let read = move || Definition::read(&body, name.as_deref());
+    let read = tokio::task::spawn_blocking(read).await;
+    Ok(read.map_err(Error::internal)??)
+}
+
 fn text(found: &EventType) -> Result<String> {
     let definition = Definition::from_text(&found.name, &found.definition);
     let definition = definition.ok_or_else(|| Error::internal("an event type is damaged"))?;
@@ -120,7 +129,7 @@ pub(super) async fn create_event_type(
     key: IdempotencyKey,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
-    let definition = Definition::read(&parse_json(&body)?, None)?;
+    let definition = read_definition(parse_json(&body)?, None).await?;
     let origin = member.origin();
     let write = move |tx: &mut Tx<'_>| {
         let stored = put(tx, &definition, true, &origin)?;
@@ -144,7 +153,7 @@ pub(super) async fn put_event_type(
     NameInPath(name): NameInPath,
     Json(body): Json,
 ) -> Result<Response> {
-    let definition = Definition::read(&body, Some(&name))?;
+    let definition = read_definition(body, Some(name)).await?;
     let (workspace, origin) = (member.workspace_id(), member.origin());
     let write = move |tx: &mut Tx<'_>| put(tx, &definition, false, &origin);
     let kinds = &[usage::Kind::Records];

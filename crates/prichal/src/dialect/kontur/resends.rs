@@ -366,20 +366,20 @@ fn named(
 }
 
 async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
+    let workspace = member.workspace_id();
     let selection = match wanted {
         Wanted::Calls(ids) => {
-            let count = ids.iter().collect::<HashSet<_>>().len();
-            return shown(
-                StatusCode::OK,
-                &ResendPreview {
-                    count,
-                    is_complete: true,
-                },
-            );
+            let own = own(member)?;
+            let read = move |conn: &mut Conn| named(conn, workspace, own, &ids);
+            let events: HashSet<Target> = member.app.db.read(read).await?.into_iter().collect();
+            let counted = ResendPreview {
+                count: events.len(),
+                is_complete: true,
+            };
+            return shown(StatusCode::OK, &counted);
         }
         Wanted::Selection(selection) => selection,
     };
-    let workspace = member.workspace_id();
     let (mut events, mut seen, mut selection) = (HashSet::new(), 0, *selection);
     loop {
         let this = selection.clone();

@@ -191,8 +191,8 @@ impl FromRequestParts<App> for StreamCaller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let asked = topics(&Query::of(parts))?;
         let (member, credential, ticket) = authorized(parts, app).await?;
+        let asked = topics(&Query::of(parts))?;
         let topics = match ticket {
             None => asked,
             Some(ticket) => {

@@ -57,8 +57,11 @@ impl SpeedClass {
     }
 }
 
-/// A script of a channel.
-type Key = (Uuid, u64);
+/// A channel or a webhook of a workspace. The ids of webhooks are chosen by their integrations, so several workspaces may
+/// have the same.
+type Lane = (Uuid, Uuid);
+/// A script of a lane.
+type Key = (Lane, u64);
 
 #[derive(Clone, Default)]
 pub(super) struct Scheduler(Arc<Mutex<State>>);
@@ -67,8 +70,8 @@ pub(super) struct Scheduler(Arc<Mutex<State>>);
 struct State {
     /// The class of each known script, with the number of slower runs since.
     speeds: HashMap<Key, (SpeedClass, u32)>,
-    /// The number of runs in progress, by channel.
-    lanes: HashMap<Uuid, usize>,
+    /// The number of runs in progress.
+    lanes: HashMap<Lane, usize>,
     pools: HashMap<SpeedClass, Pool>,
     runs: HashMap<u64, Run>,
     waiting: HashMap<Key, Queue>,
@@ -136,7 +139,7 @@ impl Scheduler {
     ) -> oneshot::Receiver<Permit> {
         let mut hasher = DefaultHasher::new();
         script.hash(&mut hasher);
-        let key = (lane.0, hasher.finish());
+        let key = ((workspace.0, lane.0), hasher.finish());
         let (answer, turn) = oneshot::channel();
         let mut state = self.lock();
         state.last += 1;

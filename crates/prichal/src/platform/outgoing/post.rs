@@ -151,8 +151,9 @@ fn header_lines(headers: &HeaderMap) -> Vec<u8> {
     for (name, value) in headers {
         let is_secret = value.is_sensitive() || name == header::SET_COOKIE;
         let value: &[u8] = if is_secret { b"***" } else { value.as_bytes() };
+        // A shorter one behind it is shown.
         if lines.len() + name.as_str().len() + value.len() > MAX_HEADER_BYTES {
-            break;
+            continue;
         }
         lines.extend_from_slice(name.as_str().as_bytes());
         lines.extend_from_slice(b": ");
@@ -195,6 +196,15 @@ pub fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_header_hides_no_other() {
+        let mut headers = HeaderMap::new();
+        let long = HeaderValue::try_from("x".repeat(MAX_HEADER_BYTES)).expect("a value");
+        headers.insert("x-long", long);
+        headers.insert("webhook-id", HeaderValue::from_static("1"));
+        assert_eq!(header_lines(&headers), b"webhook-id: 1\n");
+    }
 
     #[test]
     fn a_receiver_asks_for_patience_in_seconds_or_by_date() {

@@ -155,8 +155,13 @@ async fn a_resend_that_fails_stays_a_dead_letter_until_it_is_dismissed() {
     let path = format!("/dead-letters/{}", renewed["id"].as_str().expect("an id"));
     let foreign = hub.workspace("other").await;
     assert_eq!(foreign.delete(&path).await.status, 409);
+    let old = format!("/dead-letters/{}", letter["id"].as_str().expect("an id"));
+    assert_eq!(space.delete(&old).await.status, 409, "it has a later call");
     assert_eq!(space.delete(&path).await.status, 204);
-    assert_eq!(space.delete(&path).await.status, 409);
+    assert_eq!(space.delete(&path).await.status, 204, "as the first time");
+    assert_eq!(foreign.delete(&path).await.status, 409);
+    let unknown = "/dead-letters/01890000-0000-7000-8000-000000000000";
+    assert_eq!(space.delete(unknown).await.status, 409);
     assert_eq!(dead_letters(&space, "").await, letters[1..]);
     // The rest expires.
     hub.advance(Duration::from_hours(31 * 24));
@@ -291,6 +296,9 @@ async fn refused_resends_send_nothing() {
     let named = json!({ "deliveryIds": [call] });
     let foreign = hub.workspace("other").await;
     assert_eq!(foreign.post("/resends", named.clone()).await.status, 409);
+    let twice = json!({ "deliveryIds": [call, call], "preview": true });
+    assert_eq!(foreign.post("/resends", twice.clone()).await.status, 409);
+    assert_eq!(space.post("/resends", twice).await.ok()["count"], 1);
     let path = format!("/deliveries/{}/resend", call.as_str().expect("an id"));
     assert_eq!(foreign.post(&path, json!({})).await.status, 409);
     let member = hub.token("acme", "member").await;
@@ -334,5 +342,44 @@ async fn refused_resends_send_nothing() {
         409
     );
     assert_eq!(second.get(&one).await.status, 409);
+    assert_eq!(receiver.waiting(), 0);
+}
+
+#[tokio::test]
+async fn the_events_of_unfinished_resends_are_bounded() {
+    let receiver = Receiver::good().await;
+    let (hub, space, integration, hook) = hub_with_one_retry(&receiver).await;
+    company(&space, "one").await;
+    receiver.next().await;
+    let call = integration.attempts(1).await.remove(0)["id"].clone();
+    let named = json!({ "deliveryIds": [call] });
+    let path = format!("/webHooks/{hook}");
+    let off = json!([{ "op": "replace", "path": format!("{path}/disabled"), "value": true }]);
+    integration.patch(off).await.ok();
+    let resend = async || space.post("/resends", named.clone()).await;
+    let mut unfinished = Vec::new();
+    for _ in 0..10 {
+        unfinished.push(resend().await.str("id"));
+    }
+    assert_eq!(resend().await.status, 409);
+    // A cancelled one leaves nothing.
+    let cancel = format!("/resends/{}/cancel", unfinished[0]);
+    let cancelled = space.post(&cancel, json!({})).await.ok();
+    assert_eq!(
+        (&cancelled["state"], &cancelled["waiting"]),
+        (&json!("cancelled"), &json!(0))
+    );
+    assert_eq!(resend().await.status, 202);
+    // Those of a webhook that is removed count until they are forgotten.
+    let remove = json!([{ "op": "remove", "path": path }]);
+    integration.patch(remove).await.ok();
+    assert_eq!(resend().await.status, 409);
+    let forgotten = eventually("forgotten", || async {
+        let again = resend().await;
+        (again.status == 202).then_some(again)
+    });
+    let again = hub.advance_until(Duration::from_mins(10), forgotten).await;
+    let done = wait_for_state(&hub, &space, &again.str("id"), "done").await;
+    assert_eq!(done["selected"], 0, "the webhook is gone");
     assert_eq!(receiver.waiting(), 0);
 }

@@ -103,6 +103,36 @@ async fn settings_are_written_in_two_forms_and_their_secrets_sealed() {
 }
 
 #[tokio::test]
+async fn no_change_of_a_part_shows_a_secret() {
+    let receiver = Receiver::good().await;
+    let (_hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    let secret = json!({"X-Own-Token": {"value": "Bearer 5f0c", "secret": true}});
+    change(&space, &hook, json!({ "headers": secret }))
+        .await
+        .ok();
+    let at = |rest: &str| format!("/webHooks/{hook}/settings/headers{rest}");
+    for operation in [
+        json!({"op": "replace", "path": at("/X-Own-Token/secret"), "value": false}),
+        json!({"op": "remove", "path": at("/x-own-token/secret")}),
+        json!({"op": "replace", "path": at("/X-Own-Token"), "value": "***"}),
+        json!({"op": "add", "path": at(""), "value": {"Host": "a", "X-Key": {"value": "7d1e", "secret": true}}}),
+    ] {
+        let refused = integration.patch(json!([operation])).await;
+        assert_eq!(refused.status, 409, "{operation}: {}", refused.text);
+        let has_secret = refused.text.contains("5f0c") || refused.text.contains("7d1e");
+        assert!(!has_secret, "{}", refused.text);
+    }
+    let flat = change(&space, &hook, json!({"headers": {"x-own-token": "***"}})).await;
+    assert_eq!(flat.status, 400, "{}", flat.text);
+    let other = json!({"op": "add", "path": at("/X-Own-Tenant"), "value": "acme"});
+    integration.patch(json!([other])).await.ok();
+    company(&space, "a").await;
+    let call = receiver.next().await;
+    assert_eq!(call.header("x-own-token"), Some("Bearer 5f0c"));
+    assert_eq!(call.header("x-own-tenant"), Some("acme"));
+}
+
+#[tokio::test]
 async fn bad_settings_are_refused_by_name() {
     let receiver = Receiver::good().await;
     let (_hub, space, integration, hook) = hub_with_hook(&receiver).await;

@@ -205,6 +205,26 @@ async fn a_failing_script_is_a_failed_attempt() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_is_skipped_is_settled() {
+    let receiver = Receiver::good().await;
+    let era = ChannelWorkspace::new().await;
+    let script = era.script("shape", "throw new Error('boom')").await;
+    let (integration, hook) = scripted(&era, &receiver).await;
+    let once = json!({ "retrySchedule": [] });
+    change(&era.space, &hook, once).await.ok();
+    company(&era.space, "one").await;
+    integration.attempts(1).await;
+    let letters = async || era.space.get("/dead-letters").await.ok()["count"].clone();
+    assert_eq!(letters().await, 1);
+    rewrite(&era.rest, &script, "skip()").await;
+    let again = json!({ "deadLetters": true });
+    assert_eq!(era.space.post("/resends", again).await.status, 202);
+    let settled = eventually("settled", || async { (letters().await == 0).then_some(()) });
+    era.hub.advance_until(Duration::from_secs(1), settled).await;
+    assert_eq!(receiver.waiting(), 0);
+}
+
+#[tokio::test]
 async fn a_hanging_script_delays_only_its_own_hook() {
     let receiver = Receiver::good().await;
     let era = ChannelWorkspace::new().await;

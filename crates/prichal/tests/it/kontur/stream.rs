@@ -142,6 +142,8 @@ async fn rights_are_needed_for_topics() {
         (&key, "events", 403),
         (&stranger, "events", 403),
         (&hub.anonymous().at("/api/v1/acme"), "events", 401),
+        (&stranger, "event", 403),
+        (&hub.anonymous().at("/api/v1/acme"), "event", 401),
         (&space, "event", 400),
         (&space, "", 400),
     ] {

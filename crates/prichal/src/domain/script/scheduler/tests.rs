@@ -78,6 +78,19 @@ fn hung_scripts_do_not_delay_quick_ones() {
 }
 
 #[test]
+fn workspaces_with_a_lane_of_one_id_share_nothing() {
+    let scheduler = Scheduler::default();
+    make(&scheduler, HERE, 1, SpeedClass::Hung);
+    let held = take(&scheduler, HERE, 1, 8);
+    assert!(!held.is_empty());
+    make_quick(&scheduler, THERE, 1);
+    let theirs = take(&scheduler, THERE, 1, 8);
+    assert_eq!(theirs.len(), MAX_CONCURRENT_RUNS);
+    let is_quick = |permit: &Permit| pool(&scheduler, permit) == SpeedClass::Quick;
+    assert!(theirs.iter().all(is_quick));
+}
+
+#[test]
 fn known_hung_scripts_do_not_delay_long_ones() {
     let scheduler = Scheduler::default();
     make(&scheduler, HERE, 100, SpeedClass::Long);

@@ -103,6 +103,36 @@ async fn webhooks_get_the_types_that_they_ask_for() {
 }
 
 #[tokio::test]
+async fn the_calls_for_an_event_are_found_whatever_its_id_is() {
+    let (_hub, space) = hub_with_types().await;
+    let receiver = Receiver::good().await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    let items = json!([{ "eventTypes": ["*"] }]);
+    integration.add_hook(entity_hook("/all", items)).await;
+    // Ids without a time, and from the past and the future.
+    for (n, id) in [
+        "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+        "00000000-0000-4000-8000-000000000001",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let event = json!({ "id": id, "type": "order.paid", "data": { "sum": n } });
+        space.post("/events", event).await.ok();
+        receiver.next().await;
+        integration.attempts(n + 1).await;
+        let found = space.get(&format!("/deliveries?eventId={id}")).await.ok();
+        assert_eq!(found["count"], 1, "{id}: {}", found.text);
+        let path = format!("{}/deliveries?eventId={id}", integration.instance());
+        let found = space.get(&path).await.ok();
+        assert_eq!(found["items"][0]["eventId"], id, "{}", found.text);
+        let again = json!({ "eventId": id, "preview": true });
+        assert_eq!(space.post("/resends", again).await.ok()["count"], 1);
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_repeats_the_bytes_of_the_one_before() {
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let (hub, space) = hub_with_types().await;
