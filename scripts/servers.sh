@@ -15,6 +15,9 @@
 #   servers_nats                   sets NATS_URL
 #   servers_tinyproxy              sets PROXY_URL, of a forward proxy, and PROXY_CREDENTIALS, the file with the name
 #                                  and the password that it wants
+#   servers_prichal PROGRAM NAME   starts a Prichal with an empty data directory and the administrator's token of
+#                                  PRICHAL_ADMIN_TOKEN, for five minutes at most, and sets and exports PRICHAL_URL
+#   servers_prichal_failed NAME    ends the script, because what was done with that server has failed
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
 servers_dir=
@@ -258,6 +261,29 @@ servers_tinyproxy() {
     if ((try == 5)) || ! servers_taken "$log"; then break; fi
   done
   servers_fail "tinyproxy did not start:"$'\n'"$(cat "$log")"
+}
+
+servers_prichal() {
+  local program=$1 port try log data
+  servers_folder
+  log=$servers_dir/$2.log data=$servers_dir/$2
+  for try in 1 2 3 4 5; do
+    port=$(servers_port)
+    # A server whose guard is killed is killed, too.
+    servers_spawn TERM "$log" timeout --kill-after=10 300 setpriv --pdeathsig KILL \
+      "$program" serve --listen "127.0.0.1:$port" --data-dir "$data" --allow-private-targets --log-level warn
+    if servers_wait "$servers_pid" servers_answers "$port"; then
+      export PRICHAL_URL=http://127.0.0.1:$port
+      return
+    fi
+    servers_forget "$servers_pid"
+    if ((try == 5)) || ! servers_taken "$log"; then break; fi
+  done
+  servers_fail "the server did not start:"$'\n'"$(cat "$log")"
+}
+
+servers_prichal_failed() {
+  servers_fail "the rounds of $1 failed; the server's last lines:"$'\n'"$(tail -n 20 "$servers_dir/$1.log")"
 }
 
 # ---- Stop -----------------------------------------------------------------------------------------

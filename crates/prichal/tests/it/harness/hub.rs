@@ -462,7 +462,8 @@ impl Caller {
         request.send().await.expect("the server answers")
     }
 
-    async fn try_send(
+    /// The same for a server that may die meanwhile.
+    pub(crate) async fn try_send(
         &self,
         method: Method,
         path: &str,

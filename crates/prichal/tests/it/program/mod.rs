@@ -2,6 +2,7 @@
 
 mod commands;
 mod confinement;
+mod delivery_kills;
 mod guides;
 mod kills;
 mod settings;
