@@ -248,6 +248,15 @@ fn a_check_ends() {
         faults(&doubling, &json!(1)),
         ["The data needs more checks than a request may have."]
     );
+    // Each level of the value doubles the work.
+    let twice = json!({"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}});
+    let deep = (0..28).fold(json!(1), |deep, _| json!({ "a": deep }));
+    let told = faults(&twice, &deep);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].ends_with(" needs more checks than a request may have."),
+        "{told:?}"
+    );
     let slow = json!({"items": {"pattern": "(a|b|ab)*c"}});
     let long = json!(vec!["ab".repeat(50_000); 20]);
     assert_eq!(
@@ -260,6 +269,10 @@ fn a_check_ends() {
         faults(&counted, &json!("ab".repeat(5_000))),
         ["The data needs more checks than a request may have."]
     );
+    // The exponent of a number costs nothing.
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let tiny = json!({"multipleOf": number("1e-9")});
+    assert_eq!(faults(&tiny, &number("1e999999999")), [""; 0]);
     // `not` turns no exhausted check into a success.
     let negated = json!({"not": doubling["$defs"]["d0"], "$defs": doubling["$defs"]});
     assert_eq!(faults(&negated, &json!(1)).len(), 1);

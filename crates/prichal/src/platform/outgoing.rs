@@ -62,6 +62,7 @@ pub mod guard;
 mod lenient;
 pub mod names;
 pub mod own_tls;
+mod pem;
 pub mod post;
 pub mod proxy;
 mod redirect;

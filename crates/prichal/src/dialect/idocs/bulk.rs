@@ -481,11 +481,13 @@ impl BulkHandler for Elements {
         Some(Actor::new(name, requester.user, Some(element.workspace)))
     }
 
-    fn describe(&self, element: &store::Element, error: &Error) -> (Value, bool) {
+    fn describe(&self, element: &store::Element, error: &Error) -> (Vec<Value>, bool) {
         let requester: Option<Requester> = serde_json::from_str(&element.caller).ok();
         let language = requester.as_ref().map(|requester| requester.language);
         let language = language.unwrap_or_default();
-        (json!(described(error, language)), is_server_fault(error))
+        let errors = described(error, language);
+        let errors = errors.iter().map(|error| json!(error)).collect();
+        (errors, is_server_fault(error))
     }
 }
 

@@ -62,7 +62,7 @@ use OperationErrorType::{
 pub(super) struct DocumentErrors {
     #[schema(schema_with = null)]
     response: (),
-    /// The only error.
+    /// The errors: one for each fault of a request, at most 50, and a single one for anything else.
     errors: Vec<OperationError>,
 }
 
@@ -88,7 +88,7 @@ pub(super) const REFUSALS: &[Code] = &[
 pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Response {
     let body = DocumentErrors {
         response: (),
-        errors: vec![described(error, language)],
+        errors: described(error, language),
     };
     let status = status(error, app.config.edo_strict_codes);
     let mut answer = retry_after(error, json_text(status, json!(body).to_string()));
@@ -99,13 +99,14 @@ pub(super) fn words(app: &Platform, error: &Error, language: Language) -> Respon
     answer
 }
 
-/// The vendor's model of an error.
-pub(super) fn described(error: &Error, language: Language) -> OperationError {
-    OperationError {
+/// The vendor's models of an error: one for each fault of a request, a single one for anything else.
+pub(super) fn described(error: &Error, language: Language) -> Vec<OperationError> {
+    let model = |description| OperationError {
         code: code(error),
-        description: message(error, language),
+        description,
         documentation_link: (),
-    }
+    };
+    messages(error, language).into_iter().map(model).collect()
 }
 
 pub(super) fn status(error: &Error, strict: bool) -> StatusCode {
@@ -165,9 +166,9 @@ fn existing<T: AsRef<str>>(known: &[T], language: Language) -> String {
     EXISTING.text(language, &[&known.join(", ")])
 }
 
-fn message(error: &Error, language: Language) -> String {
+fn messages(error: &Error, language: Language) -> Vec<String> {
     let say = |wording: &Localized, args: &[&str]| wording.text(language, args);
-    match error {
+    let message = match error {
         Error::Unauthenticated => say(&UNAUTHENTICATED, &[]),
         Error::Throttled { after } => say(&TOO_MANY_FAILURES, &[&after.to_string()]),
         Error::Forbidden(_) => say(&NO_COMPANY, &[]),
@@ -215,12 +216,13 @@ fn message(error: &Error, language: Language) -> String {
                 "Idempotency-Key" => say(&BAD_KEY, &[]),
                 _ => fault::text(fault),
             });
-            texts.collect::<Vec<_>>().join(" ")
+            return texts.collect();
         }
         Error::UnknownCoding(name) => say(&UNKNOWN_CODING, &[name]),
         Error::Late => say(&LATE, &[]),
         Error::PatchRefused(_) => error.to_string(),
-    }
+    };
+    vec![message]
 }
 
 const TOO_MANY: Localized = Localized::new(

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     language::Localized,
-    read::{Enumeration, Fields, REQUIRED, TOO_SMALL},
+    read::{Enumeration, Faults, Fields, REQUIRED, TOO_SMALL},
 };
 use crate::{
     dialect::openapi::schema::{add, of},
@@ -112,10 +112,14 @@ pub(super) fn elements<T: Element>(
     name: &str,
     list: &[Value],
 ) -> Result<Vec<T>> {
-    let elements = list.iter().enumerate();
-    elements
-        .map(|(n, value)| T::read(fields, &format!("{name}[{n}]"), value))
-        .collect()
+    let (mut elements, mut faults) = (Vec::new(), Faults::default());
+    for (n, value) in list.iter().enumerate() {
+        elements.extend(faults.keep(T::read(fields, &format!("{name}[{n}]"), value))?);
+        if faults.is_full() {
+            break;
+        }
+    }
+    faults.end(Some(elements))
 }
 
 /// The wording of a list with a wrong number of elements.
@@ -506,10 +510,13 @@ macro_rules! bodies {
 
         impl $crate::dialect::idocs::member::Body for $name {
             fn read(fields: &$crate::dialect::idocs::read::Fields<'_>) -> $crate::error::Result<Self> {
-                use $crate::dialect::idocs::member::Member;
-                Ok(Self {$(
-                    $member: <$ty as Member>::read(fields, $key)?,
-                )+})
+                use $crate::dialect::idocs::{member::Member, read::Faults};
+                let mut faults = Faults::default();
+                $(let $member = faults.keep(<$ty as Member>::read(fields, $key))?;)+
+                faults.end(match ($($member,)+) {
+                    ($(Some($member),)+) => Some(Self { $($member,)+ }),
+                    _ => None,
+                })
             }
 
             fn members() -> Vec<$crate::dialect::idocs::member::Description> {
@@ -753,6 +760,37 @@ mod tests {
             text.contains("statuses[1]: the value 18 is not allowed"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn all_faults_are_named() {
+        let faults = |body: Value| match read(&body) {
+            Err(Error::Invalid(faults)) => faults,
+            _ => panic!("{body}"),
+        };
+        let paths = |body: Value| -> Vec<String> {
+            let faults = faults(body);
+            faults.into_iter().map(|fault| fault.path).collect()
+        };
+        let body = json!({
+            "owner": "5", "age": true, "statuses": ["DRAFT", 18, "19"],
+            "parts": [{"material": 1}, {"material": "abc"}], "top": 0,
+        });
+        assert_eq!(
+            paths(body),
+            [
+                "toyName",
+                "owner",
+                "age",
+                "statuses[1]",
+                "statuses[2]",
+                "parts[0].material",
+                "parts[1].material",
+                "top"
+            ]
+        );
+        let many = json!({"statuses": vec![18; 1000], "parts": 1});
+        assert_eq!(faults(many).len(), 50);
     }
 
     #[test]

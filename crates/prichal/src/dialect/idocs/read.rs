@@ -2,7 +2,13 @@
 //! members ignored (`docs/contracts/idocs.md §1.1, §1.4`). Errors name the path of the member.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use prichal_core::{document, id::parse_any, identifier::Check, json::is_whole, schema::excerpt};
+use prichal_core::{
+    document,
+    id::parse_any,
+    identifier::Check,
+    json::is_whole,
+    schema::{Fault, excerpt},
+};
 use prichal_dialect::idocs::words;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -35,6 +41,40 @@ impl Reading {
             return Err(self.fault(to, &ENDS_EARLY, &[from]));
         }
         Ok(())
+    }
+}
+
+/// The maximum number of faults that an answer names.
+const MAX_FAULTS: usize = 50;
+
+/// The faults of a body, collected while its members are read.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// The value that was read. `None` for one with faults, which are added. Other errors end the reading.
+    pub(super) fn keep<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Invalid(faults)) => {
+                self.0.extend(faults);
+                self.0.truncate(MAX_FAULTS);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if the answer names no more of them.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_FAULTS
+    }
+
+    /// The value of a body without faults.
+    pub(super) fn end<T>(self, value: Option<T>) -> Result<T> {
+        value
+            .filter(|_| self.0.is_empty())
+            .ok_or(Error::Invalid(self.0))
     }
 }
 

@@ -168,7 +168,7 @@ pub(super) const MESSAGES: Part = Part {
         Channel {
             name: "webhook",
             address: "{relativeUrl}",
-            description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is.",
+            description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is. If the settings of the webhook name a script, the calls are what it makes of the events: the method is `POST`, `PUT`, `PATCH` or `DELETE`, path and query are any on the same host, further headers are there, and the body is any JSON, a text, bytes, or absent; or no call is made. The headers of the message stay as they are described, and the signature is over the body that is sent. The answer is read as without a script.",
             server: "integration",
             parameters: &[("relativeUrl", "The `relativeUrl` of the webhook.")],
             messages: &["objectEvent", "customEvent", "scheduleTick", "echo"],

@@ -8,16 +8,14 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use prichal_core::{
     id::WorkspaceId,
     schema::{Field, Type},
+    time::Timestamp,
 };
 use prichal_store::Conn;
-use tokio::{
-    sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
-};
+use tokio::sync::watch;
 
 use super::{
     communications::LastEvent,
@@ -33,7 +31,10 @@ use crate::{
         },
     },
     error::{Error, Result},
-    platform::access::{self, Caller},
+    platform::{
+        access::{self, Caller},
+        clock::Clock,
+    },
 };
 
 /// The interval at which the rights of a stream are checked again. On the node of a change they are checked at once.
@@ -78,17 +79,16 @@ pub(super) async fn follow_workspace(
     )
     .await?;
     let opening = listener.mark();
-    let mut ticks = interval_at(Instant::now() + RIGHTS_INTERVAL, RIGHTS_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ends = app.clock.now() + MAX_STREAM_DURATION;
     let following = Following {
+        ends,
+        tick: tick(&app.clock, ends),
         app,
         workspace,
         topics,
         credential,
         listener,
         rights,
-        ends: Instant::now() + MAX_STREAM_DURATION,
-        ticks,
         quiet: 0,
     };
     let later = stream::unfold(following, |mut following| async move {
@@ -114,10 +114,17 @@ struct Following {
     credential: Credential,
     listener: Listener,
     rights: watch::Receiver<()>,
-    ends: Instant,
-    ticks: Interval,
+    ends: Timestamp,
+    tick: BoxFuture<'static, ()>,
     /// The number of intervals since the last text.
     quiet: u32,
+}
+
+/// Waits until the rights are checked again, or until the stream ends.
+fn tick(clock: &Clock, ends: Timestamp) -> BoxFuture<'static, ()> {
+    let at = (clock.now() + RIGHTS_INTERVAL).min(ends);
+    let clock = clock.clone();
+    Box::pin(async move { clock.sleep_until(at).await })
 }
 
 impl Following {
@@ -128,13 +135,14 @@ impl Following {
                 biased;
                 () = self.app.stopping.cancelled() => return None,
                 _ = self.rights.changed() => self.check_rights().await?,
-                _ = self.ticks.tick() => {
+                () = &mut self.tick => {
+                    if self.app.clock.now() >= self.ends {
+                        return None;
+                    }
                     self.check_rights().await?;
                     self.listener.ask_other_nodes();
                     self.quiet += 1;
-                    if Instant::now() >= self.ends {
-                        return None;
-                    }
+                    self.tick = tick(&self.app.clock, self.ends);
                     if self.quiet >= HEARTBEAT {
                         self.quiet = 0;
                         return Some(self.listener.mark());
@@ -219,7 +227,10 @@ pub(super) async fn ended(app: App, credential: Credential) {
     let mut rights = app.access.listen();
     let revoked = async {
         loop {
-            let _ = tokio::time::timeout(RIGHTS_INTERVAL, rights.changed()).await;
+            tokio::select! {
+                _ = rights.changed() => {}
+                () = app.clock.sleep(RIGHTS_INTERVAL) => {}
+            }
             if let Ok(None) = credential.caller(&app).await {
                 return;
             }
@@ -227,7 +238,7 @@ pub(super) async fn ended(app: App, credential: Credential) {
     };
     tokio::select! {
         () = app.stopping.cancelled() => {}
-        () = tokio::time::sleep(MAX_STREAM_DURATION) => {}
+        () = app.clock.sleep(MAX_STREAM_DURATION) => {}
         () = revoked => {}
     }
 }

@@ -4,46 +4,46 @@
 //! in the transaction that ends the run. So a run that fails changes nothing, and a retried run changes everything
 //! once.
 
+mod effects;
+mod entities;
+mod fetch;
+
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
     entity::rights::Authority,
-    event::{Author, EntityKind, NewEvent, Origin},
-    id::{EntityId, EventId, WorkspaceId},
+    event::{Author, Origin},
+    id::WorkspaceId,
     json,
-    patch::{self, Operation},
-    schema::{self, Object},
+    patch::Operation,
+    schema::Object,
     time::Timestamp,
 };
-use prichal_store::{Conn, Tx, entity::Entity, kv, run};
+use prichal_store::{Conn, entity::Entity, kv, run};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use super::{request, send};
-use crate::platform::access::ChannelHandle;
+use entities::Ids;
+
+use super::request;
 use crate::{
     domain::{
         Domain,
-        entity::{self, EntityRef, draft::Draft, edit, link},
+        entity::{EntityRef, draft::Draft},
         script::Host,
     },
     error::{Code, Error, Result},
     platform::{
-        outgoing::{Outgoing, connections::Connections, names::Requester, target::Target},
-        security, settings,
+        access::ChannelHandle,
+        outgoing::{connections::Connections, names::Requester},
+        security,
     },
 };
 
@@ -52,17 +52,11 @@ const MAX_EFFECTS: usize = 1000;
 /// The maximum number of bytes of a run's changes, together with the values that it has read to make them.
 const MAX_EFFECT_BYTES: usize = 8 << 20;
 const MAX_MESSAGES: usize = 100;
-const MAX_FETCHES: usize = 50;
-/// The maximum number of bytes of request bodies that a run sends at the same time.
-const MAX_CONCURRENT_BODY_BYTES: usize = 8 << 20;
 /// The maximum number of fetches of a run at the same time.
 const MAX_CONCURRENT_FETCHES: usize = 8;
-/// The maximum number of bytes of an answer that a script is given; the rest is cut off.
-const MAX_FETCHED_BYTES: usize = 1 << 20;
-/// The longest key in characters, the longest value in bytes, and the maximum number of values of a channel.
+/// The longest key in characters, and the longest value in bytes.
 const MAX_KEY_CHARS: usize = 256;
 const MAX_VALUE_BYTES: usize = 64 << 10;
-const MAX_KEYS: i64 = 10_000;
 /// The longest event that a script may publish, in bytes.
 const MAX_EVENT_BYTES: usize = 64 << 10;
 /// The longest delay of a message.
@@ -137,123 +131,6 @@ enum Effect {
         name: String,
         data: Value,
     },
-}
-
-impl Effects {
-    /// The size of the changes in bytes.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// True if the run sends messages.
-    pub fn sends(&self) -> bool {
-        self.sent > 0
-    }
-
-    /// Writes the changes in the channel's name, and returns the entities whose rights they have changed.
-    pub fn write(
-        &self,
-        app: &Domain,
-        tx: &mut Tx<'_>,
-        origin: &Origin,
-        channel: Option<EntityId>,
-    ) -> Result<Vec<EntityRef>> {
-        let (workspace, mut changed) = (origin.workspace, Vec::new());
-        let mut has_more = false;
-        let channel = self.living(tx, workspace, channel)?;
-        if let Some(channel) = channel.filter(|_| !self.seen.is_empty() && !self.list.is_empty()) {
-            self.check_seen(tx, workspace, channel)?;
-        }
-        for effect in &self.list {
-            match effect {
-                Effect::Keep { key, value } => {
-                    let Some(channel) = channel else { continue };
-                    match value {
-                        None => kv::remove(tx, workspace, channel, key)?,
-                        Some(value) => has_more |= kv::put(tx, workspace, channel, key, value)?,
-                    }
-                }
-                Effect::Send(run) => run::insert(tx, run, None),
-                Effect::Create(draft) => {
-                    changed.extend(draft.write(tx, origin, self.authority)?.rights);
-                }
-                Effect::Patch {
-                    entity_ref,
-                    operations,
-                    settings,
-                } => {
-                    let (check, authority) = (app.config.identifier_check, self.authority);
-                    let done = edit::patch(
-                        tx,
-                        origin,
-                        check,
-                        *entity_ref,
-                        operations,
-                        settings,
-                        authority,
-                    )?;
-                    changed.extend(done.rights);
-                }
-                Effect::Link(ends) => {
-                    changed.extend(link::link(tx, *ends, origin, self.authority)?);
-                }
-                Effect::Publish { name, data } => {
-                    let Some(channel) = channel else { continue };
-                    let about = (EntityKind::IntegrationPoint, channel.0);
-                    let event = json!({ "name": name, "data": data });
-                    let new = json!({ "id": channel, "event": event }).to_string();
-                    let id = EventId::generate(origin.at);
-                    tx.append(NewEvent::published(id, origin, about, new));
-                }
-            }
-        }
-        // Checked once for all changes, since it reads the key of each value.
-        if let Some(channel) = channel.filter(|_| has_more)
-            && kv::count(tx.conn()?, workspace, channel)? > MAX_KEYS
-        {
-            let what = format!("A channel may keep at most {MAX_KEYS} values");
-            return Err(Error::refused(Code::LimitReached, what));
-        }
-        Ok(changed)
-    }
-}
-
-impl Effects {
-    /// The channel, locked if the changes concern it. `None` if it was deleted: its values and its events go with it, also
-    /// if there is another channel with its id.
-    fn living(
-        &self,
-        tx: &mut Tx<'_>,
-        workspace: WorkspaceId,
-        channel: Option<EntityId>,
-    ) -> Result<Option<EntityId>> {
-        let concerns =
-            |effect: &Effect| matches!(effect, Effect::Keep { .. } | Effect::Publish { .. });
-        let Some(id) = channel.filter(|_| self.list.iter().any(concerns)) else {
-            return Ok(channel);
-        };
-        let found = prichal_store::channel::find_for_update(tx, workspace, id)?;
-        let found = found.filter(|found| {
-            found.deleted_at.is_none() && Some(found.created_at) == self.channel_created_at
-        });
-        Ok(found.map(|_| id))
-    }
-
-    /// Refuses if another node has changed the values since they were read. Runs of one node hold a lock instead.
-    fn check_seen(&self, tx: &mut Tx<'_>, workspace: WorkspaceId, channel: EntityId) -> Result<()> {
-        prichal_store::channel::find_for_update(tx, workspace, channel)?;
-        for (key, seen) in &self.seen {
-            if kv::find(tx.conn()?, workspace, channel, key)? != *seen {
-                let what = "Another run has changed the values of the channel meanwhile";
-                return Err(Error::refused(Code::Overtaken, what));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl RunHost {
@@ -486,213 +363,6 @@ impl RunHost {
         }
         self.change(Effect::Publish { name, data })
     }
-
-    async fn find(&self, entity_ref: EntityRef) -> Result<(Entity, Vec<Uuid>)> {
-        if let Some(known) = self.entities.get(&entity_ref) {
-            return Ok(known.clone());
-        }
-        let workspace = self.workspace;
-        let read = move |conn: &mut Conn| {
-            let found = entity::find(conn, workspace, entity_ref)?;
-            let links = entity::links_inside(conn, &found)?;
-            Ok::<_, Error>((found, links))
-        };
-        self.app.db.read(read).await
-    }
-
-    async fn get(&self, At { collection, id }: At) -> Result<Option<String>> {
-        let entity_ref = entity_ref(&collection, &id)?;
-        match self.find(entity_ref).await {
-            Ok((found, links)) => Ok(Some(entity::model(&found, &links))),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn create(&mut self, New { collection, model }: New) -> Result<String> {
-        let kind = kind(&collection)?;
-        let settings = settings::of(&self.app, self.workspace).await?;
-        let check = self.app.config.identifier_check;
-        let model = schema::object(&model)?;
-        let draft = Draft::read(kind, model, &settings, check, &self.origin())?;
-        draft.permit(self.effects.authority)?;
-        let (made, links) = (draft.entity().clone(), draft.links());
-        self.change(Effect::Create(Box::new(draft)))?;
-        let text = entity::model(&made, &links);
-        self.take_room(text.len())?;
-        let entity_ref = EntityRef { kind, id: made.id };
-        self.entities.insert(entity_ref, (made, links));
-        Ok(text)
-    }
-
-    async fn patch(&mut self, change: Change) -> Result<String> {
-        let Change {
-            collection,
-            id,
-            operations,
-        } = change;
-        let entity_ref = entity_ref(&collection, &id)?;
-        let operations = match operations {
-            Value::Array(_) => json!({ "operations": operations }),
-            whole => whole,
-        };
-        let operations = patch::parse(&operations)?;
-        let (mut found, links) = self.find(entity_ref).await?;
-        let (origin, authority) = (self.origin(), self.effects.authority);
-        let shown = edit::preview(&found, &links, &operations, &origin, authority)?;
-        found.members = entity::members_text(&shown.members)?;
-        if shown.changed {
-            found.update_info = found.update_info.changed(&origin);
-        }
-        let links = match shown.links {
-            None => links,
-            Some(wanted) => wanted.into_iter().map(|(_, id)| id).collect(),
-        };
-        let settings = settings::of(&self.app, self.workspace).await?;
-        self.change(Effect::Patch {
-            entity_ref,
-            operations,
-            settings,
-        })?;
-        let text = entity::model(&found, &links);
-        self.take_room(text.len())?;
-        self.entities.insert(entity_ref, (found, links));
-        Ok(text)
-    }
-
-    async fn link(&mut self, Ids { ids }: &Ids) -> Result<()> {
-        let ends = link::read(ids)?;
-        link::permit(self.effects.authority, ends)?;
-        let made = |(kind, id): &prichal_core::event::Entity| {
-            let id = EntityId(*id);
-            self.entities.contains_key(&EntityRef { kind: *kind, id })
-        };
-        let others: Vec<_> = ends.iter().copied().filter(|end| !made(end)).collect();
-        let workspace = self.workspace;
-        let check = move |conn: &mut Conn| link::check(conn, workspace, &others);
-        self.app.db.read(check).await?;
-        self.change(Effect::Link(ends))
-    }
-
-    fn fetch(&mut self, argument: &str) -> Result<BoxFuture<'static, Result<String, String>>> {
-        let Fetch {
-            url,
-            method,
-            headers,
-            body,
-            base64,
-            form,
-            json,
-        } = read(argument)?;
-        if self.fetched >= MAX_FETCHES {
-            let what = format!("A run may fetch at most {MAX_FETCHES} times");
-            return Err(Error::refused(Code::LimitReached, what));
-        }
-        self.fetched += 1;
-        let own = self
-            .handle
-            .as_ref()
-            .map(|handle| handle.channel.text("url"));
-        let is_own = own.is_some_and(|own| !own.is_empty() && own == url);
-        let is_https = url
-            .get(..8)
-            .is_some_and(|head| head.eq_ignore_ascii_case("https://"));
-        if !is_own && !is_https {
-            return Err(Error::refused(
-                Code::Conflict,
-                "Only https addresses and the channel's own `url` can be fetched",
-            ));
-        }
-        let target =
-            Target::parse(&url).map_err(|error| Error::invalid("url", error.to_string()))?;
-        let method = read_method(&method)?;
-        let body = match base64 {
-            Some(base64) => STANDARD
-                .decode(base64)
-                .map_err(|_| Error::invalid("body", "The body is not base64."))?,
-            None => body.unwrap_or_default().into_bytes(),
-        };
-        let underway = BodyReservation::take(&self.underway, body.len())?;
-        let kind = match (json, form) {
-            (true, _) => Some("application/json; charset=utf-8"),
-            (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
-            _ => None,
-        };
-        let request = Outgoing {
-            method,
-            headers: outgoing_headers(headers, kind)?,
-            body: Bytes::from(body),
-            keep: MAX_FETCHED_BYTES,
-        };
-        let (app, connections, turn) = (
-            self.app.clone(),
-            self.connections.clone(),
-            self.fetching.clone(),
-        );
-        let posted = is_own.then(|| self.posted.clone());
-        let work = async move {
-            let _underway = underway;
-            let _turn = turn.acquire().await;
-            let deadline = app.clock.sleep(app.config.delivery_timeout);
-            let answer = app
-                .outgoing
-                .call(&connections, &target, request, deadline)
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if let Some(posted) = posted {
-                        posted.set(None, None);
-                    }
-                    return Err(error.to_string());
-                }
-            };
-            if let Some(posted) = posted {
-                posted.set(Some(answer.status), send::head(&answer.body));
-            }
-            let failure = match &answer.broken {
-                Some(broken) => Some(broken.to_string()),
-                None => answer
-                    .truncated
-                    .then(|| "the answer is longer than 1 MiB".to_owned()),
-            };
-            let mut headers = Map::new();
-            for (name, value) in &answer.headers {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                headers.insert(name.as_str().to_owned(), value.into());
-            }
-            let body = String::from_utf8_lossy(&answer.body);
-            let mut shown = json!({ "status": answer.status, "headers": headers, "body": body, "failure": failure });
-            if body.as_bytes() != answer.body {
-                shown["base64"] = STANDARD.encode(&answer.body).into();
-            }
-            Ok(shown.to_string())
-        };
-        Ok(work.boxed())
-    }
-}
-
-/// The memory that a request body takes until it is sent.
-struct BodyReservation(Arc<AtomicUsize>, usize);
-
-impl BodyReservation {
-    fn take(all: &Arc<AtomicUsize>, bytes: usize) -> Result<Self> {
-        let taken = Self(all.clone(), bytes);
-        if all.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_CONCURRENT_BODY_BYTES {
-            let what = format!(
-                "The bodies that a run sends at the same time may have at most {} MiB",
-                MAX_CONCURRENT_BODY_BYTES >> 20
-            );
-            return Err(Error::refused(Code::LimitReached, what));
-        }
-        Ok(taken)
-    }
-}
-
-impl Drop for BodyReservation {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
-    }
 }
 
 impl Host for RunHost {
@@ -719,70 +389,6 @@ impl Host for RunHost {
             }
         }
     }
-}
-
-fn entity_ref(collection: &str, id: &str) -> Result<EntityRef> {
-    let shown: String = id.chars().take(64).collect();
-    let id = EntityId::parse(id)
-        .ok_or_else(|| Error::invalid("id", format!("The value '{shown}' is not a valid id.")))?;
-    Ok(EntityRef {
-        kind: kind(collection)?,
-        id,
-    })
-}
-
-fn kind(collection: &str) -> Result<EntityKind> {
-    EntityKind::from_collection(collection).ok_or_else(|| {
-        let shown: String = collection.chars().take(64).collect();
-        let known = EntityKind::collections().collect::<Vec<_>>().join(", ");
-        let why = format!("There is no collection `{shown}`: {known}.");
-        Error::invalid("collection", why)
-    })
-}
-
-fn read_method(name: &str) -> Result<Method> {
-    let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes());
-    let method = method.ok().filter(|method| *method != Method::CONNECT);
-    method.ok_or_else(|| {
-        let shown: String = name.chars().take(64).collect();
-        let why = format!("`{shown}` is not a valid HTTP method, such as GET or POST.");
-        Error::invalid("method", why)
-    })
-}
-
-/// Headers that belong to the connection.
-const RESERVED: [&str; 5] = [
-    "host",
-    "content-length",
-    "connection",
-    "transfer-encoding",
-    "upgrade",
-];
-
-fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in given {
-        let shown: String = name.chars().take(64).collect();
-        let bad = || Error::invalid("headers", format!("The header {shown} cannot be sent."));
-        let value = match &value {
-            Value::String(value) => value.clone(),
-            Value::Null => continue,
-            Value::Number(_) | Value::Bool(_) => value.to_string(),
-            _ => return Err(bad()),
-        };
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        if RESERVED.contains(&name.as_str()) {
-            let why = format!("The header {name} cannot be sent, it belongs to the connection.");
-            return Err(Error::invalid("headers", why));
-        }
-        headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
-    }
-    if let Some(kind) = kind {
-        let kind = HeaderValue::from_static(kind);
-        headers.entry("content-type").or_insert(kind);
-    }
-    headers.entry("user-agent").or_insert(send::USER_AGENT);
-    Ok(headers)
 }
 
 fn read<'a, T: Deserialize<'a>>(argument: &'a str) -> Result<T> {
@@ -823,43 +429,6 @@ struct Frame {
 struct Event {
     name: String,
     data: Value,
-}
-
-#[derive(Deserialize)]
-struct At {
-    collection: String,
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct New {
-    collection: String,
-    model: Value,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    collection: String,
-    id: String,
-    operations: Value,
-}
-
-#[derive(Deserialize)]
-struct Ids {
-    ids: Value,
-}
-
-#[derive(Deserialize)]
-struct Fetch {
-    url: String,
-    method: String,
-    headers: Map<String, Value>,
-    body: Option<String>,
-    /// A body of bytes.
-    base64: Option<String>,
-    #[serde(default)]
-    form: bool,
-    json: bool,
 }
 
 /// The author of a run's changes: its channel, or the system for a run without one.

@@ -57,7 +57,7 @@ pub trait BulkHandler: Clone + Send + Sync + 'static {
     /// The requester of an element, as the security log names it.
     fn actor(&self, element: &Element) -> Option<Actor>;
     /// The errors of an element in the words of the dialect. The flag is true for an internal error.
-    fn describe(&self, element: &Element, error: &Error) -> (Value, bool);
+    fn describe(&self, element: &Element, error: &Error) -> (Vec<Value>, bool);
 }
 
 /// Performs elements until `stop`, then finishes those that have begun.
@@ -230,7 +230,7 @@ async fn carry_out(
             let status = if is_fault { FAILED } else { REFUSED };
             let ended = Element {
                 status: status.to_owned(),
-                errors: Some(Value::Array(vec![said]).to_string()),
+                errors: Some(Value::Array(said).to_string()),
                 ..element.clone()
             };
             match write_result(&app, ended, None).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError,
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsConnector;
 
 use super::Connector;
+use super::pem;
 use super::tls::note_shown;
 use super::trust::Mistake;
 
@@ -62,10 +63,8 @@ pub enum IdentityFault {
 
 impl ClientIdentity {
     pub fn read(certificate: &str, key: &str) -> Result<Self, IdentityFault> {
-        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
-        let chain: Vec<_> = chain
-            .collect::<Result<_, _>>()
-            .map_err(|_| IdentityFault::Certificate)?;
+        let chain =
+            pem::certificates(certificate.as_bytes()).map_err(|_| IdentityFault::Certificate)?;
         if chain.is_empty() || chain.len() > MAX_CHAIN {
             return Err(IdentityFault::Certificate);
         }
@@ -73,7 +72,7 @@ impl ClientIdentity {
         for one in &chain {
             prichal_sign::Certificate::read(one).map_err(|_| IdentityFault::Certificate)?;
         }
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| IdentityFault::Key)?;
+        let key = pem::private_key(key.as_bytes()).map_err(|_| IdentityFault::Key)?;
         let provider = rustls::crypto::ring::default_provider();
         CertifiedKey::from_der(chain, key, &provider)
             .map(|pair| Self(Arc::new(pair)))

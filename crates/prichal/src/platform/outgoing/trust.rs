@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use prichal_sign::Certificate;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
+
+use super::pem;
 
 /// Trust in Mozilla's certificates, those of the system and `roots`. Reads files.
 pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
@@ -38,9 +40,9 @@ pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, Error
 
 /// The certificates of a PEM file, at least one. The error names the file.
 pub fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let read = || CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>();
     let why = || format!("cannot read the certificates in `{}`", file.display());
-    let found = read().with_context(why)?;
+    let text = std::fs::read(file).with_context(why)?;
+    let found = pem::certificates(&text).with_context(why)?;
     anyhow::ensure!(
         !found.is_empty(),
         "there is no certificate in `{}`",

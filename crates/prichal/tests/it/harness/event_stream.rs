@@ -43,8 +43,13 @@ impl EventStream {
 
     /// The next event with data.
     pub(crate) async fn next_unchecked(&mut self) -> Message {
+        self.next_or_end().await.expect("the stream goes on")
+    }
+
+    /// The next event with data, or `None` at the end.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Message> {
         loop {
-            let block = self.block().await.expect("the stream goes on");
+            let block = self.block().await?;
             let field = |name: &str| {
                 let mut lines = block.lines();
                 lines
@@ -54,7 +59,7 @@ impl EventStream {
             if let (Some(name), Some(data)) = (field("event:"), field("data:")) {
                 let data = serde_json::from_str(&data).expect("JSON");
                 let id = field("id:").unwrap_or_default();
-                return Message { name, id, data };
+                return Some(Message { name, id, data });
             }
         }
     }

@@ -106,6 +106,32 @@ async fn the_log_is_followed_and_resumed_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_after_ten_minutes_and_the_next_one_misses_nothing() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let mut stream = EventStream::open(&space, EVENTS).await;
+    company(&space, "0").await;
+    expect_companies(&mut stream, names(0..1)).await;
+    hub.advance(Duration::from_secs(599));
+    company(&space, "1").await;
+    let mut last = stream.next().await;
+    assert_eq!(name_of(&last), "1");
+    // Some of these may be sent before the end.
+    companies(&space, 2..5).await;
+    hub.advance(Duration::from_secs(1));
+    while let Some(message) = stream.next_or_end().await {
+        last = message;
+    }
+    let seen: u32 = name_of(&last).parse().expect("a number");
+    companies(&space, 5..8).await;
+    let resumed = space.clone().header("last-event-id", &last.id);
+    let mut stream = EventStream::open(&resumed, EVENTS).await;
+    expect_companies(&mut stream, names(seen + 1..8)).await;
+    hub.advance(Duration::from_mins(10));
+    stream.end().await;
+}
+
+#[tokio::test]
 async fn calls_are_a_view_of_the_log() {
     let pbx = TelephonyExchange::new().await;
     let mut calls = EventStream::open(&pbx.space, "/stream?topics=calls,runs").await;
@@ -427,6 +453,7 @@ async fn deliveries_of_other_nodes_come_over_the_bus() {
     let told = loop {
         company(&space, "next").await;
         receiver.next().await;
+        second.advance(Duration::from_secs(2));
         let wait = Duration::from_millis(200);
         if let Ok(told) = tokio::time::timeout(wait, &mut told).await {
             break told;

@@ -3,26 +3,21 @@
 //! At first only `setup`, `login` and `connection_info` work; `setup` opens capabilities, and they the other methods.
 //! An unreadable frame is answered, and the connection stays. A breach of the protocol ends it.
 
+mod events;
+mod requests;
+mod setup;
+mod standing;
+
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, future::BoxFuture};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use prichal_core::{
-    event::{ChangeType, EntityKind, EventType},
-    id::{EntityId, UserId},
-    schema::Object,
-    time::Timestamp,
-};
-use prichal_script::Outcome;
-use prichal_store::{Conn, Tx, entity, event, run::Kind, socket, tenant};
+use prichal_core::{schema::Object, time::Timestamp};
+use prichal_store::{Tx, socket};
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
 use tokio::{
-    sync::{
-        mpsc::{self, error::TrySendError},
-        oneshot, watch,
-    },
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_tungstenite::{
@@ -33,36 +28,31 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use events::wait_for_news;
+use standing::Attribution;
+
 use super::{
     close::CloseReason,
-    frame::{self, Content, Done, Qid, ScriptResult, answered, unreadable},
+    frame::{self, Done, answered, unreadable},
     in_flight::InFlight,
-    inbox::{InboundFrame, MAX_QUEUED_FRAMES, run_all},
-    params::{CAPABILITIES, CAPABILITY_KEY, MAX_PARAMS, MAX_SCRIPT_TIMEOUT_MS, TIMEOUT, WORDS},
+    inbox::InboundFrame,
     received::{Counted, Received},
-    rest::{self, Answer, said},
+    rest::said,
     rights::Rights,
     subscriptions::Subscriptions,
 };
 use crate::{
     app::App,
-    dialect::era::svcscript_runtimes::{SITE, load, read_start},
-    domain::{
-        channel::{
-            self,
-            request::{Request, START},
-            run::{ImmediateRun, run_now, value},
-            sockets::{Close, Frame},
-        },
-        document,
+    domain::channel::{
+        self,
+        sockets::{Close, Frame},
     },
     error::{Error, Result},
     http::body::weight,
     platform::{
-        access::{self, Caller, ChannelHandle},
-        memory::{Hold, Payer, Use},
-        security::{self, Actor, Event},
-        writes,
+        access::ChannelHandle,
+        memory::{Hold, Payer},
+        security,
     },
 };
 
@@ -73,13 +63,6 @@ const MAX_MISSED_PINGS: u32 = 2;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The bytes before the payload of a client's control frame.
 const CONTROL_FRAME_HEAD: usize = 6;
-/// The maximum number of events that a statement reads.
-const MAX_EVENTS_PER_READ: i64 = 256;
-const DEFAULT_SCRIPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time after which rights are read again, because another node may have changed them.
-const RIGHTS_TTL: Duration = Duration::from_secs(1);
-
-const ACCESS_DENIED: &str = "Access denied by IAM (route not found)";
 
 type Socket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 type Closed = oneshot::Receiver<Close>;
@@ -445,92 +428,6 @@ impl Session {
         }
     }
 
-    /// Reads the rights again if they may have changed, and closes the capabilities that they no longer open.
-    async fn refresh_rights(&mut self) -> Result<()> {
-        let again = self
-            .standing
-            .read_again(&self.app, &self.handle, self.address);
-        let Some((found, standing)) = again.await? else {
-            return Ok(());
-        };
-        if let Some(found) = found {
-            self.handle = found;
-        }
-        let may = |capability: &str| may(&self.handle, &standing.rights, capability);
-        self.open.retain(|capability| may(capability));
-        let sockets = &self.app.channels.sockets;
-        sockets.set_receives_broadcasts(self.handle.lane(), self.id, may("msg"));
-        if !self.open.contains("subscr") || self.handle.channel.user().is_none() {
-            self.subscriptions = Subscriptions::default();
-            self.news = None;
-        }
-        self.standing = standing;
-        Ok(())
-    }
-
-    /// Opens capabilities.
-    fn setup<'a>(&mut self, asked: &'a Object, qid: Option<&RawValue>) -> String {
-        let wanted = asked.get(CAPABILITIES.name).and_then(Value::as_array);
-        let key = |one: &'a Value| one.get(CAPABILITY_KEY.name)?.as_str();
-        let keys = wanted.map(|wanted| wanted.iter().map(key));
-        let Some(keys) = keys.and_then(Iterator::collect::<Option<Vec<&str>>>) else {
-            let why = "The capabilities must be a list of objects with a key".to_owned();
-            return answered("setup", qid, Err::<Done, _>((1400, why)));
-        };
-        let mut capabilities = Vec::new();
-        for key in keys.into_iter().take(64) {
-            let known = WORDS.words.iter().copied().find(|known| *known == key);
-            let error = match known {
-                None => Some("Unknown capability"),
-                Some(known) if !may(&self.handle, &self.standing.rights, known) => {
-                    let object = format!("/ws#{known}");
-                    security::record(Event::Forbidden, None, &object);
-                    Some(ACCESS_DENIED)
-                }
-                Some(known) => {
-                    self.open.insert(known);
-                    None
-                }
-            };
-            let key = key.to_owned();
-            capabilities.push(match error {
-                None => SetUp::Open(Opened {
-                    key,
-                    result: frame::Success::Ok,
-                }),
-                Some(errormsg) => SetUp::Closed(NotOpened {
-                    key,
-                    result: frame::Failure::Error,
-                    errormsg,
-                }),
-            });
-        }
-        answered("setup", qid, Ok(SetUpResult { capabilities }))
-    }
-
-    async fn info(&self) -> Result<ConnectionInfo, (i64, String)> {
-        let channel = &self.handle.channel;
-        let id = self.handle.workspace.to_string();
-        let workspace = access::find_workspace(&self.app, &id).await;
-        let workspace = workspace.map_err(|error| said(&error))?;
-        let now = self.app.clock.now();
-        Ok(ConnectionInfo {
-            result: frame::Success::Ok,
-            site: SITE,
-            ownertype: "token",
-            domain: workspace.map(|found| found.name.clone()),
-            sessionid: self.id,
-            connectionid: self.id,
-            capabilities: self.open.iter().copied().collect(),
-            datetime: millis(now),
-            timestamp: now.micros() / 1000,
-            integration_point_id: channel.id.to_string(),
-            integration_point_type: channel.text("type").to_owned(),
-            roles: channel.roles().map(str::to_owned).collect(),
-            token: self.token.clone(),
-        })
-    }
-
     fn seen(&self) -> Attribution {
         Attribution::of(&self.app, self.address, &self.handle)
     }
@@ -543,262 +440,6 @@ impl Session {
             address: self.address,
             capability,
         }
-    }
-
-    fn rest(&mut self, asked: Object, qid: Qid, hold: Hold) -> Option<String> {
-        let (app, mut queued) = (self.app.clone(), self.queued("rest"));
-        let (again, payer) = (qid.clone(), self.payer.clone());
-        let work = async move {
-            let answer: Answer = match queued.refresh().await {
-                Ok(()) => {
-                    let (handle, rights) = (queued.handle, queued.standing.rights);
-                    rest::ask(app, handle, rights, payer.clone(), &asked).await
-                }
-                Err(refused) => Err(refused),
-            };
-            drop(hold);
-            let text = answered("rest", qid.as_deref(), answer.map(Content::of));
-            Some(answer_frame("rest", qid.as_deref(), text, &payer))
-        };
-        let seen = self.seen();
-        match self
-            .in_flight
-            .spawn_request(async move { seen.by(work).await })
-        {
-            Ok(()) => None,
-            Err(error) => Some(answered("rest", again.as_deref(), Err::<Done, _>(error))),
-        }
-    }
-
-    /// True if the channel has a user who is not deleted.
-    async fn has_user(&self) -> Result<bool> {
-        let Some(id) = self.handle.channel.user() else {
-            return Ok(false);
-        };
-        let (workspace, kind, id) = (self.handle.workspace, EntityKind::User, EntityId(id));
-        let read = move |conn: &mut Conn| entity::find(conn, workspace, kind, id);
-        let found = self.app.db.read(read).await?;
-        Ok(found.is_some_and(|user| user.deleted_at.is_none()))
-    }
-
-    async fn subscribe(&mut self, asked: &Object) -> Result<()> {
-        let workspace = self.handle.workspace;
-        if !self.has_user().await? {
-            return Err(Error::Forbidden(
-                "The channel has no user whose rights a subscription could have",
-            ));
-        }
-        if self.news.is_none() {
-            // The listener precedes the read of the log's end, so that no event between them is missed.
-            let news = self.app.channels.sockets.logs.listen(workspace);
-            let read = move |conn: &mut Conn| event::last(conn, workspace);
-            self.seen = self.app.db.read(read).await?;
-            self.news = Some(news);
-        }
-        let changed = self.subscriptions.change(asked, self.app.clock.now());
-        if self.subscriptions.is_empty() {
-            self.news = None;
-        }
-        changed
-    }
-
-    /// Sends the events since the last one sent.
-    async fn send_events(&mut self, socket: &mut Socket, close: &mut Closed) -> Result<(), End> {
-        if self.refresh_rights().await.is_err() {
-            // The next event leads here again.
-            return Ok(());
-        }
-        let workspace = self.handle.workspace;
-        while self.news.is_some() {
-            let after = self.seen;
-            let user = self.handle.channel.user();
-            let read = move |conn: &mut Conn| {
-                let mut events = event::list(conn, workspace, after, MAX_EVENTS_PER_READ)?;
-                let last = events.last().map(|last| last.seq);
-                document::hide_events(conn, workspace, user.map(UserId), &mut events)?;
-                Ok::<_, Error>((events, last))
-            };
-            let Ok((events, last)) = self.app.db.read(read).await else {
-                // The next event leads here again.
-                return Ok(());
-            };
-            let Some(last) = last else {
-                return Ok(());
-            };
-            self.seen = last;
-            let mut hold = self.payer.hold(Use::Frame);
-            let bytes = events.iter().map(|event| event.body.len()).sum();
-            if hold.grow(bytes).await.is_err() {
-                return Err(out_of_memory());
-            }
-            let now = self.app.clock.now();
-            let user = user.map(|id| (EntityKind::User, id));
-            for event in &events {
-                let is_deleted = event.head.kind == EventType::Change(ChangeType::Delete);
-                if is_deleted && event.entities().first().copied() == user {
-                    // Without its user the channel has no right to events.
-                    self.subscriptions = Subscriptions::default();
-                    self.news = None;
-                    return Ok(());
-                }
-                for frame in self.subscriptions.frames(event, now) {
-                    if !deliver(socket, close, Message::text(frame)).await {
-                        return Err(End::Gone);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn start(&mut self, asked: &Object, qid: Qid, hold: Hold) -> Result<(), (i64, String)> {
-        let admitted = writes::admit(&self.app, self.handle.workspace);
-        admitted.map_err(|error| said(&error))?;
-        let (code, params) = read_start(asked, MAX_PARAMS).map_err(|error| said(&error))?;
-        let time = match asked.get(TIMEOUT.name) {
-            None | Some(Value::Null) => DEFAULT_SCRIPT_TIMEOUT,
-            Some(given) => given
-                .as_u64()
-                .filter(|millis| (1..=MAX_SCRIPT_TIMEOUT_MS.unsigned_abs()).contains(millis))
-                .map(Duration::from_millis)
-                .ok_or_else(|| {
-                    let why =
-                        format!("The timeout must be 1 to {MAX_SCRIPT_TIMEOUT_MS} milliseconds");
-                    (1400, why)
-                })?,
-        };
-        let loaded = load(&self.app, self.handle.workspace, &code)
-            .await
-            .map_err(|error| said(&error))?;
-        let (abort, again) = (CancellationToken::new(), qid.clone());
-        let payer = self.payer.clone();
-        let (app, stop, id) = (self.app.clone(), abort.clone(), self.id);
-        let mut queued = self.queued("svcscript");
-        let work = async move {
-            if let Err(error) = queued.refresh().await {
-                let refused = Err::<Done, _>(error);
-                let text = answered("start_svcscript", qid.as_deref(), refused);
-                return Some(answer_frame(
-                    "start_svcscript",
-                    qid.as_deref(),
-                    text,
-                    &payer,
-                ));
-            }
-            let handle = queued.handle.clone();
-            let may_repeat = || queued.still_may();
-            let now = ImmediateRun {
-                handle: Some(&handle),
-                workspace: handle.workspace,
-                kind: Kind::Socket,
-                loaded: &loaded,
-                request: Request {
-                    method: START.to_owned(),
-                    params,
-                    ..Request::default()
-                },
-                connection: Some(id),
-                author: handle.author(),
-                time,
-                may_repeat: Some(&may_repeat),
-            };
-            let outcome = run_now(&app, now, stop.cancelled()).await;
-            drop(hold);
-            if stop.is_cancelled() {
-                return None;
-            }
-            let answer = match outcome {
-                Err(error) => Err(said(&error)),
-                Ok(Outcome {
-                    failure: Some(failure),
-                    ..
-                }) => Err((
-                    if failure.stopped { 1504 } else { 1500 },
-                    failure.to_string(),
-                )),
-                Ok(outcome) => Ok(ScriptResult::of(value(outcome.variables.as_deref()))),
-            };
-            let text = answered("start_svcscript", qid.as_deref(), answer);
-            Some(answer_frame(
-                "start_svcscript",
-                qid.as_deref(),
-                text,
-                &payer,
-            ))
-        };
-        let seen = self.seen();
-        let work = async move { seen.by(Box::pin(work)).await };
-        self.in_flight.spawn_script(&again, abort, work)
-    }
-
-    /// Starts the task that runs the channel's own script.
-    fn start_inbox(&mut self) -> mpsc::Sender<InboundFrame> {
-        let (inbox, frames) = mpsc::channel(MAX_QUEUED_FRAMES);
-        let queued = self.queued("msg");
-        let work = Box::pin(run_all(queued, self.id, frames, self.closed.clone()));
-        let seen = self.seen();
-        let work = async move { seen.by(work).await };
-        let workspace = Some(self.handle.workspace);
-        self.reading.spawn(tenant::scope(workspace, work));
-        inbox
-    }
-
-    /// Queues a frame for the channel's own script, which takes one at a time.
-    fn receive(&mut self, asked: InboundFrame) -> Option<String> {
-        if let Err(error) = writes::admit(&self.app, self.handle.workspace) {
-            let qid = asked.qid.as_deref();
-            return Some(answered(&asked.method, qid, Err::<Done, _>(said(&error))));
-        }
-        let inbox = match self.inbox.take() {
-            Some(inbox) => inbox,
-            None => self.start_inbox(),
-        };
-        let sent = self.inbox.insert(inbox).try_send(asked);
-        let TrySendError::Full(asked) = sent.err()? else {
-            return None;
-        };
-        let why = format!("More than {MAX_QUEUED_FRAMES} frames wait for the script");
-        Some(answered(
-            &asked.method,
-            asked.qid.as_deref(),
-            Err::<Done, _>((1503, why)),
-        ))
-    }
-}
-
-impl CurrentRights {
-    /// The channel and its rights as they are now. `None` if they were read a short time ago and nothing tells of a
-    /// change since. There is no channel if it was deleted, or no longer admits the address.
-    async fn read_again(
-        &self,
-        app: &App,
-        handle: &ChannelHandle,
-        address: Option<IpAddr>,
-    ) -> Result<Option<(Option<Arc<ChannelHandle>>, Self)>> {
-        let (version, now) = (app.channels.sockets.rights(), app.clock.now());
-        if version == self.version && now.since(self.looked_at) < RIGHTS_TTL {
-            return Ok(None);
-        }
-        let found = channel::by_id_uncached(app, handle.lane()).await?;
-        let found = found
-            .filter(|found| address.is_none_or(|address| found.channel.admits(address)))
-            .map(|found| {
-                Arc::new(ChannelHandle {
-                    // The connection remains one of its own token.
-                    token_hash: handle.token_hash.clone(),
-                    ..Arc::unwrap_or_clone(found)
-                })
-            });
-        let rights = match &found {
-            Some(found) => Rights::of(app, found).await?,
-            None => Rights::default(),
-        };
-        let standing = Self {
-            rights,
-            version,
-            looked_at: now,
-        };
-        Ok(Some((found, standing)))
     }
 }
 
@@ -840,56 +481,15 @@ fn not_set_up(capability: &str) -> (i64, String) {
     (1403, format!("The capability {capability} is not set up"))
 }
 
-/// The client as the security log and the limit of guesses name it. Each frame counts as a request.
-struct Attribution {
-    app: App,
-    address: Option<IpAddr>,
-    actor: Actor,
-}
-
-impl Attribution {
-    fn of(app: &App, address: Option<IpAddr>, handle: &Arc<ChannelHandle>) -> Self {
-        Self {
-            app: app.clone(),
-            address,
-            actor: Actor::from(&Caller::Channel(handle.clone())),
-        }
-    }
-
-    fn by<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        security::by(&self.app, self.address, Some(self.actor), work)
-    }
-}
-
 /// The end for lack of memory for what the client sends or receives.
 fn out_of_memory() -> End {
     End::Close(CloseReason::NoMemory)
-}
-
-/// An answer on the client's account, or a short error if the account lacks the memory.
-fn answer_frame(method: &str, qid: Option<&RawValue>, text: String, payer: &Payer) -> Frame {
-    Frame::paid(text, payer).unwrap_or_else(|| {
-        metrics::counter!("prichal_memory_refused_total").increment(1);
-        let why = "The server has no memory for the answer now".to_owned();
-        answered(method, qid, Err::<Done, _>((1503, why))).into()
-    })
 }
 
 /// True if the channel's connections may set a capability up.
 fn may(handle: &ChannelHandle, rights: &Rights, capability: &str) -> bool {
     handle.channel.has_capability(capability)
         && rights.allow("WEBSOCKET", &format!("/ws#{capability}"))
-}
-
-/// Waits for new events in the log; forever if there is no subscription.
-async fn wait_for_news(news: Option<&mut watch::Receiver<u64>>) {
-    let is_news = match news {
-        Some(news) => news.changed().await.is_ok(),
-        None => false,
-    };
-    if !is_news {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Sends a frame. Returns false if the client is gone or does not read.
@@ -912,9 +512,4 @@ fn end_of(error: &SocketError) -> End {
         SocketError::Protocol(_) => End::Close(CloseReason::NotProtocol),
         _ => End::Gone,
     }
-}
-
-/// A time as RFC 3339 with milliseconds.
-fn millis(at: Timestamp) -> String {
-    at.to_millis()
 }

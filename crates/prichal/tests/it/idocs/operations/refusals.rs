@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::harness::{
-    document_exchange::{BINS, PDF},
+    document_exchange::{BINS, PDF, text},
     hub::Answer,
 };
 
@@ -91,6 +91,45 @@ async fn malformed_bodies_are_refused() {
             "1048576",
         );
     }
+}
+
+#[tokio::test]
+async fn all_faults_of_a_request_are_named() {
+    let scene = Scene::new().await;
+    let us = &scene.us;
+    let told = |errors: &Value, names: &[&str]| {
+        let errors = errors.as_array().expect("a list");
+        assert_eq!(errors.len(), names.len(), "{errors:?}");
+        for (error, name) in errors.iter().zip(names) {
+            assert_eq!(error["errorCode"], "VALIDATION_ERROR");
+            let reason = text(&error["errorDescription"]);
+            assert!(reason.contains(name), "{name}: {reason}");
+        }
+    };
+    let metadata = json!({ "documentName": 5, "documentDate": "soon", "documentGroup": "Other" });
+    let contents = json!([{ "blobId": "x" }, { "blobId": UNUSED_ID }, {}]);
+    let body = json!({ "documentMetadata": metadata, "documentBinaryContents": contents });
+    let names = [
+        "documentMetadata.documentDate",
+        "documentMetadata.documentName",
+        "documentMetadata.documentNumber",
+        "documentMetadata.documentGroup",
+        "documentBinaryContents[0].blobId",
+        "documentBinaryContents[2].blobId",
+    ];
+    let refused = us.api.post(CREATE, body.clone()).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    told(&refused["errors"], &names);
+    // An element of a bulk call has a list of errors as well.
+    let (bulk, _) = BULK[0];
+    let body = json!({ "operations": [{ "data": body }] });
+    let started = us.api.post(bulk, body).await.ok();
+    let ended = us.ended(bulk, &started).await;
+    told(&ended[0]["operationErrors"], &names);
+    let query = "/api/1/webhooks/document-events?dateFrom=x&dateTo=1&skip=y&top=z";
+    let refused = us.api.get(query).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    told(&refused["errors"], &["dateFrom", "skip", "top"]);
 }
 
 #[tokio::test]

@@ -134,6 +134,32 @@ async fn streams_end_with_the_server() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_after_ten_minutes_and_is_resumed() {
+    let pbx = TelephonyExchange::new().await;
+    let masha = pbx.user("masha").await;
+    let of_masha = pbx.hub.user_token("my-workspace", &masha).await;
+    let mut cards = cards_of(&of_masha).await;
+    let started = now_started(&pbx, "1");
+    let id = pbx.send("call-started", started).await.ok().str("id");
+    let ring = ring("1", "m", "appeared", &masha, 1);
+    pbx.send("call-event", ring).await.ok();
+    let card = cards.next().await;
+    assert_eq!(
+        (card.name.as_str(), &card.data["id"]),
+        ("opened", &json!(id))
+    );
+    pbx.hub.advance(Duration::from_mins(10));
+    cards.end().await;
+    pbx.send("call-finished", finished("1", 30)).await.ok();
+    let mut resumed = cards_of(&of_masha.header("last-event-id", &card.id)).await;
+    let card = resumed.next().await;
+    assert_eq!(
+        (card.name.as_str(), &card.data["id"]),
+        ("closed", &json!(id))
+    );
+}
+
+#[tokio::test]
 #[ignore = "needs PostgreSQL and NATS; ./test has them"]
 async fn cards_are_the_same_on_every_node() {
     let installation = Installation::new(|_| ());
