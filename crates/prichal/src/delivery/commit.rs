@@ -97,6 +97,11 @@ pub(super) fn write(
     }
     delivery::log::insert(tx, key.workspace, key.integration, &batch.attempts);
     delivery::dead_letter::note(tx, key, &batch.attempts)?;
+    let changes = batch.queue.iter().map(|queued| match queued {
+        Queued::Defer(Deferred { lane, seq, .. }) => (*lane, *seq, true),
+        Queued::Complete(lane, seq) => (*lane, *seq, false),
+    });
+    delivery::count_changes(tx, key, changes)?;
     for queued in &batch.queue {
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,

@@ -26,7 +26,7 @@ use prichal_core::{
     schema::{self, Object},
     time::Timestamp,
 };
-use prichal_store::{Conn, Tx, entity::Entity, kv, run};
+use prichal_store::{Conn, Tx, delivery::Exchange, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedMutexGuard;
@@ -42,7 +42,9 @@ use crate::{
     },
     error::{Code, Error, Result},
     platform::{
-        outgoing::{Outgoing, connections::Connections, names::Requester, target::Target},
+        outgoing::{
+            Outgoing, connections::Connections, names::Requester, post::exchange, target::Target,
+        },
         security, settings,
     },
 };
@@ -85,21 +87,38 @@ pub struct RunHost {
     fetching: Arc<tokio::sync::Semaphore>,
     fetched: usize,
     underway: Arc<AtomicUsize>,
-    /// The last answer to a posted message.
-    pub posted: LastAnswer,
+    /// The last call that has posted a message.
+    pub posted: LastCall,
 }
 
-/// The last answer of the channel's own address, for the attempt log: its status and the beginning of its body.
+/// The last call of the channel's own address, for the delivery log.
 #[derive(Clone, Debug, Default)]
-pub struct LastAnswer(Arc<Mutex<(Option<u16>, Option<String>)>>);
+pub struct LastCall(Arc<Mutex<Called>>);
 
-impl LastAnswer {
-    fn set(&self, status: Option<u16>, answer: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, answer);
+/// The status and the beginning of the answer to a message, and what was sent and received.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    pub http_status: Option<u16>,
+    pub answer: Option<String>,
+    pub exchange: Exchange,
+}
+
+impl LastCall {
+    fn set(&self, called: Called) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = called;
     }
 
-    pub fn take(&self) -> (Option<u16>, Option<String>) {
+    pub fn take(&self) -> Called {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Marks the headers that may hold a secret, by their names, since a script may have it from anywhere.
+fn hide_secrets(headers: &mut HeaderMap) {
+    const PARTS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+    for (name, value) in headers.iter_mut() {
+        let is_secret = PARTS.iter().any(|part| name.as_str().contains(part));
+        value.set_sensitive(is_secret || value.is_sensitive());
     }
 }
 
@@ -284,7 +303,7 @@ impl RunHost {
             fetching: Arc::new(tokio::sync::Semaphore::new(MAX_CONCURRENT_FETCHES)),
             fetched: 0,
             underway: Arc::default(),
-            posted: LastAnswer::default(),
+            posted: LastCall::default(),
         }
     }
 
@@ -618,9 +637,11 @@ impl RunHost {
             (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
             _ => None,
         };
+        let mut headers = outgoing_headers(headers, kind)?;
+        hide_secrets(&mut headers);
         let request = Outgoing {
             method,
-            headers: outgoing_headers(headers, kind)?,
+            headers,
             body: Bytes::from(body),
             keep: MAX_FETCHED_BYTES,
         };
@@ -633,23 +654,20 @@ impl RunHost {
         let work = async move {
             let _underway = underway;
             let _turn = turn.acquire().await;
-            let deadline = app.clock.sleep(app.config.delivery_timeout);
-            let answer = app
-                .outgoing
-                .call(&connections, &target, request, deadline)
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if let Some(posted) = posted {
-                        posted.set(None, None);
-                    }
-                    return Err(error.to_string());
-                }
-            };
+            let body = posted.is_some().then(|| request.body.clone());
+            let timeout = app.config.delivery_timeout;
+            let (called, mut exchange) =
+                exchange(&app, &connections, &target, timeout, request).await;
+            exchange.body = body.and_then(|body| send::logged_body(&body));
             if let Some(posted) = posted {
-                posted.set(Some(answer.status), send::head(&answer.body));
+                let answer = called.as_ref().ok();
+                posted.set(Called {
+                    http_status: answer.map(|answer| answer.status),
+                    answer: answer.and_then(|answer| send::head(&answer.body)),
+                    exchange,
+                });
             }
+            let answer = called.map_err(|error| error.to_string())?;
             let failure = match &answer.broken {
                 Some(broken) => Some(broken.to_string()),
                 None => answer
