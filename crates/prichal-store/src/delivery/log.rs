@@ -210,7 +210,7 @@ const FIRST_CALL_ROWS: i64 = 32;
 /// The largest difference between the clocks of two nodes.
 const MAX_SKEW: Duration = Duration::from_mins(1);
 
-/// What is known of an event whose calls are looked for.
+/// The known facts about an event whose calls are looked for.
 #[derive(Clone, Copy, Default)]
 struct Known {
     /// Its number in the log; 0 if it is none of the log.

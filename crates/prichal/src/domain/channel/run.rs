@@ -466,7 +466,7 @@ fn called(attempt: &Attempt, now: Timestamp) -> Tally {
     calls
 }
 
-/// What the delivery log may tell of a call, without the channel's tokens.
+/// A call as the delivery log may tell it, without the channel's tokens.
 fn masked(called: Called, tokens: &Tokens) -> Called {
     let Called {
         http_status,
