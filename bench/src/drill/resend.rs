@@ -109,7 +109,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Has events given up until there are as many as the drill needs. Returns the time that it took.
+/// Makes events and refuses them until the drill has enough that were given up. Returns the time that it took.
 fn give_up(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> Result<Duration> {
     let begun = Instant::now();
     let run = lab.next_run();

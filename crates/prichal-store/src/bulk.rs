@@ -289,9 +289,10 @@ pub fn complete(tx: &mut Tx<'_>, node: Uuid, element: &Element) -> Result<bool> 
         ],
     )?;
     if completed {
-        // It had no result before.
-        let result = element.result.as_deref().map_or(0, usage::length);
-        tx.use_bytes(element.workspace, usage::Kind::Records, result);
+        // It had neither before.
+        let texts = [element.result.as_deref(), element.errors.as_deref()];
+        let bytes = texts.into_iter().flatten().map(usage::length).sum();
+        tx.use_bytes(element.workspace, usage::Kind::Records, bytes);
     }
     Ok(completed)
 }
@@ -304,10 +305,14 @@ pub fn show(
     status: &str,
     errors: Option<&str>,
 ) -> Result<()> {
-    tx.run(
-        "UPDATE bulk SET status = $3, errors = $4 WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
-        params![workspace, id, status, errors],
-    )
+    let values = params![workspace, id, status, errors];
+    let one = "workspace = $1 AND id = $2";
+    usage::change(tx, &usage::ELEMENTS, one, &values[..2], |tx| {
+        tx.run(
+            "UPDATE bulk SET status = $3, errors = $4 WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
+            values,
+        )
+    })
 }
 
 /// Removes elements that were completed before `before`, in seconds since 1970. At most `limit` elements.

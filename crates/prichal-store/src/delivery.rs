@@ -6,7 +6,7 @@ pub mod log;
 mod pack;
 pub mod resend;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prichal_core::{
     event::EventHead,
@@ -20,7 +20,7 @@ use crate::{
     job::{self, BATCH_ROWS, Job},
     quarantine::{Kind, not_held},
     usage,
-    value::params,
+    value::{Value, params},
     webhook::Key,
 };
 
@@ -94,14 +94,25 @@ pub struct AttemptFilter {
     pub since: Option<Timestamp>,
 }
 
-/// Lists attempts of an instance, newest first.
+/// A page of attempts.
+#[derive(Debug, Default)]
+pub struct AttemptPage {
+    pub items: Vec<Attempt>,
+    /// The value of [`AttemptFilter::before`] for the next page, if this one has ended before it was full.
+    pub next: Option<Uuid>,
+}
+
+/// The number of rows of the log that a page of attempts looks at.
+const MAX_ROWS: usize = 4096;
+
+/// Lists attempts of an instance, newest first. The page may have fewer than `limit` although there is a next one.
 pub fn list_attempts(
     conn: &mut Conn,
     workspace: WorkspaceId,
     integration: IntegrationId,
     filter: &AttemptFilter,
     limit: i64,
-) -> Result<Vec<Attempt>> {
+) -> Result<AttemptPage> {
     let criteria = log::Filter {
         integration: Some(integration),
         webhook: filter.webhook,
@@ -111,13 +122,26 @@ pub fn list_attempts(
         from: filter.since,
         ..log::Filter::default()
     };
-    let found = log::list(conn, workspace, &criteria, limit, usize::MAX)?;
-    let mut found: Vec<Attempt> = found.items.into_iter().map(|one| one.attempt).collect();
-    found.extend(earlier::list(conn, workspace, integration, filter, limit)?);
+    let most = usize::try_from(limit).unwrap_or(0);
+    let page = log::list(conn, workspace, &criteria, limit, MAX_ROWS)?;
+    let is_full = page.items.len() >= most;
+    let next = page.next.filter(|_| !is_full);
+    let mut items: Vec<Attempt> = page.items.into_iter().map(|one| one.attempt).collect();
+    let earlier = earlier::list(conn, workspace, integration, filter, limit)?;
+    // Those before the part of the log that this page has looked at are on the next one.
+    items.extend(
+        earlier
+            .into_iter()
+            .filter(|one| next.is_none_or(|next| one.id >= next)),
+    );
     // Nodes of both versions may have written at the same time.
-    found.sort_by_key(|attempt| std::cmp::Reverse(attempt.id));
-    found.truncate(usize::try_from(limit).unwrap_or(0));
-    Ok(found)
+    items.sort_by_key(|attempt| std::cmp::Reverse(attempt.id));
+    let is_cut = items.len() > most;
+    items.truncate(most);
+    Ok(AttemptPage {
+        items,
+        next: next.filter(|_| !is_cut),
+    })
 }
 
 pub use earlier::{forget as forget_attempts, with_attempts_before};
@@ -181,6 +205,55 @@ pub fn complete_deferred(tx: &mut Tx<'_>, key: Key, lane: Lane, seq: i64) -> Res
         params![key.workspace, key.integration, key.id, lane.name(), seq],
     )?;
     Ok(())
+}
+
+/// The number of rows that one statement looks for.
+const LOOKED_FOR_AT_ONCE: usize = 64;
+
+/// Counts the rows that changes of the deferred queue add or remove, before they are made. `stays` is true for an event
+/// that has a row after them.
+pub fn count_changes(
+    tx: &mut Tx<'_>,
+    key: Key,
+    changes: impl Iterator<Item = (Lane, i64, bool)>,
+) -> Result<()> {
+    let stays: BTreeMap<(Lane, i64), bool> = changes
+        .map(|(lane, seq, stays)| ((lane, seq), stays))
+        .collect();
+    let seqs: Vec<i64> = stays.keys().map(|(_, seq)| *seq).collect();
+    let mut new = stays.values().filter(|stays| **stays).count();
+    let mut old = 0;
+    for some in seqs.chunks(LOOKED_FOR_AT_ONCE) {
+        let marks: Vec<String> = (4..4 + some.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT lane, seq FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3
+               AND lane IN ('main', 'replay') AND seq IN ({})",
+            marks.join(", ")
+        );
+        let mut values = params![key.workspace, key.integration, key.id].to_vec();
+        values.extend(some.iter().map(|seq| Value::from(*seq)));
+        let found = tx.conn()?.query(&sql, &values, |row| {
+            Ok((lane(&row.get::<String>(0)?), row.get::<i64>(1)?))
+        })?;
+        for row in found {
+            match stays.get(&row) {
+                Some(true) => new -= 1,
+                Some(false) => old += 1,
+                None => {}
+            }
+        }
+    }
+    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+    usage::add_bare(tx, key.workspace, count(new) - count(old));
+    Ok(())
+}
+
+fn lane(name: &str) -> Lane {
+    if name == Lane::Replay.name() {
+        Lane::Replay
+    } else {
+        Lane::Main
+    }
 }
 
 /// Makes the events due that the previous owner of the webhook left in flight.
@@ -328,7 +401,10 @@ fn change_batch(
            AND (lane, seq) > ($6, $7) AND (lane, seq) <= ($8, $9)"
     );
     let to = params![last_lane, *last_seq];
-    tx.run(&sql, &[&from[..7], &to[..]].concat())?;
+    let changed = tx.execute(&sql, &[&from[..7], &to[..]].concat())?;
+    if kind != job::Kind::MakeDeferredDue {
+        forget_bytes(tx, key, changed);
+    }
     let is_full = i64::try_from(page.len()).is_ok_and(|found| found >= BATCH_ROWS);
     Ok(is_full.then(|| format!("{last_lane}:{last_seq}")))
 }
@@ -340,10 +416,17 @@ pub(crate) fn forget_removed(tx: &mut Tx<'_>, key: Key) -> Result<()> {
         "DELETE FROM walk WHERE workspace = $1 AND kind IN ('waiting', 'due') AND item = $2",
         params![key.workspace, walk_item(key)],
     )?;
-    tx.run(
+    let gone = tx.execute(
         "DELETE FROM deferred WHERE workspace = $1 AND integration = $2 AND webhook = $3",
         params![key.workspace, key.integration, key.id],
-    )
+    )?;
+    forget_bytes(tx, key, gone);
+    Ok(())
+}
+
+/// Subtracts removed rows of the deferred queue from what the workspace uses.
+fn forget_bytes(tx: &mut Tx<'_>, key: Key, rows: u64) {
+    usage::add_bare(tx, key.workspace, -i64::try_from(rows).unwrap_or(0));
 }
 
 /// Lists a webhook's deferred events by lane and number, without those in quarantine, at most `limit`.
@@ -360,14 +443,8 @@ pub fn list_deferred(conn: &mut Conn, key: Key, limit: i64) -> Result<Vec<(Defer
 
 /// Reads lane, number, attempts and due time.
 fn deferred(row: &Row<'_>) -> Result<Deferred> {
-    let lane: String = row.get(0)?;
-    let lane = if lane == Lane::Replay.name() {
-        Lane::Replay
-    } else {
-        Lane::Main
-    };
     Ok(Deferred {
-        lane,
+        lane: lane(&row.get::<String>(0)?),
         seq: row.get(1)?,
         attempts: row.get(2)?,
         due_at: row.time(3)?,

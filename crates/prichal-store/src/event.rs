@@ -209,6 +209,22 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, seq: i64) -> Result<Option<
     conn.query_one(&sql, params![workspace, seq], |row| logged(workspace, row))
 }
 
+/// Finds the number of an own event by its id, and the time at which it was published.
+pub(crate) fn find_custom(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: EventId,
+) -> Result<Option<(i64, Option<Timestamp>)>> {
+    let sql = "SELECT seq, body FROM event WHERE workspace = $1 AND id = $2 AND type = 'custom'";
+    conn.query_one(sql, params![workspace, id], |row| {
+        let body: String = row.get(1)?;
+        // The last member of a body tells the time.
+        let made = body.rsplit_once(r#""createdAt":""#);
+        let at = made.and_then(|(_, rest)| rest.split_once('"'));
+        Ok((row.get(0)?, at.and_then(|(at, _)| Timestamp::parse(at))))
+    })
+}
+
 /// Lists the events after `after` up to `to` without their bodies.
 pub fn heads(
     conn: &mut Conn,

@@ -9,7 +9,7 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Result, Row, Tx, value::params};
+use crate::{Conn, Result, Row, Tx, usage, value::params};
 
 /// The number of process deaths after which an item is held.
 pub const MAX_DEATHS: i64 = 3;
@@ -254,19 +254,25 @@ pub fn give_up(
              WHERE workspace = $1 AND id = $2 AND due_at IS NOT NULL",
             at,
         ),
-        Kind::Delivery => tx.run(
-            "DELETE FROM deferred WHERE workspace = $1 AND webhook = $2 AND integration = $3 AND seq = $4",
-            params![item.workspace, item.id, item.parent, item.seq],
-        ),
+        Kind::Delivery => {
+            let gone = tx.execute(
+                "DELETE FROM deferred WHERE workspace = $1 AND webhook = $2 AND integration = $3 AND seq = $4",
+                params![item.workspace, item.id, item.parent, item.seq],
+            )?;
+            usage::add_bare(tx, item.workspace, -i64::try_from(gone).unwrap_or(0));
+            Ok(())
+        }
         Kind::Tick => tx.run(
             "UPDATE webhook SET next_tick = NULL WHERE workspace = $1 AND id = $2 AND integration = $3",
             params![item.workspace, item.id, item.parent],
         ),
-        Kind::Bulk => tx.run(
-            "UPDATE bulk SET status = $3, errors = $4, completed_on = $5, owner = NULL
-             WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
-            params![item.workspace, item.id, status, errors, now.secs()],
-        ),
+        Kind::Bulk => usage::change(tx, &usage::ELEMENTS, "workspace = $1 AND id = $2", at, |tx| {
+            tx.run(
+                "UPDATE bulk SET status = $3, errors = $4, completed_on = $5, owner = NULL
+                 WHERE workspace = $1 AND id = $2 AND completed_on IS NULL",
+                params![item.workspace, item.id, status, errors, now.secs()],
+            )
+        }),
         Kind::Recheck => tx.run(
             "UPDATE document_signature SET due_at = NULL WHERE company = $1 AND id = $2",
             at,

@@ -285,14 +285,21 @@ impl Dispatch {
         self.ticks.notify_one();
     }
 
-    /// Wakes or starts the runner of a webhook that has work in its side queue.
+    /// Wakes or starts the runner of a webhook that has work in its side queue, here or on another node.
     pub fn wake_side_queue(&self, key: Key) {
         self.lock().wake_side_queue(key);
         self.wake.notify_one();
+        self.bus.tell_queues();
     }
 
-    /// Wakes the supervisor for deferred events that may be due.
+    /// Wakes the supervisors of all nodes for deferred events that may be due, and for replays.
     pub fn check_side_queues(&self) {
+        self.on_queues();
+        self.bus.tell_queues();
+    }
+
+    /// Reacts to the request of another node to look for deferred events that may be due, and for replays.
+    pub fn on_queues(&self) {
         self.lock().due = Some(Timestamp::default());
         self.wake.notify_one();
     }

@@ -139,6 +139,7 @@ async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let on = bus::Handlers {
         on_news,
+        on_queues: || app.dispatch.on_queues(),
         on_frame,
         on_told,
         on_listener: |workspace| app.streams.note_elsewhere(workspace, app.clock.now()),

@@ -1,5 +1,7 @@
 //! Dead letters: events that were given up, until they are delivered on request, dismissed or expired.
 
+use std::collections::BTreeMap;
+
 use prichal_core::{
     event::EventHead,
     id::{EventId, IntegrationId, WebhookId, WorkspaceId},
@@ -12,7 +14,11 @@ use super::{
     log::{self, Filter, Source},
     pack::Head,
 };
-use crate::{Conn, Error, Result, Tx, value::params, webhook::Key};
+use crate::{
+    Conn, Error, Result, Tx, usage,
+    value::{Value, params},
+    webhook::Key,
+};
 
 /// An event that was given up.
 #[derive(Clone, Debug)]
@@ -40,24 +46,41 @@ pub struct Page {
 /// The maximum bytes of the reason that is kept.
 const MAX_ERROR_BYTES: usize = 1000;
 
+/// The number of letters that one statement removes.
+const REMOVED_AT_ONCE: usize = 64;
+
 /// Notes the events that calls have given up, and settles those that calls have delivered on request.
 pub fn note(tx: &mut Tx<'_>, key: Key, attempts: &[Attempt]) -> Result<()> {
+    let is_given_up = |attempt: &&Attempt| attempt.status == STATUSES[2];
+    let is_settled = |attempt: &&Attempt| attempt.status == STATUSES[0] && attempt.is_replay;
+    // The last outcome of an event counts.
+    let mut last: BTreeMap<i64, &Attempt> = BTreeMap::new();
     for attempt in attempts {
-        if attempt.status == STATUSES[2] {
-            insert(tx, key, attempt)?;
-        } else if attempt.status == STATUSES[0] && attempt.is_replay {
-            settle(tx, key, attempt.seq)?;
+        if is_given_up(&attempt) || is_settled(&attempt) {
+            last.insert(attempt.seq, attempt);
         }
     }
-    Ok(())
+    // An event that was sent again and given up again gets a new letter.
+    let seqs: Vec<i64> = last.keys().copied().collect();
+    for some in seqs.chunks(REMOVED_AT_ONCE) {
+        let marks: Vec<String> = (4..4 + some.len()).map(|n| format!("${n}")).collect();
+        let these = format!(
+            "workspace = $1 AND integration = $2 AND webhook = $3 AND seq IN ({})",
+            marks.join(", ")
+        );
+        let mut values = params![key.workspace, key.integration, key.id].to_vec();
+        values.extend(some.iter().map(|seq| Value::from(*seq)));
+        usage::remove(tx, &usage::DEAD_LETTERS, &these, &values)?;
+    }
+    let mut given_up = last.into_values().filter(is_given_up);
+    given_up.try_for_each(|attempt| insert(tx, key, attempt))
 }
 
 /// Settles the dead letter of an event, if there is one.
 pub fn settle(tx: &mut Tx<'_>, key: Key, seq: i64) -> Result<()> {
-    tx.run(
-        "DELETE FROM dead_letter WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4",
-        params![key.workspace, key.integration, key.id, seq],
-    )
+    let one = "workspace = $1 AND integration = $2 AND webhook = $3 AND seq = $4";
+    let values = params![key.workspace, key.integration, key.id, seq];
+    usage::remove(tx, &usage::DEAD_LETTERS, one, values).map(drop)
 }
 
 fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
@@ -68,11 +91,10 @@ fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
         .error
         .as_deref()
         .map(|error| &error[..error.floor_char_boundary(MAX_ERROR_BYTES)]);
+    let entities = about.entities_column();
     tx.run(
         "INSERT INTO dead_letter (workspace, integration, webhook, seq, id, event, type, change, entities, attempts, http_status, error)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         ON CONFLICT (workspace, integration, webhook, seq) DO UPDATE SET
-           id = excluded.id, attempts = excluded.attempts, http_status = excluded.http_status, error = excluded.error",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         params![
             key.workspace,
             key.integration,
@@ -82,12 +104,14 @@ fn insert(tx: &mut Tx<'_>, key: Key, attempt: &Attempt) -> Result<()> {
             attempt.event,
             about.kind_column(),
             about.change_column().as_deref(),
-            about.entities_column(),
+            entities.as_str(),
             attempt.attempt,
             attempt.http_status,
             error
         ],
-    )
+    )?;
+    usage::add(tx, key.workspace, &[&entities, error.unwrap_or_default()]);
+    Ok(())
 }
 
 /// Dismisses the dead letter with this last call, unless it is another integration's than `own`. Returns false if there
@@ -98,10 +122,8 @@ pub fn dismiss(
     id: Uuid,
     own: Option<IntegrationId>,
 ) -> Result<bool> {
-    let gone = tx.execute(
-        "DELETE FROM dead_letter WHERE workspace = $1 AND id = $2 AND integration = coalesce($3, integration)",
-        params![workspace, id, own],
-    )?;
+    let one = "workspace = $1 AND id = $2 AND integration = coalesce($3, integration)";
+    let gone = usage::remove(tx, &usage::DEAD_LETTERS, one, params![workspace, id, own])?;
     Ok(gone > 0 || was_dismissed(tx.conn()?, workspace, id, own)?)
 }
 
@@ -152,12 +174,18 @@ pub fn list(
         let bounds = before.into_iter().chain(until);
         let end = bounds.min().unwrap_or(Uuid::max());
         let from = filter.from.map(first_id).unwrap_or_default();
-        let rows = conn.query(
+        let mut values = params![workspace, end, from, WINDOW_ROWS].to_vec();
+        let mut of = "";
+        if let (Some(integration), Some(webhook)) = (filter.integration, filter.webhook) {
+            // Both are needed to use the index.
+            values.extend([integration.into(), webhook.into()]);
+            of = " AND integration = $5 AND webhook = $6";
+        }
+        let sql = format!(
             "SELECT integration, webhook, seq, id, event, type, change, entities, attempts, http_status, error FROM dead_letter
-             WHERE workspace = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT $4",
-            params![workspace, end, from, WINDOW_ROWS],
-            read,
-        )?;
+             WHERE workspace = $1 AND id < $2 AND id >= $3{of} ORDER BY id DESC LIMIT $4"
+        );
+        let rows = conn.query(&sql, &values, read)?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < WINDOW_ROWS);
         seen += rows.len();
         for letter in rows {
@@ -224,8 +252,10 @@ fn read(row: &crate::Row<'_>) -> Result<DeadLetter> {
 
 /// Deletes dead letters that were given up before `before`, at most `limit`. Returns their number.
 pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    tx.execute(
-        "DELETE FROM dead_letter WHERE (workspace, integration, webhook, seq) IN (
+    usage::remove(
+        tx,
+        &usage::DEAD_LETTERS,
+        "(workspace, integration, webhook, seq) IN (
            SELECT workspace, integration, webhook, seq FROM dead_letter WHERE id < $1 LIMIT $2)",
         params![first_id(before), limit],
     )

@@ -3,11 +3,11 @@
 //! A failed call has a row of its own. The successes of a batch share a row, so the log writes fewer rows than there
 //! are deliveries. A call's id is that of its row and the position there, so ids are ordered like rows.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use prichal_core::{
-    event::{EntityKind, EventType},
-    id::{EventId, IntegrationId, WebhookId, WorkspaceId},
+    event::{EntityKind, EventType, custom::Pattern},
+    id::{EventId, IntegrationId, WebhookId, WorkspaceId, generated_at},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -19,8 +19,9 @@ use super::{
 use crate::{
     Conn, Error, Result, Tx,
     document_hook::INTEGRATION,
+    event,
     insert::Insert,
-    published_event, usage,
+    usage,
     value::{Value, params},
 };
 
@@ -156,6 +157,8 @@ pub struct Filter {
     pub status: Option<String>,
     /// Any of these types.
     pub types: Option<Vec<EventType>>,
+    /// The names of own event types. [`Self::types`] has to say that such events are wanted.
+    pub custom: Option<Pattern>,
     pub entity_kind: Option<EntityKind>,
     pub entity: Option<Uuid>,
     pub http_status: Option<HttpStatus>,
@@ -183,11 +186,13 @@ pub struct Page {
 }
 
 /// A row without its calls.
+#[derive(Clone)]
 struct Row {
     integration: IntegrationId,
     id: Uuid,
     webhook: WebhookId,
     failed: usize,
+    seqs: (i64, i64),
     types: i64,
     entities: i64,
     statuses: i64,
@@ -198,9 +203,24 @@ const FIRST_ROWS: i64 = 4;
 const WINDOW_ROWS: i64 = 512;
 /// The number of matching rows whose calls are read at once.
 const FETCHED_ROWS: usize = 16;
+/// A page reads the calls of one in so many of the rows that it may look at.
+const ROWS_PER_FETCHED: usize = 8;
+/// The rows in which the first call for an event is looked for.
+const FIRST_CALL_ROWS: i64 = 32;
+/// The largest difference between the clocks of two nodes.
+const MAX_SKEW: Duration = Duration::from_mins(1);
 
-/// Lists at most `limit` calls, newest first, and looks at about `max_rows` rows. The page may have fewer calls, or
-/// none, although there is a next one.
+/// The known facts about an event whose calls are looked for.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Its number in the log; 0 if it is none of the log.
+    seq: Option<i64>,
+    /// The lowest id that a call for it can have.
+    since: Option<Uuid>,
+}
+
+/// Lists at most `limit` calls, newest first. It looks at about `max_rows` rows, and reads the calls of an eighth of
+/// them. The page may have fewer calls, or none, although there is a next one.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -209,22 +229,31 @@ pub fn list(
     max_rows: usize,
 ) -> Result<Page> {
     let most = usize::try_from(limit).unwrap_or(0);
-    let (mut items, mut before, mut seen) = (Vec::new(), filter.before, 0);
+    let (mut items, mut before) = (Vec::new(), filter.before);
+    let (mut seen, mut fetched) = (0, 0);
+    let known = match filter.event {
+        Some(event) => look_up(conn, workspace, filter, event)?,
+        None => Known::default(),
+    };
     let mut window = limit.min(FIRST_ROWS);
-    let from = first_row(conn, workspace, filter)?;
     while items.len() < most {
-        let rows = list_rows(conn, workspace, filter, (from, before), window)?;
+        let rows = list_rows(conn, workspace, filter, (known.since, before), window)?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
         seen += rows.len();
         let next = rows.last().map(|row| row.id);
         let wanted: Vec<Row> = rows
             .into_iter()
-            .filter(|row| filter.may_match(row))
+            .filter(|row| filter.may_match(row, known.seq))
             .collect();
         for some in wanted.chunks(FETCHED_ROWS) {
             fetch(conn, workspace, filter, some, most, &mut items)?;
             if items.len() >= most {
                 break;
+            }
+            fetched += some.len();
+            if fetched >= max_rows / ROWS_PER_FETCHED {
+                let next = some.last().map(|row| row.id);
+                return Ok(Page { items, next });
             }
         }
         if items.len() >= most {
@@ -243,11 +272,52 @@ pub fn list(
     Ok(Page { items, next })
 }
 
+/// Finds the number and the time of an event, so that rows without a call for it are passed over.
+fn look_up(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    event: EventId,
+) -> Result<Known> {
+    // The publisher may have chosen the id, which then tells no time.
+    if let Some((seq, at)) = event::find_custom(conn, workspace, event)? {
+        let since = at.map(|at| first_id(at - MAX_SKEW));
+        return Ok(Known {
+            seq: Some(seq),
+            since,
+        });
+    }
+    // No call for an event is older than the event.
+    let at = generated_at(event.0).unwrap_or_default();
+    let since = first_id(at - MAX_SKEW);
+    let mut values = params![workspace, since, FIRST_CALL_ROWS].to_vec();
+    let mut of = "";
+    if let Some(integration) = filter.integration {
+        values.push(integration.into());
+        of = " AND integration = $4";
+    }
+    let sql = format!(
+        "SELECT heads FROM delivery WHERE workspace = $1 AND id >= $2{of} ORDER BY id LIMIT $3"
+    );
+    let mut seq = None;
+    conn.scan(&sql, &values, &mut |row| {
+        let heads = pack::heads(&row.get::<Vec<u8>>(0)?)?;
+        let found = heads.iter().find(|head| head.event == event);
+        seq = found.map(|head| head.seq);
+        Ok(seq.is_none())
+    })?;
+    Ok(Known {
+        seq,
+        since: Some(since),
+    })
+}
+
 impl Filter {
     /// False if no call of the row matches.
-    fn may_match(&self, row: &Row) -> bool {
+    fn may_match(&self, row: &Row, seq: Option<i64>) -> bool {
         let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
         wants(self.webhook.map(|webhook| webhook == row.webhook))
+            && wants(seq.map(|seq| (row.seqs.0..=row.seqs.1).contains(&seq)))
             && wants(
                 self.source
                     .map(|of| of == Source::of(row.integration, row.webhook)),
@@ -279,6 +349,31 @@ impl Filter {
             })
     }
 
+    /// True if the calls of a row that may match have to be read to know which of them do.
+    fn selects_calls(&self) -> bool {
+        let Self {
+            source: _,
+            integration: _,
+            webhook: _,
+            event,
+            status: _,
+            types,
+            custom,
+            entity_kind,
+            entity,
+            http_status,
+            from: _,
+            to: _,
+            before: _,
+        } = self;
+        event.is_some()
+            || types.is_some()
+            || custom.is_some()
+            || entity_kind.is_some()
+            || entity.is_some()
+            || http_status.is_some()
+    }
+
     pub(super) fn matches(&self, id: Uuid, head: &Head) -> bool {
         let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
         let kind = head.about.as_ref().map(|about| about.kind);
@@ -297,6 +392,10 @@ impl Filter {
                     .as_ref()
                     .map(|types| kind.is_some_and(|kind| types.contains(&kind))),
             )
+            && wants(self.custom.as_ref().map(|names| {
+                let custom = about.and_then(|about| about.custom.as_ref());
+                custom.is_some_and(|custom| names.matches(&custom.name))
+            }))
             && wants(
                 self.http_status
                     .map(|status| match (status, head.http_status) {
@@ -310,23 +409,11 @@ impl Filter {
     }
 }
 
-/// The id from which on rows can match.
-fn first_row(conn: &mut Conn, workspace: WorkspaceId, filter: &Filter) -> Result<Option<Uuid>> {
-    let from = filter.from.map(first_id);
-    let Some(event) = filter.event else {
-        return Ok(from);
-    };
-    // The id of a published event is its publisher's. Others begin with their time, and no call is older than its event.
-    let is_own = published_event::find(conn, workspace, event)?.is_none();
-    let event = is_own.then(|| Uuid::from_u128(event.0.as_u128() >> 80 << 80));
-    Ok(from.into_iter().chain(event).max())
-}
-
 fn list_rows(
     conn: &mut Conn,
     workspace: WorkspaceId,
     filter: &Filter,
-    (from, before): (Option<Uuid>, Option<Uuid>),
+    (since, before): (Option<Uuid>, Option<Uuid>),
     limit: i64,
 ) -> Result<Vec<Row>> {
     let mut values = params![workspace, limit].to_vec();
@@ -345,6 +432,7 @@ fn list_rows(
     if let Some(to) = filter.to {
         only("id <", first_id(to).into());
     }
+    let from = filter.from.map(first_id).into_iter().chain(since).max();
     if let Some(from) = from {
         only("id >=", from.into());
     }
@@ -360,7 +448,7 @@ fn list_rows(
         conditions.push_str(" AND failed > 0");
     }
     let sql = format!(
-        "SELECT integration, id, webhook, failed, types, entities, statuses FROM delivery {index}
+        "SELECT integration, id, webhook, failed, types, entities, statuses, first_seq, last_seq FROM delivery {index}
          WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2"
     );
     conn.query(&sql, &values, |row| {
@@ -373,6 +461,7 @@ fn list_rows(
             types: row.get(4)?,
             entities: row.get(5)?,
             statuses: row.get(6)?,
+            seqs: (row.get(7)?, row.get(8)?),
         })
     })
 }
@@ -386,37 +475,87 @@ fn fetch(
     most: usize,
     items: &mut Vec<Logged>,
 ) -> Result<()> {
+    if !filter.selects_calls() {
+        return read_calls(conn, workspace, filter, rows, most, items);
+    }
+    // Details are long, and most of them would be read in vain.
+    let (mut left, mut matching) = (most - items.len(), Vec::new());
+    scan_rows(conn, workspace, "heads", rows, &mut |row, found| {
+        let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
+        let calls = heads.iter().enumerate();
+        let count = calls
+            .filter(|(n, head)| filter.matches(id_at(row.id, *n), head))
+            .count();
+        if count > 0 {
+            matching.push(row.clone());
+        }
+        left = left.saturating_sub(count);
+        Ok(left > 0)
+    })?;
+    read_calls(conn, workspace, filter, &matching, most, items)
+}
+
+fn read_calls(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    rows: &[Row],
+    most: usize,
+    items: &mut Vec<Logged>,
+) -> Result<()> {
+    scan_rows(
+        conn,
+        workspace,
+        "heads, details",
+        rows,
+        &mut |row, found| {
+            let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
+            let calls = heads.iter().enumerate().rev();
+            let calls = calls.filter(|(n, head)| filter.matches(id_at(row.id, *n), head));
+            let calls: Vec<_> = calls.take(most - items.len()).collect();
+            if calls.is_empty() {
+                return Ok(true);
+            }
+            let mut details = pack::details(&found.get::<Vec<u8>>(2)?)?;
+            for (n, head) in calls {
+                let detail = details.get_mut(n).map(std::mem::take).ok_or_else(|| {
+                    Error::corrupt("a row of the delivery log has fewer details than calls")
+                })?;
+                items.push(logged(row, n, head, detail));
+            }
+            Ok(items.len() < most)
+        },
+    )
+}
+
+/// Reads columns, behind the id, of at most [`FETCHED_ROWS`] rows, in the order of `rows`. Rows that were deleted
+/// meanwhile are passed over.
+fn scan_rows(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    columns: &str,
+    rows: &[Row],
+    each: &mut dyn FnMut(&Row, &crate::Row<'_>) -> Result<bool>,
+) -> Result<()> {
+    let Some(last) = rows.last() else {
+        return Ok(());
+    };
     let marks: Vec<String> = (2..2 + FETCHED_ROWS).map(|n| format!("${n}")).collect();
     let sql = format!(
-        "SELECT id, heads, details FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
+        "SELECT id, {columns} FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
         marks.join(", ")
     );
-    let last = rows.last().map(|row| row.id).unwrap_or_default();
-    let ids = rows.iter().map(|row| row.id).chain(std::iter::repeat(last));
+    let ids = rows.iter().map(|row| row.id);
+    let ids = ids.chain(std::iter::repeat(last.id)).take(FETCHED_ROWS);
     let mut values = params![workspace].to_vec();
-    values.extend(ids.take(FETCHED_ROWS).map(Value::from));
+    values.extend(ids.map(Value::from));
     let mut rows = rows.iter();
     conn.scan(&sql, &values, &mut |found| {
-        // Rows that were deleted meanwhile are passed over.
         let id = found.uuid(0)?;
         let Some(row) = rows.find(|row| row.id == id) else {
             return Ok(false);
         };
-        let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
-        let calls = heads.iter().enumerate().rev();
-        let calls = calls.filter(|(n, head)| filter.matches(id_at(row.id, *n), head));
-        let calls: Vec<_> = calls.take(most - items.len()).collect();
-        if calls.is_empty() {
-            return Ok(true);
-        }
-        let mut details = pack::details(&found.get::<Vec<u8>>(2)?)?;
-        for (n, head) in calls {
-            let detail = details.get_mut(n).map(std::mem::take).ok_or_else(|| {
-                Error::corrupt("a row of the delivery log has fewer details than calls")
-            })?;
-            items.push(logged(row, n, head, detail));
-        }
-        Ok(items.len() < most)
+        each(row, found)
     })
 }
 

@@ -1,25 +1,26 @@
 //! Resends: selected events that are sent again, in the order of the log.
 //!
-//! A background job walks the delivery log, or the dead letters, and stores the events it finds. Its last batch begins a
-//! replay for each webhook among them, under the id of the resend. The runners take the events from there, each into
-//! the deferred queue, so that a crash loses none.
+//! A background job walks the delivery log, or the dead letters, and stores the events it finds. Messages of channels are
+//! no events: the job queues those that have failed for another attempt of their run. Its last batch begins a replay for
+//! each webhook among the others, under the id of the resend. The runners take the events from there, each into the
+//! deferred queue, so that a crash loses none.
 
 use prichal_core::{
-    event::{ChangeType, EntityKind, EventKind, EventType},
-    id::{EventId, IntegrationId, WebhookId, WorkspaceId},
+    event::{ChangeType, EntityKind, EventKind, EventType, custom::Pattern},
+    id::{EventId, IntegrationId, RunId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Replay, dead_letter, first_id,
+    Replay, STATUSES, dead_letter, first_id,
     log::{self, Filter, HttpStatus, Source},
 };
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx, event,
     job::{self, BATCH_ROWS, Job, Kind},
-    usage,
+    run, usage,
     value::params,
     webhook::Key,
 };
@@ -81,15 +82,51 @@ pub struct Target {
     pub seq: i64,
 }
 
-/// Begins a resend. `events` are sent at once; without them a job makes the selection. Returns false if the workspace has
-/// [`MAX_UNFINISHED`] resends. One whose events are still stored counts, so that their number is bounded.
+/// The deliveries to repeat: of events, and the messages of channels, which are tried again.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    pub events: Vec<Target>,
+    pub messages: Vec<RunId>,
+}
+
+impl Selected {
+    fn of(calls: &[log::Logged]) -> Self {
+        let mut selected = Self::default();
+        calls.iter().for_each(|call| {
+            selected.add(call);
+        });
+        selected
+    }
+
+    /// Adds the delivery that a call was for. Returns false if it cannot be repeated.
+    pub fn add(&mut self, call: &log::Logged) -> bool {
+        let (integration, webhook) = (call.integration, call.attempt.webhook);
+        if Source::of(integration, webhook) == Source::Channel {
+            // A message is kept until it is delivered.
+            let has_failed = call.attempt.status != STATUSES[0];
+            self.messages
+                .extend(has_failed.then_some(RunId(call.attempt.event.0)));
+            return has_failed;
+        }
+        let seq = call.attempt.seq;
+        self.events.extend((seq > 0).then_some(Target {
+            integration,
+            webhook,
+            seq,
+        }));
+        seq > 0
+    }
+}
+
+/// Begins a resend. What is `selected` is sent at once; without it a job makes the selection. Returns false if the
+/// workspace has [`MAX_UNFINISHED`] resends. One whose events are still stored counts, so that their number is bounded.
 pub fn begin(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     resend: (Uuid, i64),
     selection: &Selection,
-    events: Option<&[Target]>,
-    now: Timestamp,
+    selected: Option<&Selected>,
+    (node, now): (Uuid, Timestamp),
 ) -> Result<bool> {
     let (id, rate) = resend;
     let unfinished = tx.conn()?.query_one(
@@ -109,20 +146,27 @@ pub fn begin(
         params![workspace, id, &detail, rate, now],
     )?;
     usage::add_sized(tx, workspace, usage::length(&detail));
-    match events {
+    match selected {
         None => job::begin(tx, workspace, Kind::Resend, &id.to_string(), &detail)?,
-        Some(events) => {
-            add(tx, workspace, id, events)?;
+        Some(selected) => {
+            add(tx, workspace, id, selected, (node, now))?;
             start(tx, workspace, id)?;
         }
     }
     Ok(true)
 }
 
-/// Adds events to a resend, without those of webhooks that were removed.
-fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, events: &[Target]) -> Result<()> {
+/// Adds events to a resend, without those of webhooks that were removed, and queues messages for another attempt. A
+/// message that is being sent, or was delivered since, is left alone.
+fn add(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+    selected: &Selected,
+    (node, now): (Uuid, Timestamp),
+) -> Result<()> {
     let mut added = 0;
-    for event in events.iter().filter(|event| event.seq > 0) {
+    for event in &selected.events {
         added += tx.execute(
             "INSERT INTO resend_event (workspace, resend, integration, webhook, seq)
                SELECT w.workspace, CAST($2 AS TEXT), w.integration, w.id, CAST($5 AS BIGINT) FROM webhook w
@@ -130,6 +174,9 @@ fn add(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid, events: &[Target]) -> 
              ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
             params![workspace, id, event.integration, event.webhook, event.seq],
         )?;
+    }
+    for message in &selected.messages {
+        added += u64::from(run::try_again(tx, node, now, workspace, *message)?);
     }
     tx.run(
         "UPDATE resend SET selected = selected + $3 WHERE workspace = $1 AND id = $2",
@@ -152,7 +199,7 @@ fn start(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid) -> Result<()> {
 }
 
 /// Runs a batch of the job that selects the events of a resend. Returns the next mark, or `None` at the end.
-pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
+pub fn run_batch(tx: &mut Tx<'_>, job: &Job, node: Uuid, now: Timestamp) -> Result<Option<String>> {
     let damaged = || Error::corrupt("the selection of a resend is damaged");
     let id = prichal_core::id::parse(&job.item).ok_or_else(damaged)?;
     let mut selection = from_json(&job.detail).ok_or_else(damaged)?;
@@ -164,8 +211,8 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
         // It was removed with its workspace.
         return Ok(None);
     }
-    let (events, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
-    add(tx, workspace, id, &events)?;
+    let (found, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
+    add(tx, workspace, id, &found, (node, now))?;
     let selected = tx.conn()?.query_one(
         "SELECT selected FROM resend WHERE workspace = $1 AND id = $2",
         params![workspace, id],
@@ -178,13 +225,13 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Finds the next events of a selection, and the value of [`Filter::before`] for those that follow.
+/// Finds the next part of a selection, and the value of [`Filter::before`] for those that follow.
 pub fn select(
     conn: &mut Conn,
     workspace: WorkspaceId,
     selection: &Selection,
     limit: i64,
-) -> Result<(Vec<Target>, Option<Uuid>)> {
+) -> Result<(Selected, Option<Uuid>)> {
     let filter = &selection.filter;
     if selection.of_dead_letters {
         let page = dead_letter::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
@@ -193,20 +240,14 @@ pub fn select(
             webhook: letter.webhook,
             seq: letter.seq,
         });
-        return Ok((events.collect(), page.next));
+        let found = Selected {
+            events: events.collect(),
+            messages: Vec::new(),
+        };
+        return Ok((found, page.next));
     }
     let page = log::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
-    Ok((page.items.iter().filter_map(target).collect(), page.next))
-}
-
-/// The delivery that a call was for. `None` if it cannot be repeated.
-pub fn target(call: &log::Logged) -> Option<Target> {
-    let of = (call.integration, call.attempt.webhook);
-    (Source::of(of.0, of.1) != Source::Channel && call.attempt.seq > 0).then_some(Target {
-        integration: of.0,
-        webhook: of.1,
-        seq: call.attempt.seq,
-    })
+    Ok((Selected::of(&page.items), page.next))
 }
 
 /// Lists the next events of a replay of selected events.
@@ -343,6 +384,7 @@ fn to_json(selection: &Selection) -> Value {
         "event": filter.event,
         "status": filter.status,
         "types": types,
+        "custom": filter.custom.as_ref().map(Pattern::as_str),
         "entityKind": filter.entity_kind.map(EntityKind::name),
         "entity": filter.entity,
         "httpStatus": http_status,
@@ -395,6 +437,7 @@ fn from_json(text: &str) -> Option<Selection> {
             event: id("event").map(EventId),
             status: text("status").map(str::to_owned),
             types,
+            custom: text("custom").and_then(|names| Pattern::of_names(names).ok()),
             entity_kind: text("entityKind").and_then(EntityKind::from_name),
             entity: id("entity"),
             http_status,
@@ -423,7 +466,9 @@ mod tests {
             types: Some(vec![
                 EventType::Change(ChangeType::Patch),
                 EventType::Unlink,
+                EventType::Custom,
             ]),
+            custom: Pattern::of_names("order.*").ok(),
             entity_kind: Some(EntityKind::Deal),
             entity: Some(generate(now)),
             http_status: Some(HttpStatus::Between(500, 599)),

@@ -5,11 +5,13 @@ use prichal_core::{
     id::{EventId, IntegrationId, WebhookId, generate},
 };
 use prichal_store::{
-    Db, Error,
+    Db, Error, Tx,
     delivery::{
-        Attempt, Exchange,
+        self, Attempt, Deferred, Exchange, Lane, dead_letter,
         log::{self, Filter},
     },
+    usage,
+    webhook::Key,
 };
 use uuid::Uuid;
 
@@ -160,7 +162,7 @@ async fn the_oldest_part_goes_by_time_and_by_size() {
     let (larger, last) = sizes(2000).await;
     assert_eq!(larger, [workspace(1)]);
     let last = last.expect("the end of the oldest part");
-    let forget = move |tx: &mut prichal_store::Tx<'_>| log::forget(tx, workspace(1), last, 1000);
+    let forget = move |tx: &mut Tx<'_>| log::forget(tx, workspace(1), last, 1000);
     let gone = store.db.write(workspace(1), forget).await.expect("removed");
     let left = list(&store.db, Filter::default(), 100, usize::MAX)
         .await
@@ -176,11 +178,112 @@ async fn the_oldest_part_goes_by_time_and_by_size() {
     let read = move |conn: &mut prichal_store::Conn| log::with_rows_before(conn, before, 10);
     assert_eq!(store.db.read(read).await.expect("a look"), [workspace(1)]);
     let last = log::last_before(before);
-    let forget = move |tx: &mut prichal_store::Tx<'_>| log::forget(tx, workspace(1), last, 1000);
+    let forget = move |tx: &mut Tx<'_>| log::forget(tx, workspace(1), last, 1000);
     store.db.write(workspace(1), forget).await.expect("removed");
     let left = list(&store.db, Filter::default(), 100, usize::MAX)
         .await
         .items;
     assert_eq!(left.len(), 1, "the last one is not older");
     assert!(store.db.read(read).await.expect("a look").is_empty());
+}
+
+async fn records(db: &Db) -> i64 {
+    let find = |conn: &mut prichal_store::Conn| usage::find(conn, workspace(1));
+    let found = db.read(find).await.expect("the usage");
+    found.used.get(usage::Kind::Records)
+}
+
+fn key() -> Key {
+    Key {
+        workspace: workspace(1),
+        integration: integration(),
+        id: WebhookId(Uuid::from_u128(HOOK)),
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_count_until_they_are_settled() {
+    let store = TestStore::open();
+    let note = async |calls: Vec<Attempt>| {
+        let write = move |tx: &mut Tx<'_>| dead_letter::note(tx, key(), &calls);
+        store.db.write(workspace(1), write).await.expect("noted");
+    };
+    let replay = |seq| Attempt {
+        is_replay: true,
+        ..call(seq, "delivered")
+    };
+    note((1..=100).map(|n| call(n, "exhausted")).collect()).await;
+    let all = records(&store.db).await;
+    assert!(all >= 100 * 100, "{all}");
+    note((1..=100).map(|n| call(n, "exhausted")).collect()).await;
+    assert_eq!(records(&store.db).await, all, "given up again");
+    note((1..=70).map(replay).collect()).await;
+    note(vec![
+        replay(71),
+        call(71, "exhausted"),
+        replay(99),
+        call(98, "exhausted"),
+        replay(98),
+    ])
+    .await;
+    assert_eq!(records(&store.db).await, all / 100 * 28);
+    let page = |conn: &mut prichal_store::Conn| {
+        let of_hook = Filter {
+            integration: Some(integration()),
+            webhook: Some(key().id),
+            ..Filter::default()
+        };
+        dead_letter::list(conn, workspace(1), &of_hook, 100, 100)
+    };
+    let letters = store.db.read(page).await.expect("a page").items;
+    assert_eq!(letters.len(), 28);
+    let own = letters[0].id;
+    let dismiss = move |tx: &mut Tx<'_>| dead_letter::dismiss(tx, workspace(1), own, None);
+    assert!(store.db.write(workspace(1), dismiss).await.expect("gone"));
+    let forget = |tx: &mut Tx<'_>| dead_letter::forget(tx, at(1_800_000_000), 100);
+    let gone = store.db.write(workspace(1), forget).await.expect("gone");
+    assert_eq!((gone, records(&store.db).await), (27, 0));
+}
+
+#[tokio::test]
+async fn deferred_events_count_until_they_are_delivered() {
+    let store = TestStore::open();
+    let change = async |changes: Vec<(Lane, i64, bool)>| {
+        let write = move |tx: &mut Tx<'_>| {
+            delivery::count_changes(tx, key(), changes.iter().copied())?;
+            for (lane, seq, stays) in &changes {
+                if *stays {
+                    let deferred = Deferred {
+                        lane: *lane,
+                        seq: *seq,
+                        attempts: 1,
+                        due_at: at(1),
+                        in_flight: false,
+                    };
+                    delivery::defer(tx, key(), &deferred)?;
+                } else {
+                    delivery::complete_deferred(tx, key(), *lane, *seq)?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        store.db.write(workspace(1), write).await.expect("changed");
+        records(&store.db).await
+    };
+    let all = |stays| {
+        (1..=150)
+            .map(|seq| (Lane::Main, seq, stays))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(change(all(true)).await, 15_000);
+    assert_eq!(change(all(true)).await, 15_000, "deferred again");
+    let both = vec![
+        (Lane::Main, 1, false),
+        (Lane::Replay, 2, true),
+        (Lane::Replay, 3, false),
+        (Lane::Main, 151, true),
+        (Lane::Main, 151, false),
+    ];
+    assert_eq!(change(both).await, 15_000);
+    assert_eq!(change(all(false)).await, 100, "one replay is left");
 }

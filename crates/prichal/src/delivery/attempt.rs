@@ -5,7 +5,7 @@ use prichal_core::{
     offset,
     time::Timestamp,
 };
-use prichal_store::delivery::{Attempt, MAX_REPLAYS, STATUSES};
+use prichal_store::delivery::{Attempt, AttemptPage, MAX_REPLAYS, STATUSES};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{
@@ -67,6 +67,11 @@ pub struct AttemptList {
     /// The attempts, newest first.
     #[schema(value_type = Vec<AttemptModel>)]
     items: Vec<Value>,
+    /// The value of `before` for the next page, if this one has looked at a part of the log only, and so has fewer
+    /// attempts than asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    next: Option<Uuid>,
 }
 
 /// The answer to the request for a replay.
@@ -116,11 +121,12 @@ pub fn lean_model(workspace: WorkspaceId, attempt: &Attempt) -> Value {
 }
 
 /// A page of models.
-pub fn list(items: impl Iterator<Item = Value>) -> Value {
-    let items: Vec<Value> = items.collect();
+pub fn list(page: &AttemptPage, model: impl Fn(&Attempt) -> Value) -> Value {
+    let items: Vec<Value> = page.items.iter().map(model).collect();
     json!(AttemptList {
         count: items.len(),
-        items
+        items,
+        next: page.next,
     })
 }
 

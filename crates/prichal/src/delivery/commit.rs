@@ -99,6 +99,12 @@ pub(super) fn write(
     }
     delivery::log::insert(tx, key.workspace, key.integration, &batch.attempts);
     delivery::dead_letter::note(tx, key, &batch.attempts)?;
+    let changes = batch.queue.iter().filter_map(|queued| match queued {
+        Queued::Defer(Deferred { lane, seq, .. }) => Some((*lane, *seq, true)),
+        Queued::Complete(lane, seq) => Some((*lane, *seq, false)),
+        Queued::Settle(_) => None,
+    });
+    delivery::count_changes(tx, key, changes)?;
     for queued in &batch.queue {
         match queued {
             Queued::Defer(deferred) => delivery::defer(tx, key, deferred)?,

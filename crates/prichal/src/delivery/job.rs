@@ -146,7 +146,11 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         match job.kind {
             Kind::ApplyType => app.channels.forget_channels(),
             Kind::ApplyManifest => app.dispatch.ticks_changed(),
-            Kind::MakeDeferredDue | Kind::Resend => app.dispatch.check_side_queues(),
+            Kind::MakeDeferredDue => app.dispatch.check_side_queues(),
+            Kind::Resend => {
+                app.dispatch.check_side_queues();
+                app.channels.queue.request_poll();
+            }
             _ => {}
         }
     }
@@ -171,7 +175,7 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<Change
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
         Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
-        Kind::Resend => delivery::resend::run_batch(tx, &job)?,
+        Kind::Resend => delivery::resend::run_batch(tx, &job, app.node, app.clock.now())?,
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some(changed))

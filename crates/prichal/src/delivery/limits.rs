@@ -111,18 +111,27 @@ impl Limits {
 /// The times of a webhook's latest calls, the oldest first.
 async fn calls(app: &Delivery, key: Key, limit: RateLimit) -> Result<Vec<Timestamp>> {
     let since = app.clock.now() - limit.per.duration();
-    let filter = AttemptFilter {
-        webhook: Some(key.id),
-        since: Some(since),
-        ..AttemptFilter::default()
-    };
-    let count = i64::try_from(limit.count).unwrap_or(i64::MAX);
+    let most = limit.count;
     let (workspace, integration) = (key.workspace, key.integration);
-    let read = move |conn: &mut Conn| {
-        delivery::list_attempts(conn, workspace, integration, &filter, count)
-    };
-    let attempts = app.db.read(read).await?;
-    let mut calls: Vec<Timestamp> = attempts.iter().map(|attempt| attempt.started_at).collect();
+    let (mut calls, mut before) = (Vec::new(), None);
+    loop {
+        let filter = AttemptFilter {
+            webhook: Some(key.id),
+            since: Some(since),
+            before,
+            ..AttemptFilter::default()
+        };
+        let count = i64::try_from(most - calls.len()).unwrap_or(i64::MAX);
+        let read = move |conn: &mut Conn| {
+            delivery::list_attempts(conn, workspace, integration, &filter, count)
+        };
+        let page = app.db.read(read).await?;
+        calls.extend(page.items.iter().map(|attempt| attempt.started_at));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
     calls.sort_unstable();
     Ok(calls)
 }

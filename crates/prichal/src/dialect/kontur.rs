@@ -5,6 +5,8 @@ mod authorization;
 mod callbacks;
 mod caller;
 mod communications;
+mod criteria;
+mod dead_letters;
 mod deliveries;
 mod delivery_log;
 mod entities;

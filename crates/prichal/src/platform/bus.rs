@@ -40,8 +40,10 @@ pub struct Told {
 }
 
 /// The actions of a node upon messages of the others.
-pub struct Handlers<News, Frames, Messages, Listeners> {
+pub struct Handlers<News, Queues, Frames, Messages, Listeners> {
     pub on_news: News,
+    /// Deferred events have become due on request, or events are sent again.
+    pub on_queues: Queues,
     pub on_frame: Frames,
     pub on_told: Messages,
     /// Some listener of another node follows a workspace.
@@ -52,6 +54,7 @@ pub struct Handlers<News, Frames, Messages, Listeners> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Message {
     News(News),
+    Queues,
     Frame(Frame),
     Told(Told),
     Listener(WorkspaceId),
@@ -60,6 +63,7 @@ enum Message {
 /// The maximum number of messages that wait to be sent. More are lost, which only delays.
 const MAX_QUEUED: usize = 1024;
 const NEWS: &str = "prichal.news";
+const QUEUES: &str = "prichal.queues";
 const FRAMES: &str = "prichal.frames";
 const TOLD: &str = "prichal.told";
 const LISTENERS: &str = "prichal.listeners";
@@ -107,6 +111,11 @@ impl Bus {
         self.send(Message::News(news));
     }
 
+    /// Asks the other nodes to look for deferred events that are due, and for replays. Never waits.
+    pub fn tell_queues(&self) {
+        self.send(Message::Queues);
+    }
+
     /// Asks the other nodes to send a frame over their websockets. Never waits.
     pub fn pass_on(&self, frame: Frame) {
         self.send(Message::Frame(frame));
@@ -139,7 +148,7 @@ impl Bus {
 /// Sends the messages of this node and passes on those of other nodes, until `stop`.
 pub async fn run(
     app: Platform,
-    on: Handlers<impl Fn(News), impl Fn(Frame), impl Fn(Told), impl Fn(WorkspaceId)>,
+    on: Handlers<impl Fn(News), impl Fn(), impl Fn(Frame), impl Fn(Told), impl Fn(WorkspaceId)>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(nats) = &app.bus.0 else {
@@ -157,6 +166,7 @@ pub async fn run(
         incoming.context("cannot subscribe to the bus")
     };
     let mut news = subscribe(NEWS).await?;
+    let mut queues = subscribe(QUEUES).await?;
     let mut frames = subscribe(FRAMES).await?;
     let mut told = subscribe(TOLD).await?;
     let mut listeners = subscribe(LISTENERS).await?;
@@ -166,6 +176,7 @@ pub async fn run(
             Some(message) = waiting.recv() => {
                 let (subject, payload) = match message {
                     Message::News(news) => (NEWS, encode(app.node, news)),
+                    Message::Queues => (QUEUES, app.node.to_string().into()),
                     Message::Frame(frame) => (FRAMES, encode_frame(app.node, &frame)),
                     Message::Told(told) => (TOLD, encode_told(app.node, &told)),
                     Message::Listener(workspace) => {
@@ -182,6 +193,12 @@ pub async fn run(
                     && node != app.node
                 {
                     (on.on_news)(news);
+                }
+            }
+            message = queues.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if Uuid::try_parse_ascii(&message.payload).is_ok_and(|node| node != app.node) {
+                    (on.on_queues)();
                 }
             }
             message = frames.next() => {

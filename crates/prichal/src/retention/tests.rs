@@ -317,7 +317,9 @@ async fn remembered(app: &App, id: IntegrationId) -> (usize, usize, usize) {
     app.db
         .read(move |conn| {
             let all = AttemptFilter::default();
-            let attempts = delivery::list_attempts(conn, HERE, id, &all, 10)?.len();
+            let attempts = delivery::list_attempts(conn, HERE, id, &all, 10)?
+                .items
+                .len();
             let answers = idempotency::find_answer(conn, HERE, "/", "k", epoch)?
                 .iter()
                 .count();

@@ -516,6 +516,11 @@ pub(super) struct MessageAttemptList<'a> {
     count: usize,
     /// The attempts, newest first.
     items: Vec<MessageAttempt<'a>>,
+    /// The value of `before` for the next page, if this one has looked at a part of the log only, and so has fewer
+    /// attempts than asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    next: Option<Uuid>,
 }
 
 parameters! {
@@ -535,7 +540,7 @@ static ATTEMPT_STATUSES: Words = Words {
 
 /// List the attempts to send a channel's messages, newest first.
 ///
-/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+/// For the next page, give `next` as `before`, or else the last attempt's id. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/rest/v1/service/integration_points/{id}/deliveries", tag = "channels",
     params(("id" = Uuid, Path, description = "The id of the channel"), Attempts),
     responses((status = 200, body = MessageAttemptList)))]
@@ -563,8 +568,9 @@ pub(super) async fn list_message_attempts(
     };
     let found = tenant.app.db.read(read).await?;
     let page = MessageAttemptList {
-        count: found.len(),
-        items: found.iter().map(Into::into).collect(),
+        count: found.items.len(),
+        items: found.items.iter().map(Into::into).collect(),
+        next: found.next,
     };
     let text = serde_json::to_string(&page).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))

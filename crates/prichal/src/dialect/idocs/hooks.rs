@@ -363,7 +363,7 @@ pub(super) async fn rotate_secret(
 
 /// List the delivery attempts of the subscription, newest first.
 ///
-/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+/// For the next page, give `next` as `before`, or else the last attempt's id. Attempts are kept 30 days.
 #[utoipa::path(get, path = "/api/1/webhooks/document-events/subscription/document-status-changed-event/deliveries",
     tag = "documents",
     operation_id = "list_subscription_deliveries", params(DeliveryQuery),
@@ -386,8 +386,7 @@ pub(super) async fn list_deliveries(
     let (workspace, of) = (hook.workspace, INTEGRATION);
     let read = move |conn: &mut Conn| delivery::list_attempts(conn, workspace, of, &filter, limit);
     let found = company.app.db.read(read).await?;
-    let items = found.iter();
-    let found = attempt::list(items.map(|one| attempt::model(workspace, one)));
+    let found = attempt::list(&found, |one| attempt::model(workspace, one));
     bare(&found)
 }
 

@@ -105,7 +105,7 @@ impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
 
 /// List the attempts to call an instance's webhooks, newest first.
 ///
-/// For the next page, give the last attempt's id as `before`. Attempts are kept 30 days.
+/// For the next page, give `next` as `before`, or else the last attempt's id. Attempts are kept 30 days.
 #[utoipa::path(get, operation_id = "list_webhook_deliveries", path = "/api/v1/{ws}/integrations/instances/{id}/deliveries", tag = "webhooks",
     params(Member, InPath, AttemptQuery), responses((status = 200, body = AttemptList)))]
 pub(super) async fn list_deliveries(
@@ -138,8 +138,7 @@ pub(super) async fn list_deliveries(
         )?)
     };
     let found = member.app.db.read(read).await?;
-    let items = found.iter();
-    let page = attempt::list(items.map(|one| attempt::lean_model(workspace, one)));
+    let page = attempt::list(&found, |one| attempt::lean_model(workspace, one));
     Ok(json_text(StatusCode::OK, page.to_string()))
 }
 

@@ -7,17 +7,17 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    event::{CHANGE_TYPES, ChangeType, EVENT_KINDS, EntityKind, EventHead, EventKind, EventType},
+    event::{ChangeType, EventHead},
     id::{self, EventId, IntegrationId, WebhookId},
     offset,
-    schema::{Field, Type, Words},
+    schema::{Field, Type},
     time::Timestamp,
 };
 use prichal_store::{
     Conn,
     delivery::{
-        self, Attempt, MAX_OWN_BODY, STATUSES,
-        log::{self, Filter, HttpStatus, Logged, Source},
+        self, Attempt, MAX_OWN_BODY,
+        log::{self, Logged, Source},
     },
     event,
     webhook::Key,
@@ -26,82 +26,20 @@ use serde::Serialize;
 use utoipa::{ToSchema, openapi::Object};
 use uuid::Uuid;
 
-use super::caller::Member;
+use super::{
+    caller::Member,
+    criteria::{DeliveryQuery, own, read_filter},
+};
 use crate::{
     delivery::target::{self, SentText},
-    dialect::openapi::schema::{parameters, takes, words},
+    dialect::openapi::schema::{takes, words},
     error::{Error, Result},
-    http::{
-        answer::json_text,
-        page::{LIMIT, Query},
-    },
+    http::{answer::json_text, page::Query},
     platform::outgoing::post::{WEBHOOK_ID, WEBHOOK_TIMESTAMP},
 };
 
 /// The maximum number of rows of the log that one page looks at. Most hold several calls.
 pub(super) const MAX_ROWS: usize = 4096;
-
-static SOURCES: Words = Words {
-    name: "source",
-    words: &Source::NAMES,
-};
-static STATUS_WORDS: Words = Words {
-    name: "deliveryStatus",
-    words: &STATUSES,
-};
-static ENTITY_TYPES: Words = Words {
-    name: "entityType",
-    words: EntityKind::NAMES,
-};
-
-pub(super) const SOURCE: Field =
-    Field::new("source", Type::Enum(&SOURCES)).doc("The calls of this kind of source only.");
-pub(super) const INTEGRATION: Field = Field::new("integrationId", Type::Guid)
-    .doc("The calls of this integration only. An integration sees its own calls.");
-pub(super) const WEBHOOK: Field = Field::new("webHookId", Type::Guid)
-    .doc("The calls of this webhook, document hook or channel only. With `integrationId` they are found sooner.");
-pub(super) const STATUS: Field =
-    Field::new("status", Type::Enum(&STATUS_WORDS)).doc("The calls with this outcome only.");
-pub(super) const EVENT: Field =
-    Field::new("eventId", Type::Guid).doc("The calls for this event only.");
-pub(super) const EVENT_TYPE: Field = Field::new("eventType", Type::Enum(&EVENT_KINDS))
-    .doc("The calls for events of this type only.");
-pub(super) const CHANGE_TYPE: Field =
-    Field::new("changeType", Type::Enum(&CHANGE_TYPES)).doc("The calls for such changes only.");
-pub(super) const ENTITY_TYPE: Field = Field::new("entityType", Type::Enum(&ENTITY_TYPES))
-    .doc("The calls for events about entities of this type only.");
-pub(super) const ENTITY: Field =
-    Field::new("entityId", Type::Guid).doc("The calls for events about this entity only.");
-pub(super) const HTTP_STATUS: Field = Field::new("httpStatus", Type::Text)
-    .doc("The calls with this status of the answer only: a number, a class such as `5xx`, or `none` for calls without an answer.");
-pub(super) const FROM: Field =
-    Field::new("from", Type::Moment).doc("The calls that ended at this time or later.");
-pub(super) const TO: Field =
-    Field::new("to", Type::Moment).doc("The calls that ended before this time.");
-const BEFORE: Field = Field::new("before", Type::Guid).doc("The `next` of the page before.");
-
-/// The parameters of a list.
-const FILTER: &[Field] = &[
-    SOURCE,
-    INTEGRATION,
-    WEBHOOK,
-    STATUS,
-    EVENT,
-    EVENT_TYPE,
-    CHANGE_TYPE,
-    ENTITY_TYPE,
-    ENTITY,
-    HTTP_STATUS,
-    FROM,
-    TO,
-    BEFORE,
-    LIMIT,
-];
-
-parameters! {
-    /// The calls to list.
-    pub(super) DeliveryQuery = FILTER;
-}
 
 takes! {
     DeliveryInPath: Path &[DELIVERY_ID];
@@ -166,6 +104,10 @@ pub(super) struct Delivery<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     event_type: Option<&'static str>,
+    /// The own type of an event, such as `order.created`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    custom_type: Option<&'a str>,
     /// The type of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -378,96 +320,20 @@ pub(super) async fn get_delivery(
     })
 }
 
-/// The body that a script has made, and the text that the signature covers unless the body was cut.
+/// The body that a script has made, or a message, and the text that a signature covers unless the body was cut.
 fn own_text(body: &[u8], header: impl Fn(&str) -> Option<String>) -> SentText {
     let body = String::from_utf8_lossy(body).into_owned();
     let is_whole = body.len() < MAX_OWN_BODY;
+    // Messages of channels are not signed.
+    let is_signed = header("webhook-signature").is_some();
     let signed = header(WEBHOOK_ID.as_str())
         .zip(header(WEBHOOK_TIMESTAMP.as_str()))
-        .filter(|_| is_whole)
+        .filter(|_| is_whole && is_signed)
         .map(|(id, timestamp)| format!("{id}.{timestamp}.{body}"));
     SentText {
         body: Some(body),
         signed,
     }
-}
-
-/// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and
-/// so more than a user without rights may read.
-pub(super) fn own(member: &Member) -> Result<Option<IntegrationId>> {
-    match member.caller.integration() {
-        Some(own) => Ok(Some(own)),
-        None => member.require_admin().map(|()| None),
-    }
-}
-
-/// Reads the criteria of a list of calls.
-pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
-    let word = |field: &Field, words: &'static [&'static str]| {
-        let what = words.join(", ");
-        let known = |text: &str| {
-            words
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(text))
-        };
-        query.read(field.name, &format!("one of {what}"), known)
-    };
-    let guid = |field: &Field| query.read(field.name, "a GUID", id::parse_any);
-    let moment = |field: &Field| query.read(field.name, "an ISO-8601 time", Timestamp::parse);
-    let kind = word(&EVENT_TYPE, EventKind::WORDS)?.map(|n| EventKind::ALL[n]);
-    let change = word(&CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
-    let integration = guid(&INTEGRATION)?.map(IntegrationId);
-    let own = own(member)?;
-    if own.is_some() && integration.is_some() && integration != own {
-        return Err(Error::Forbidden("An integration sees its own calls only"));
-    }
-    Ok(Filter {
-        source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
-        integration: own.or(integration),
-        webhook: guid(&WEBHOOK)?.map(WebhookId),
-        event: guid(&EVENT)?.map(EventId),
-        status: word(&STATUS, &STATUSES)?.map(|n| STATUSES[n].to_owned()),
-        types: (kind.is_some() || change.is_some()).then(|| types(kind, change)),
-        entity_kind: word(&ENTITY_TYPE, EntityKind::NAMES)?.map(|n| EntityKind::ALL[n]),
-        entity: guid(&ENTITY)?,
-        http_status: query.read(
-            HTTP_STATUS.name,
-            "a status, a class such as 5xx, or none",
-            http_status,
-        )?,
-        from: moment(&FROM)?,
-        to: moment(&TO)?,
-        before: guid(&BEFORE)?,
-    })
-}
-
-/// The types of events with this kind and this change.
-fn types(kind: Option<EventKind>, change: Option<ChangeType>) -> Vec<EventType> {
-    let changes = ChangeType::ALL
-        .iter()
-        .map(|change| EventType::Change(*change));
-    let all = changes.chain([EventType::Link, EventType::Unlink]);
-    let right = all.filter(|one| kind.is_none_or(|kind| one.kind() == Some(kind)));
-    right
-        .filter(|one| change.is_none_or(|change| one.change() == Some(change)))
-        .collect()
-}
-
-/// Reads a status such as `404`, `4xx` or `none`.
-fn http_status(text: &str) -> Option<HttpStatus> {
-    if text.eq_ignore_ascii_case("none") {
-        return Some(HttpStatus::Absent);
-    }
-    let is_class = text.len() == 3 && text.is_ascii() && text[1..].eq_ignore_ascii_case("xx");
-    let (first, last) = if is_class {
-        let class: i64 = text[..1].parse().ok()?;
-        (class * 100, class * 100 + 99)
-    } else {
-        let status = text.parse().ok()?;
-        (status, status)
-    };
-    let is_known = (100..=999).contains(&first);
-    is_known.then_some(HttpStatus::Between(first, last))
 }
 
 fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
@@ -482,6 +348,9 @@ fn model<'a>(member: &Member, found: &'a Logged) -> Delivery<'a> {
         event_id: attempt.event,
         offset: (attempt.seq > 0).then(|| offset::of(member.workspace_id(), attempt.seq)),
         event_type: about.map(EventHead::kind_column),
+        custom_type: about
+            .and_then(|about| about.custom.as_ref())
+            .map(|custom| custom.name.as_str()),
         change_type: about
             .and_then(|about| about.kind.change())
             .map(ChangeType::name),
@@ -538,36 +407,4 @@ fn timings(attempt: &Attempt) -> CallTimings {
 pub(super) fn answer(model: &impl Serialize) -> Result<Response> {
     let text = serde_json::to_string(model).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_numbers_classes_or_none() {
-        for (text, found) in [
-            ("404", Some(HttpStatus::Between(404, 404))),
-            ("5xx", Some(HttpStatus::Between(500, 599))),
-            ("5XX", Some(HttpStatus::Between(500, 599))),
-            ("None", Some(HttpStatus::Absent)),
-            ("0xx", None),
-            ("99", None),
-            ("1000", None),
-            ("éx", None),
-            ("-1", None),
-            ("xxx", None),
-        ] {
-            assert_eq!(http_status(text), found, "{text}");
-        }
-    }
-
-    #[test]
-    fn types_combine_kind_and_change() {
-        assert_eq!(types(Some(EventKind::Change), None).len(), 4);
-        assert_eq!(types(Some(EventKind::Link), None), [EventType::Link]);
-        let patch = EventType::Change(ChangeType::Patch);
-        assert_eq!(types(None, Some(ChangeType::Patch)), [patch]);
-        assert!(types(Some(EventKind::Link), Some(ChangeType::Patch)).is_empty());
-    }
 }

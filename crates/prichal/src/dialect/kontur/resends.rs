@@ -1,5 +1,4 @@
-//! `/api/v1/{ws}/resends` and `/api/v1/{ws}/dead-letters`: events that are sent again, and those that were given up
-//! (`docs/contracts/prichal.md §6`).
+//! `/api/v1/{ws}/resends`: events that are sent again (`docs/contracts/prichal.md §6`).
 
 use std::collections::HashSet;
 
@@ -9,9 +8,7 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    event::ChangeType,
-    id::{self, EventId, IntegrationId, WebhookId, WorkspaceId, generate},
-    offset,
+    id::{self, IntegrationId, RunId, WorkspaceId, generate},
     schema::{self, Field, Type},
     time::Timestamp,
 };
@@ -19,11 +16,11 @@ use prichal_store::{
     Conn, Tx,
     delivery::{
         self,
-        dead_letter::{self, DeadLetter},
         log::{self, Filter, Source},
-        resend::{self, Resend, Selection, State, Target},
+        resend::{self, Resend, Selected, Selection, State},
     },
     job::{Items, Kind},
+    run,
     webhook::Key,
 };
 use serde::Serialize;
@@ -33,11 +30,11 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    delivery_log::{
-        CHANGE_TYPE, DeliveredEntity, DeliveryInPath, DeliveryQuery, ENTITY, ENTITY_TYPE, EVENT,
-        EVENT_TYPE, FROM, HTTP_STATUS, INTEGRATION, MAX_ROWS, SOURCE, STATUS, TO, WEBHOOK, answer,
-        entities, id_in_path, own, read_filter,
+    criteria::{
+        CHANGE_TYPE, CUSTOM_TYPE, ENTITY, ENTITY_TYPE, EVENT, EVENT_TYPE, FROM, HTTP_STATUS,
+        INTEGRATION, SOURCE, STATUS, TO, WEBHOOK, own, read_filter, with_criteria,
     },
+    delivery_log::{DeliveryInPath, answer, id_in_path},
 };
 use crate::{
     delivery::job,
@@ -73,24 +70,7 @@ const RATE: Field = Field::new("rate", Type::Int)
 const PREVIEW: Field =
     Field::new("preview", Type::Bool).doc("True to count the events and send none.");
 
-const REQUEST: &[Field] = &[
-    DELIVERIES,
-    SOURCE,
-    INTEGRATION,
-    WEBHOOK,
-    STATUS,
-    EVENT,
-    EVENT_TYPE,
-    CHANGE_TYPE,
-    ENTITY_TYPE,
-    ENTITY,
-    HTTP_STATUS,
-    FROM,
-    TO,
-    DEAD_LETTERS,
-    RATE,
-    PREVIEW,
-];
+const REQUEST: &[Field] = with_criteria![DELIVERIES, DEAD_LETTERS, RATE, PREVIEW];
 /// The members of a request that are no criteria.
 const OPTIONS: [&str; 4] = [DELIVERIES.name, DEAD_LETTERS.name, RATE.name, PREVIEW.name];
 
@@ -145,100 +125,8 @@ pub(super) struct ResendPreview {
     is_complete: bool,
 }
 
-/// An event that was given up.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = DeadLetter)]
-pub(super) struct DeadLetterModel {
-    /// The id of the last call.
-    #[schema(value_type = String, format = "uuid")]
-    id: Uuid,
-    #[schema(schema_with = super::delivery_log::source_word)]
-    source: &'static str,
-    /// The id of the webhook's integration.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
-    integration_id: Option<IntegrationId>,
-    /// The id of the webhook or document hook.
-    #[schema(value_type = String, format = "uuid")]
-    web_hook_id: WebhookId,
-    /// The id of the event.
-    #[schema(value_type = String, format = "uuid")]
-    event_id: EventId,
-    /// The event's offset in the feed.
-    #[schema(value_type = String, format = "uuid")]
-    offset: Uuid,
-    /// `change`, `link` or `unlink`; `custom` for an event of an own type.
-    event_type: &'static str,
-    /// The type of a change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    change_type: Option<&'static str>,
-    /// The entities that the event is about.
-    entities: Vec<DeliveredEntity>,
-    /// The number of calls for this event.
-    attempts: i64,
-    /// The status of the last answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    http_status: Option<i64>,
-    /// The reason of the last failure.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    error: Option<String>,
-}
-
-/// A page of dead letters.
-#[derive(Serialize, ToSchema)]
-pub(super) struct DeadLetterList {
-    /// The number of dead letters on the page. It may be below the limit although there is a next page.
-    count: usize,
-    /// The dead letters, the last given up first.
-    items: Vec<DeadLetterModel>,
-    /// The value of `before` for the next page. Absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
-    next: Option<Uuid>,
-}
-
-/// List the events that were given up, until a resend delivers them, they are dismissed, or they expire.
-#[utoipa::path(get, operation_id = "list_dead_letters", path = "/api/v1/{ws}/dead-letters", tag = "webhooks",
-    params(Member, DeliveryQuery), responses((status = 200, body = DeadLetterList)))]
-pub(super) async fn list_dead_letters(member: Member, query: Query) -> Result<Response> {
-    let filter = read_filter(&member, &query)?;
-    let (workspace, limit) = (member.workspace_id(), query.limit()?);
-    let read = move |conn: &mut Conn| {
-        let page = dead_letter::list(conn, workspace, &filter, limit, MAX_ROWS)?;
-        Ok::<_, Error>(page)
-    };
-    let found = member.app.db.read(read).await?;
-    let items = found.items.into_iter();
-    answer(&DeadLetterList {
-        count: items.len(),
-        items: items.map(|letter| letter_model(&member, letter)).collect(),
-        next: found.next,
-    })
-}
-
-/// Dismiss a dead letter.
-#[utoipa::path(delete, operation_id = "dismiss_dead_letter", path = "/api/v1/{ws}/dead-letters/{letterId}",
-    tag = "webhooks", params(Member, LetterInPath), responses((status = 204)))]
-pub(super) async fn dismiss_dead_letter(
-    member: Member,
-    LetterInPath(id): LetterInPath,
-) -> Result<StatusCode> {
-    let (own, workspace) = (own(&member)?, member.workspace_id());
-    let write = move |tx: &mut Tx<'_>| {
-        if dead_letter::dismiss(tx, workspace, id, own)? {
-            Ok(StatusCode::NO_CONTENT)
-        } else {
-            Err(Error::NotFound(format!("Dead letter {id}")))
-        }
-    };
-    member.app.db.write(workspace, write).await
-}
-
-/// Send the event of a call again: a resend of one event.
+/// Send the event of a call again: a resend of one event. The message of a channel is tried again, unless it was
+/// delivered.
 #[utoipa::path(post, operation_id = "resend_delivery", path = "/api/v1/{ws}/deliveries/{deliveryId}/resend",
     tag = "webhooks", params(Member, DeliveryInPath, IdempotencyKey), responses((status = 202, body = ResendModel)))]
 pub(super) async fn resend_delivery(
@@ -261,7 +149,7 @@ pub(super) async fn resend_delivery(
 ///
 /// A background job selects the events, and each webhook gets its events in the order of the log, marked
 /// `X-Prichal-Replay: true`, with the `webhook-id` of the first delivery and a new timestamp. A failure goes to the
-/// deferred events. With `preview`, events are counted only, and the status is 200. A workspace may have 10 unfinished
+/// deferred events. Messages of channels that were not delivered are tried again at once. With `preview`, events are counted only, and the status is 200. A workspace may have 10 unfinished
 /// resends.
 #[utoipa::path(post, operation_id = "begin_resend", path = "/api/v1/{ws}/resends", tag = "webhooks",
     params(Member, IdempotencyKey), request_body = ResendRequest,
@@ -352,17 +240,29 @@ fn named(
     workspace: WorkspaceId,
     own: Option<IntegrationId>,
     ids: &[Uuid],
-) -> Result<Vec<Target>> {
-    let found = ids.iter().map(|id| {
+) -> Result<Selected> {
+    let mut selected = Selected::default();
+    for id in ids {
         let found = log::find(conn, workspace, *id)?;
         let found = found.filter(|found| own.is_none_or(|own| own == found.integration));
         let found = found.ok_or_else(|| Error::NotFound(format!("Delivery {id}")))?;
-        resend::target(&found).ok_or_else(|| {
-            let why = format!("The call {id} is none of a webhook, so it cannot be repeated.");
-            Error::invalid(DELIVERIES.name, why)
-        })
-    });
-    found.collect()
+        let attempt = &found.attempt;
+        if Source::of(found.integration, attempt.webhook) == Source::Channel {
+            let message = run::find(conn, workspace, RunId(attempt.event.0))?;
+            if message.is_none_or(|message| message.request.is_none()) {
+                let why = format!(
+                    "The message of the call {id} was delivered or has expired, and is not kept. Send a new one through the channel."
+                );
+                return Err(Error::invalid(DELIVERIES.name, why));
+            }
+        }
+        if !selected.add(&found) {
+            let why =
+                format!("The call {id} is for no event of the log, so it cannot be repeated.");
+            return Err(Error::invalid(DELIVERIES.name, why));
+        }
+    }
+    Ok(selected)
 }
 
 async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
@@ -371,28 +271,32 @@ async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
         Wanted::Calls(ids) => {
             let own = own(member)?;
             let read = move |conn: &mut Conn| named(conn, workspace, own, &ids);
-            let events: HashSet<Target> = member.app.db.read(read).await?.into_iter().collect();
+            let Selected { events, messages } = member.app.db.read(read).await?;
+            let events: HashSet<_> = events.into_iter().collect();
+            let messages: HashSet<_> = messages.into_iter().collect();
             let counted = ResendPreview {
-                count: events.len(),
+                count: events.len() + messages.len(),
                 is_complete: true,
             };
             return shown(StatusCode::OK, &counted);
         }
         Wanted::Selection(selection) => selection,
     };
-    let (mut events, mut seen, mut selection) = (HashSet::new(), 0, *selection);
+    let (mut events, mut messages) = (HashSet::new(), HashSet::new());
+    let (mut seen, mut selection) = (0, *selection);
     loop {
         let this = selection.clone();
         let read = move |conn: &mut Conn| {
             Ok::<_, Error>(resend::select(conn, workspace, &this, PREVIEW_PAGE)?)
         };
         let (found, next) = member.app.db.read(read).await?;
-        seen += found.len().max(1);
-        events.extend(found);
+        seen += (found.events.len() + found.messages.len()).max(1);
+        events.extend(found.events);
+        messages.extend(found.messages);
         selection.filter.before = next;
         if next.is_none() || seen >= MAX_PREVIEWED {
             let counted = ResendPreview {
-                count: events.len(),
+                count: events.len() + messages.len(),
                 is_complete: next.is_none(),
             };
             return shown(StatusCode::OK, &counted);
@@ -413,7 +317,7 @@ async fn begin(
         Wanted::Selection(_) => None,
         Wanted::Calls(ids) => Some(ids.clone()),
     };
-    let events = match calls {
+    let selected = match calls {
         None => None,
         Some(ids) => {
             let own = own(member)?;
@@ -433,10 +337,12 @@ async fn begin(
         },
     };
     let recovered = recovered(workspace, &selection);
-    let is_selected = events.is_none();
+    let is_selected = selected.is_none();
+    let node = member.app.node;
     let work = move |tx: &mut Tx<'_>| {
         let of = (id, rate);
-        if !resend::begin(tx, workspace, of, &selection, events.as_deref(), now)? {
+        let at = (node, now);
+        if !resend::begin(tx, workspace, of, &selection, selected.as_ref(), at)? {
             let most = resend::MAX_UNFINISHED;
             let why = format!(
                 "The workspace has {most} resends that are not finished yet. Try again when some are."
@@ -454,6 +360,7 @@ async fn begin(
     if is_new.is_some() {
         let app = &member.app;
         app.dispatch.check_side_queues();
+        app.channels.queue.request_poll();
         if let Some(key) = recovered {
             let item = format!("{}:{}", key.integration, key.id);
             finish(member, Kind::MakeDeferredDue, item);
@@ -502,16 +409,11 @@ pub(super) async fn list_resends(member: Member) -> Result<Response> {
 
 takes! {
     ResendInPath: Path &[RESEND_ID];
-    LetterInPath: Path &[LETTER_ID];
 }
 
 const RESEND_ID: Field = Field::new("resendId", Type::Guid)
     .required()
     .doc("The id of the resend.");
-const LETTER_ID: Field = Field::new("letterId", Type::Guid)
-    .required()
-    .doc("The id of the dead letter.");
-
 /// The resend whose id is in the path.
 pub(super) struct ResendInPath(Uuid);
 
@@ -520,17 +422,6 @@ impl<S: Send + Sync> FromRequestParts<S> for ResendInPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         id_in_path(parts, state, RESEND_ID.name).await.map(Self)
-    }
-}
-
-/// The dead letter whose id is in the path.
-pub(super) struct LetterInPath(Uuid);
-
-impl<S: Send + Sync> FromRequestParts<S> for LetterInPath {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        id_in_path(parts, state, LETTER_ID.name).await.map(Self)
     }
 }
 
@@ -579,24 +470,6 @@ fn model(found: &Resend) -> ResendModel {
         selected: found.selected,
         waiting: found.waiting,
         created_at: found.created_at,
-    }
-}
-
-fn letter_model(member: &Member, letter: DeadLetter) -> DeadLetterModel {
-    let source = Source::of(letter.integration, letter.webhook);
-    DeadLetterModel {
-        id: letter.id,
-        source: source.name(),
-        integration_id: (source == Source::Webhook).then_some(letter.integration),
-        web_hook_id: letter.webhook,
-        event_id: letter.event,
-        offset: offset::of(member.workspace_id(), letter.seq),
-        event_type: letter.about.kind_column(),
-        change_type: letter.about.kind.change().map(ChangeType::name),
-        entities: entities(Some(&letter.about)),
-        attempts: letter.attempts,
-        http_status: letter.http_status,
-        error: letter.error,
     }
 }
 

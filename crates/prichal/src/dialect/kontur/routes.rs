@@ -3,9 +3,9 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, callbacks, communications, deliveries, delivery_log, entities, event_types,
-    feed, files, instances, integrations, links, preview, publish, resends, settings, stream,
-    stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    authorization, callbacks, communications, dead_letters, deliveries, delivery_log, entities,
+    event_types, feed, files, instances, integrations, links, preview, publish, resends, settings,
+    stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -34,8 +34,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resends::begin_resend, resends::list_resends))
         .routes(routes!(resends::get_resend))
         .routes(routes!(resends::cancel_resend))
-        .routes(routes!(resends::list_dead_letters))
-        .routes(routes!(resends::dismiss_dead_letter))
+        .routes(routes!(dead_letters::list_dead_letters))
+        .routes(routes!(dead_letters::dismiss_dead_letter))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
         .routes(routes!(webhooks::list_webhooks))

@@ -24,7 +24,7 @@ use prichal_core::{
     schema::Object,
     time::Timestamp,
 };
-use prichal_store::{Conn, entity::Entity, kv, run};
+use prichal_store::{Conn, delivery::Exchange, entity::Entity, kv, run};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
@@ -79,20 +79,28 @@ pub struct RunHost {
     fetching: Arc<tokio::sync::Semaphore>,
     fetched: usize,
     underway: Arc<AtomicUsize>,
-    /// The last answer to a posted message.
-    pub posted: LastAnswer,
+    /// The last call that has posted a message.
+    pub posted: LastCall,
 }
 
-/// The last answer of the channel's own address, for the attempt log: its status and the beginning of its body.
+/// The last call of the channel's own address, for the delivery log.
 #[derive(Clone, Debug, Default)]
-pub struct LastAnswer(Arc<Mutex<(Option<u16>, Option<String>)>>);
+pub struct LastCall(Arc<Mutex<Called>>);
 
-impl LastAnswer {
-    fn set(&self, status: Option<u16>, answer: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, answer);
+/// The status and the beginning of the answer to a message, and what was sent and received.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    pub http_status: Option<u16>,
+    pub answer: Option<String>,
+    pub exchange: Exchange,
+}
+
+impl LastCall {
+    fn set(&self, called: Called) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = called;
     }
 
-    pub fn take(&self) -> (Option<u16>, Option<String>) {
+    pub fn take(&self) -> Called {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -161,7 +169,7 @@ impl RunHost {
             fetching: Arc::new(tokio::sync::Semaphore::new(MAX_CONCURRENT_FETCHES)),
             fetched: 0,
             underway: Arc::default(),
-            posted: LastAnswer::default(),
+            posted: LastCall::default(),
         }
     }
 

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::{
     Loaded, admit_run, by_id,
-    host::{Effects, RunHost, author_of, origin},
+    host::{Called, Effects, RunHost, author_of, origin},
     request::{self, Request, request_of},
     script, send,
 };
@@ -68,9 +68,8 @@ struct Work<'a> {
 struct Attempted {
     outcome: Outcome,
     effects: Effects,
-    /// For a message: the status and the beginning of the answer.
-    http_status: Option<u16>,
-    answer: Option<String>,
+    /// For a message: the call that has posted it.
+    called: Called,
     /// The tokens of the channel, which must be masked in the record of the run.
     tokens: Tokens,
 }
@@ -83,8 +82,7 @@ impl Attempted {
                 ..Outcome::default()
             },
             effects: Effects::default(),
-            http_status: None,
-            answer: None,
+            called: Called::default(),
             tokens: Tokens::default(),
         }
     }
@@ -124,7 +122,7 @@ async fn run_script(
     let host = host.over(work.connection);
     let mut host = host.with(loaded.script.authority());
     let outcome = app.scripts.run(job, &mut host, abort).await;
-    let (http_status, answer) = host.posted.take();
+    let called = host.posted.take();
     let effects = match &outcome.failure {
         None => host.into_effects(),
         Some(_) => Effects::default(),
@@ -132,8 +130,7 @@ async fn run_script(
     Attempted {
         outcome,
         effects,
-        http_status,
-        answer,
+        called,
         tokens: tokens_of(work.handle),
     }
 }
@@ -338,8 +335,11 @@ async fn post(
             ..Outcome::default()
         },
         effects: Effects::default(),
-        http_status: posted.http_status,
-        answer: posted.answer,
+        called: Called {
+            http_status: posted.http_status,
+            answer: posted.answer,
+            exchange: posted.exchange,
+        },
         tokens: handle.channel.tokens.clone(),
     }
 }
@@ -362,12 +362,11 @@ impl Ended {
         let run = &run;
         let Attempted {
             mut effects,
-            http_status,
-            answer,
+            called,
             tokens,
             ..
         } = done;
-        let answer = answer.map(|answer| tokens.mask_json(answer));
+        let called = masked(called, &tokens);
         let handle = by_id(app, run.lane).await.ok().flatten();
         let handle = handle.filter(|_| run.channel.is_some());
         let author = handle
@@ -377,7 +376,7 @@ impl Ended {
         let origin = origin(run.lane.workspace, author, app.clock.now());
         loop {
             let attempt = (run.kind == Kind::Send && state.status != Status::Queued)
-                .then(|| message_attempt(run, &state, http_status, answer.clone()));
+                .then(|| message_attempt(run, &state, called.clone()));
             let sends = effects.sends();
             let written = write(app, run, &state, effects.clone(), attempt, &origin);
             let written = security::by(app, None, actor.clone(), written).await;
@@ -467,12 +466,34 @@ fn called(attempt: &Attempt, now: Timestamp) -> Tally {
     calls
 }
 
-fn message_attempt(
-    run: &Run,
-    state: &State,
-    http_status: Option<u16>,
-    answer: Option<String>,
-) -> Attempt {
+/// A call as the delivery log may tell it, without the channel's tokens.
+fn masked(called: Called, tokens: &Tokens) -> Called {
+    let Called {
+        http_status,
+        answer,
+        exchange,
+    } = called;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Called {
+        http_status,
+        answer: answer.map(|answer| tokens.mask_json(answer)),
+        exchange: Exchange {
+            sent: tokens.mask_text(text(exchange.sent)).into_bytes(),
+            body: exchange
+                .body
+                .map(|body| tokens.mask_json(text(body)).into_bytes()),
+            received: tokens.mask_text(text(exchange.received)).into_bytes(),
+            timings: exchange.timings,
+        },
+    }
+}
+
+fn message_attempt(run: &Run, state: &State, called: Called) -> Attempt {
+    let Called {
+        http_status,
+        answer,
+        exchange,
+    } = called;
     let started_at = state.started_at.unwrap_or_default();
     Attempt {
         id: generate(started_at),
@@ -481,7 +502,7 @@ fn message_attempt(
         seq: 0,
         about: None,
         is_replay: false,
-        exchange: Exchange::default(),
+        exchange,
         attempt: state.attempts,
         status: match state.status {
             Status::Finished => "delivered",

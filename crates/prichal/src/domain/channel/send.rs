@@ -11,6 +11,8 @@ use prichal_core::{
     time::Timestamp,
 };
 
+use prichal_store::delivery::{Exchange, MAX_OWN_BODY};
+
 pub use crate::platform::outgoing::post::USER_AGENT;
 use crate::{
     domain::Domain,
@@ -18,7 +20,7 @@ use crate::{
         LOGGED_BYTES, Outgoing,
         connections::Connections,
         names::Requester,
-        post::{ID_FIELD, JSON, TIMESTAMP_FIELD, WEBHOOK_ID, WEBHOOK_TIMESTAMP, text},
+        post::{ID_FIELD, JSON, TIMESTAMP_FIELD, WEBHOOK_ID, WEBHOOK_TIMESTAMP, exchange, text},
         target::Target,
     },
 };
@@ -40,6 +42,12 @@ pub struct Posted {
     pub error: Option<String>,
     /// The first KiB of the answer.
     pub answer: Option<String>,
+    pub exchange: Exchange,
+}
+
+/// The beginning of a body, as the delivery log keeps it.
+pub fn logged_body(body: &[u8]) -> Option<Vec<u8>> {
+    Some(text(&body[..body.len().min(MAX_OWN_BODY)]).into_bytes())
 }
 
 /// The first KiB of an answer, if there is any.
@@ -61,6 +69,7 @@ pub async fn post(
         duration: app.clock.now().since(now),
         error: Some(error),
         answer: None,
+        exchange: Exchange::default(),
     };
     let target = match Target::parse(channel.text("url")) {
         Ok(target) => target,
@@ -77,14 +86,15 @@ pub async fn post(
         body: Bytes::from(message.to_owned()),
         keep: LOGGED_BYTES,
     };
-    let deadline = app.clock.sleep(app.config.delivery_timeout);
     let connections = Connections::new(1, Requester::Workspace(workspace));
-    match app
-        .outgoing
-        .call(&connections, &target, request, deadline)
-        .await
-    {
-        Err(error) => failed(error.to_string()),
+    let timeout = app.config.delivery_timeout;
+    let (called, mut exchange) = exchange(app, &connections, &target, timeout, request).await;
+    exchange.body = logged_body(message.as_bytes());
+    match called {
+        Err(error) => Posted {
+            exchange,
+            ..failed(error.to_string())
+        },
         Ok(answer) => Posted {
             http_status: Some(answer.status),
             duration: app.clock.now().since(now),
@@ -93,6 +103,7 @@ pub async fn post(
                 answer.explained(fault, &target)
             }),
             answer: head(&answer.body),
+            exchange,
         },
     }
 }
@@ -103,7 +114,9 @@ fn headers(channel: &Channel, id: RunId, now: Timestamp) -> Option<HeaderMap> {
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::USER_AGENT, USER_AGENT);
     let mut put = |name, value: String| {
-        headers.insert(name, HeaderValue::try_from(value).ok()?);
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(name == header::AUTHORIZATION);
+        headers.insert(name, value);
         Some(())
     };
     put(WEBHOOK_ID, id.to_string())?;

@@ -103,16 +103,7 @@ pub async fn send(
     read: impl FnOnce(&Answer) -> Reply,
 ) -> Outcome {
     let started_at = app.clock.now();
-    let deadline = app.clock.sleep(timeout);
-    let mut exchange = Exchange {
-        sent: header_lines(&request.headers),
-        ..Exchange::default()
-    };
-    let timings = &mut exchange.timings;
-    let called = app
-        .outgoing
-        .call_timed(connections, target, request, deadline, timings);
-    let called = called.await;
+    let (called, exchange) = exchange(app, connections, target, timeout, request).await;
     let duration = app.clock.now().since(started_at);
     match called {
         Err(error) => Outcome {
@@ -130,7 +121,6 @@ pub async fn send(
             let retry_after = (!reply.is_success())
                 .then(|| retry_after(&answer.headers, app.clock.now()))
                 .flatten();
-            exchange.received = header_lines(&answer.headers);
             Outcome {
                 reply,
                 started_at,
@@ -143,6 +133,30 @@ pub async fn send(
             }
         }
     }
+}
+
+/// Makes a call within `timeout`, and notes what the delivery log tells of it, except for the body.
+pub async fn exchange(
+    app: &Platform,
+    connections: &Connections,
+    target: &Target,
+    timeout: Duration,
+    request: Outgoing,
+) -> (Result<Answer, CallError>, Exchange) {
+    let deadline = app.clock.sleep(timeout);
+    let mut exchange = Exchange {
+        sent: header_lines(&request.headers),
+        ..Exchange::default()
+    };
+    let timings = &mut exchange.timings;
+    let called = app
+        .outgoing
+        .call_timed(connections, target, request, deadline, timings);
+    let called = called.await;
+    if let Ok(answer) = &called {
+        exchange.received = header_lines(&answer.headers);
+    }
+    (called, exchange)
 }
 
 /// The headers as lines of `name: value`, without the values that are secret.

@@ -103,6 +103,129 @@ async fn a_message_is_posted_and_tried_again() {
     );
 }
 
+/// The newest call of the log, with what was sent and what came back.
+async fn logged(era: &ChannelWorkspace, query: &str) -> Value {
+    let list = era.space.get(&format!("/deliveries?{query}&limit=1")).await;
+    let id = list.ok()["items"][0]["id"].as_str().map(str::to_owned);
+    let path = format!("/deliveries/{}", id.expect("a call"));
+    era.space.get(&path).await.ok().json
+}
+
+fn header(lines: &Value, name: &str) -> Option<String> {
+    let mut lines = lines.as_array().expect("headers").iter();
+    let found = lines.find(|line| line["name"] == name)?;
+    found["value"].as_str().map(str::to_owned)
+}
+
+/// The log shows the call of a message as it shows those of webhooks, and a resend tries the message again.
+#[tokio::test]
+async fn a_message_is_logged_and_sent_again_on_request() {
+    const TOKEN: &str = "a-long-remote-token";
+    let era = ChannelWorkspace::new().await;
+    let receiver = Receiver::start(|_| Reply::Status(503)).await;
+    let members = json!({ "url": format!("{}/in", receiver.url), "token_remote": TOKEN });
+    let channel = era.channel("out", members).await;
+    let path = format!("{POINTS}/{}/send", channel.id);
+    let text = json!({ "text": "hi", "echo": TOKEN });
+    let first = era.rest.post(&path, text).await.ok().str("id");
+    receiver.next().await;
+    attempts(&era, &channel.id, 1).await;
+    let call = logged(&era, "source=channel").await;
+    let sent = &call["sent"];
+    assert_eq!(
+        header(&sent["headers"], "authorization").as_deref(),
+        Some("***")
+    );
+    assert_eq!(header(&sent["headers"], "webhook-id"), Some(first.clone()));
+    assert_eq!(sent["body"], r#"{"text":"hi","echo":"***"}"#, "{call}");
+    assert!(sent["signedText"].is_null(), "it is not signed: {call}");
+    assert!(!call.to_string().contains(TOKEN), "{call}");
+    assert!(
+        header(&call["received"]["headers"], "content-length").is_some(),
+        "{call}"
+    );
+    for part in ["resolveMs", "connectMs", "firstByteMs", "totalMs"] {
+        assert!(call["timings"][part].is_number(), "{part}: {call}");
+    }
+
+    // One message, at once; the clock stands still.
+    let again = format!("/deliveries/{}/resend", call["id"].as_str().expect("an id"));
+    let begun = era.space.post(&again, json!({})).await;
+    assert_eq!(
+        (begun.status, &begun["selected"]),
+        (202, &json!(1)),
+        "{}",
+        begun.text
+    );
+    assert_eq!(
+        receiver.next().await.header("webhook-id"),
+        Some(first.as_str())
+    );
+    attempts(&era, &channel.id, 2).await;
+    // All that have failed.
+    let second = era.rest.post(&path, json!("x")).await.ok().str("id");
+    receiver.next().await;
+    attempts(&era, &channel.id, 3).await;
+    receiver.answer(|_| Reply::Status(204));
+    let failed = json!({ "webHookId": channel.id, "status": "deferred" });
+    let mut counted = failed.clone();
+    counted["preview"] = json!(true);
+    assert_eq!(era.space.post("/resends", counted).await.ok()["count"], 2);
+    let begun = era.space.post("/resends", failed).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let calls = receiver.take(2).await;
+    let mut ids: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call.header("webhook-id"))
+        .collect();
+    ids.sort_unstable();
+    let mut expected = [first.as_str(), second.as_str()];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    attempts(&era, &channel.id, 5).await;
+    let path = format!("/resends/{}", begun.str("id"));
+    let done = era.space.get(&path).await.ok();
+    assert_eq!(
+        (&done["state"], &done["selected"]),
+        (&json!("done"), &json!(2))
+    );
+
+    // A message that was delivered is not kept.
+    let refused = era.space.post(&again, json!({})).await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text.contains("was delivered or has expired"),
+        "{}",
+        refused.text
+    );
+    let none = json!({ "webHookId": channel.id, "status": "delivered", "preview": true });
+    assert_eq!(era.space.post("/resends", none).await.ok()["count"], 0);
+}
+
+#[tokio::test]
+async fn the_call_of_a_script_that_sends_is_logged() {
+    let era = ChannelWorkspace::new().await;
+    let receiver = Receiver::start(|_| Reply::Status(200)).await;
+    let source = "await fetch(request.entity.url, {method: 'POST', headers: {'X-Api-Key': 'hidden', 'X-Kind': 'a'},
+        body: {message: request.body}});";
+    era.script("sender", source).await;
+    let members = json!({ "url": format!("{}/in", receiver.url), "send_svcscriptcode": "sender" });
+    let channel = era.channel("out", members).await;
+    let path = format!("{POINTS}/{}/send", channel.id);
+    era.rest.post(&path, json!({ "n": 1 })).await.ok();
+    receiver.next().await;
+    attempts(&era, &channel.id, 1).await;
+    let call = logged(&era, "source=channel&status=delivered").await;
+    let sent = &call["sent"];
+    assert_eq!(
+        header(&sent["headers"], "x-api-key").as_deref(),
+        Some("***")
+    );
+    assert_eq!(header(&sent["headers"], "x-kind").as_deref(), Some("a"));
+    assert_eq!(sent["body"], r#"{"message":{"n":1}}"#, "{call}");
+    assert!(call["timings"]["firstByteMs"].is_number(), "{call}");
+}
+
 #[tokio::test]
 async fn a_message_is_given_up_after_the_last_wait() {
     let era = ChannelWorkspace::new().await;

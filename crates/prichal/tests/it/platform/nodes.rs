@@ -133,6 +133,23 @@ async fn the_bus_wakes_the_other_node_at_once() {
     assert_eq!(receiver.next().await.new_member("name"), "told");
 }
 
+/// The manual clock stands still here, too: what is sent again on request does not wait for a poll of the webhook's node.
+#[tokio::test]
+#[ignore = "needs PostgreSQL and NATS; ./test has them"]
+async fn the_bus_wakes_the_other_node_for_what_is_sent_again() {
+    let bus = std::env::var("PRICHAL_TEST_NATS").expect("PRICHAL_TEST_NATS names a server");
+    let receiver = Receiver::good().await;
+    let installation = Installation::new(move |config| config.bus_url = Some(bus.clone().into()));
+    let (_first, second, integration) = two_nodes(&installation, &receiver).await;
+    let call = &integration.attempts(1).await[0];
+    let elsewhere = second.adopt(&integration.space);
+    let id = call["id"].as_str().expect("an id");
+    let resend = format!("/deliveries/{id}/resend");
+    assert_eq!(elsewhere.post(&resend, json!({})).await.status, 202);
+    let again = receiver.next().await;
+    assert_eq!(again.header("x-prichal-replay"), Some("true"));
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL and NATS; ./test has them"]
 async fn revocations_reach_the_other_node() {

@@ -12,11 +12,11 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{RunHost, read};
+use super::{Called, RunHost, read};
 use crate::{
     domain::channel::send,
     error::{Code, Error, Result},
-    platform::outgoing::{Outgoing, target::Target},
+    platform::outgoing::{Outgoing, post::exchange, target::Target},
 };
 
 const MAX_FETCHES: usize = 50;
@@ -86,9 +86,11 @@ impl RunHost {
             (_, true) => Some("application/x-www-form-urlencoded;charset=UTF-8"),
             _ => None,
         };
+        let mut headers = outgoing_headers(headers, kind)?;
+        hide_secrets(&mut headers);
         let request = Outgoing {
             method,
-            headers: outgoing_headers(headers, kind)?,
+            headers,
             body: Bytes::from(body),
             keep: MAX_FETCHED_BYTES,
         };
@@ -101,23 +103,20 @@ impl RunHost {
         let work = async move {
             let _underway = underway;
             let _turn = turn.acquire().await;
-            let deadline = app.clock.sleep(app.config.delivery_timeout);
-            let answer = app
-                .outgoing
-                .call(&connections, &target, request, deadline)
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    if let Some(posted) = posted {
-                        posted.set(None, None);
-                    }
-                    return Err(error.to_string());
-                }
-            };
+            let body = posted.is_some().then(|| request.body.clone());
+            let timeout = app.config.delivery_timeout;
+            let (called, mut exchange) =
+                exchange(&app, &connections, &target, timeout, request).await;
+            exchange.body = body.and_then(|body| send::logged_body(&body));
             if let Some(posted) = posted {
-                posted.set(Some(answer.status), send::head(&answer.body));
+                let answer = called.as_ref().ok();
+                posted.set(Called {
+                    http_status: answer.map(|answer| answer.status),
+                    answer: answer.and_then(|answer| send::head(&answer.body)),
+                    exchange,
+                });
             }
+            let answer = called.map_err(|error| error.to_string())?;
             let failure = match &answer.broken {
                 Some(broken) => Some(broken.to_string()),
                 None => answer
@@ -206,4 +205,13 @@ fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Re
     }
     headers.entry("user-agent").or_insert(send::USER_AGENT);
     Ok(headers)
+}
+
+/// Marks the headers that may hold a secret, by their names, since a script may have it from anywhere.
+fn hide_secrets(headers: &mut HeaderMap) {
+    const PARTS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+    for (name, value) in headers.iter_mut() {
+        let is_secret = PARTS.iter().any(|part| name.as_str().contains(part));
+        value.set_sensitive(is_secret || value.is_sensitive());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prichal_core::retry::Schedule;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -100,6 +101,102 @@ async fn webhooks_get_the_types_that_they_ask_for() {
         (receiver.waiting() == 0).then_some(())
     })
     .await;
+}
+
+/// The number of calls that a list with this query has.
+async fn count(space: &Caller, list: &str, query: &str) -> Value {
+    let page = space.get(&format!("/{list}?{query}")).await.ok();
+    page["count"].clone()
+}
+
+#[tokio::test]
+async fn the_log_is_filtered_by_own_types_and_by_ids_of_the_publisher() {
+    let receiver = Receiver::start(|_| Reply::Status(503)).await;
+    let hub = Hub::with(|config| config.retry_schedule = Schedule(Vec::new())).await;
+    let space = hub.workspace("acme").await;
+    order_type(&space).await;
+    for name in ["order.paid", "shop.opened"] {
+        let body = json!({ "name": name, "versions": [{ "version": 1, "schema": {} }] });
+        space.post("/event-types", body).await.ok();
+    }
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    // Three events that are given up in a row would switch a webhook off.
+    for name in ["order.created", "order.paid"] {
+        let own = json!([{ "eventTypes": [name] }]);
+        integration.add_hook(entity_hook("/own", own)).await;
+    }
+    let all = json!([{ "entityType": "company" }]);
+    integration.add_hook(entity_hook("/all", all)).await;
+    // As a time, these ids are of the years 10 000 and 1970.
+    let chosen = [
+        "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+        "00000000-0000-4000-8000-000000000001",
+    ];
+    for id in chosen {
+        let event = json!({ "id": id, "type": "order.created", "data": { "sum": 1 } });
+        space.post("/events", event).await.ok();
+        receiver.next().await;
+    }
+    let paid = publish(&space, "order.paid", "order:1", 2).await;
+    receiver.next().await;
+    company(&space, "one").await;
+    receiver.next().await;
+    integration.attempts(4).await;
+
+    for list in ["deliveries", "dead-letters"] {
+        for (query, expected) in [
+            ("eventType=custom".to_owned(), 3),
+            ("eventType=change".to_owned(), 1),
+            ("customType=order.created".to_owned(), 2),
+            ("customType=order.*".to_owned(), 3),
+            ("customType=*".to_owned(), 3),
+            ("customType=shop.opened".to_owned(), 0),
+            ("eventType=custom&customType=order.paid".to_owned(), 1),
+            ("eventType=change&customType=order.paid".to_owned(), 0),
+            (format!("eventId={}", chosen[0]), 1),
+            (format!("eventId={}", chosen[1]), 1),
+            (format!("eventId={paid}"), 1),
+            (format!("eventId={paid}&customType=order.created"), 0),
+        ] {
+            assert_eq!(
+                count(&space, list, &query).await,
+                expected,
+                "{list} {query}"
+            );
+        }
+        let found = space.get(&format!("/{list}?customType=order.paid")).await;
+        let found = &found.ok()["items"][0];
+        assert_eq!(
+            (&found["eventType"], &found["customType"], &found["eventId"]),
+            (&json!("custom"), &json!("order.paid"), &json!(paid))
+        );
+        for bad in ["", "order.", ".*", "a*", "%00"] {
+            let refused = space.get(&format!("/{list}?customType={bad}")).await;
+            let expected = if bad.is_empty() { 200 } else { 400 };
+            assert_eq!(refused.status, expected, "{bad}: {}", refused.text);
+        }
+    }
+    let attempts = format!("integrations/instances/{}/deliveries", integration.id);
+    for id in chosen {
+        let query = format!("eventId={id}");
+        assert_eq!(count(&space, &attempts, &query).await, 1);
+    }
+
+    receiver.answer(|_| Reply::Good);
+    let resend = json!({ "customType": "order.created", "status": "exhausted" });
+    let mut counted = resend.clone();
+    counted["preview"] = json!(true);
+    assert_eq!(space.post("/resends", counted).await.ok()["count"], 2);
+    assert_eq!(space.post("/resends", resend).await.status, 202);
+    for call in receiver.take(2).await {
+        assert!(chosen.contains(&call.event_id().as_str()));
+        assert_eq!(call.header("x-prichal-replay"), Some("true"));
+    }
+    eventually("settled", || async {
+        (count(&space, "dead-letters", "").await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.waiting(), 0, "no other event was sent");
 }
 
 #[tokio::test]
