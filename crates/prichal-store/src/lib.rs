@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod bulk;
 pub mod channel;
 mod checkpoint;

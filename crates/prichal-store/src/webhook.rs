@@ -223,6 +223,28 @@ pub fn list_by_id(conn: &mut Conn, workspace: WorkspaceId, id: WebhookId) -> Res
     conn.query(&sql, params![workspace, id], read)
 }
 
+/// Lists webhooks that have failed since `before` or longer, in the order of their keys after `after`.
+pub fn list_failing(
+    conn: &mut Conn,
+    before: Timestamp,
+    after: Key,
+    limit: i64,
+) -> Result<Vec<Key>> {
+    conn.query(
+        "SELECT workspace, integration, id FROM webhook
+         WHERE failing_since IS NOT NULL AND failing_since <= $1 AND (workspace, integration, id) > ($2, $3, $4)
+         ORDER BY workspace, integration, id LIMIT $5",
+        params![before, after.workspace, after.integration, after.id, limit],
+        |row| {
+            Ok(Key {
+                workspace: WorkspaceId(row.uuid(0)?),
+                integration: IntegrationId(row.uuid(1)?),
+                id: WebhookId(row.uuid(2)?),
+            })
+        },
+    )
+}
+
 /// A thing that calls a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
