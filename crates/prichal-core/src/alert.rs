@@ -60,6 +60,8 @@ words! {
         Script "script",
         /// A user whose certificate signs documents.
         Signer "signer",
+        /// A host that is called.
+        Receiver "receiver",
         /// A quota of the workspace.
         Quota "quota",
         /// A node of the server.

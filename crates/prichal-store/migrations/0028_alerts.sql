@@ -32,6 +32,6 @@ CREATE TABLE alert_setting (
 
 -- Possible causes of alerts: webhooks that fail, sources and scripts that failed lately. They change with failures, and
 -- not with successes.
-CREATE INDEX webhook_failing ON webhook (failing_since) WHERE failing_since IS NOT NULL;
-CREATE INDEX delivery_last_failed ON delivery_last (failed_at) WHERE failed_at IS NOT NULL;
-CREATE INDEX run_unsuccessful ON run (id) WHERE status IN ('failed', 'deferred');
+CREATE INDEX webhook_failing ON webhook (failing_since, workspace, integration, id) WHERE failing_since IS NOT NULL;
+CREATE INDEX delivery_last_failed ON delivery_last (failed_at, workspace, integration, webhook) WHERE failed_at IS NOT NULL;
+CREATE INDEX run_unsuccessful ON run (id, workspace, code, kind) WHERE status IN ('failed', 'deferred');

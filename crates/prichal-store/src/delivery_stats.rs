@@ -164,19 +164,26 @@ pub fn find_last(conn: &mut Conn, key: Key) -> Result<Stats> {
     })
 }
 
-/// Lists sources whose last failure was at or after `since`, in the order of their keys after `after`.
-pub fn list_failed(conn: &mut Conn, since: Timestamp, after: Key, limit: i64) -> Result<Vec<Key>> {
+/// Lists sources whose last failure was at or after a time, the earliest first, after one of them. The time is that of
+/// the failure.
+pub fn list_failed(
+    conn: &mut Conn,
+    after: (Timestamp, Key),
+    limit: i64,
+) -> Result<Vec<(Timestamp, Key)>> {
+    let (since, key) = after;
     conn.query(
-        "SELECT workspace, integration, webhook FROM delivery_last
-         WHERE failed_at IS NOT NULL AND failed_at >= $1 AND (workspace, integration, webhook) > ($2, $3, $4)
-         ORDER BY workspace, integration, webhook LIMIT $5",
-        params![since, after.workspace, after.integration, after.id, limit],
+        "SELECT workspace, integration, webhook, failed_at FROM delivery_last
+         WHERE failed_at IS NOT NULL AND (failed_at, workspace, integration, webhook) > ($1, $2, $3, $4)
+         ORDER BY failed_at, workspace, integration, webhook LIMIT $5",
+        params![since, key.workspace, key.integration, key.id, limit],
         |row| {
-            Ok(Key {
+            let key = Key {
                 workspace: WorkspaceId(row.uuid(0)?),
                 integration: IntegrationId(row.uuid(1)?),
                 id: WebhookId(row.uuid(2)?),
-            })
+            };
+            Ok((row.time(3)?, key))
         },
     )
 }

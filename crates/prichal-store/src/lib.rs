@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod bulk;
+pub mod certificate;
 pub mod channel;
 mod checkpoint;
 pub mod communication;

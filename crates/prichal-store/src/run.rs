@@ -457,19 +457,18 @@ pub fn list(
     conn.query(&sql, &values, read)
 }
 
-/// Lists the scripts with runs from `since` on that have failed, by workspace and code after `after`. Messages that were
+/// Lists the scripts of the last failed runs from `since` on, of which at most `most` are looked at. Messages that were
 /// not sent are no such runs.
 pub fn list_failed_scripts(
     conn: &mut Conn,
     since: Timestamp,
-    after: (WorkspaceId, &str),
-    limit: i64,
+    most: i64,
 ) -> Result<Vec<(WorkspaceId, String)>> {
     conn.query(
-        "SELECT DISTINCT workspace, code FROM run
-         WHERE status IN ('failed', 'deferred') AND id >= $1 AND kind <> 'send' AND code <> '' AND (workspace, code) > ($2, $3)
-         ORDER BY workspace, code LIMIT $4",
-        params![crate::delivery::first_id(since), after.0, after.1, limit],
+        "SELECT DISTINCT workspace, code FROM (
+           SELECT workspace, code, kind FROM run WHERE status IN ('failed', 'deferred') AND id >= $1 ORDER BY id DESC LIMIT $2) runs
+         WHERE kind <> 'send' AND code <> ''",
+        params![crate::delivery::first_id(since), most],
         |row| Ok((WorkspaceId(row.uuid(0)?), row.get(1)?)),
     )
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, alert, bulk, channel,
+    Conn, Tx, alert, bulk, certificate, channel,
     delivery::{self, dead_letter, log, resend},
     delivery_stats,
     document_blob::{self, DocumentBlob},
@@ -193,7 +193,9 @@ pub async fn sweep(app: &App) -> Result<()> {
     let deleted = step(app, Step::Deleted, deleted).await;
     let quarters = forget(app, ANY, move |tx| delivery_stats::forget(tx, now, most));
     let quarters = step(app, Step::Quarters, quarters).await;
-    let alerts = forget(app, ANY, move |tx| alert::forget(tx, now, most));
+    let alerts = forget(app, ANY, move |tx| {
+        Ok(alert::forget(tx, now, most)? + certificate::forget(tx, before, most)?)
+    });
     let alerts = step(app, Step::Alerts, alerts).await;
     ended
         .and(bound)

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const DAY_MINUTES: i64 = 24 * 60;
+/// The maximum time before the end of a certificate at which an alert begins.
+pub const MAX_CERTIFICATE_DAYS: i64 = 90;
 const MAX_MUTED: usize = 100;
 const MAX_RECIPIENTS: usize = 20;
 /// The maximum length of an address of RFC 5321.
@@ -80,7 +82,7 @@ const SCRIPT_MINUTES: Field = Field::new("minutes", Type::Int)
     .within(0, 7 * DAY_MINUTES)
     .doc("The time for which every run has failed when an alert begins; 0 for an alert at the first failure.");
 const DAYS: Field = Field::new("days", Type::Int)
-    .within(1, 365)
+    .within(1, MAX_CERTIFICATE_DAYS)
     .doc("The time before its end at which an alert begins.");
 const PERCENT: Field = Field::new("percent", Type::Int)
     .within(50, 100)

@@ -3,6 +3,8 @@
 //! It reads the states that deliveries and runs write anyway, so they cost nothing more. Only what has failed or lags is
 //! looked at, and what has an open alert. Several nodes may find the same; the store lets one of them begin it.
 
+mod certificates;
+mod disk;
 mod findings;
 
 use std::{
@@ -37,6 +39,10 @@ use crate::{
 
 /// The interval between two looks.
 const INTERVAL: Duration = Duration::from_secs(20);
+/// The interval between two looks at all certificates.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(1);
+/// The interval after which the certificates of receivers are noted again, if they are still shown.
+const SEEN_INTERVAL: Duration = Duration::from_hours(24);
 /// The shortest time of failures that settings can ask for.
 const MIN_FAILING: Duration = Duration::from_mins(1);
 /// The time within which whatever waits for another attempt has failed last: the longest wait between two attempts,
@@ -44,6 +50,8 @@ const MIN_FAILING: Duration = Duration::from_mins(1);
 const FAILED_WITHIN: Duration = Duration::from_hours(25);
 /// The maximum number of things of a read.
 const MAX_PER_READ: i64 = 500;
+/// The maximum number of failed runs that are looked at, the last ones.
+const MAX_FAILED_RUNS: i64 = 20_000;
 /// The maximum number of things that one transaction looks at.
 const MAX_TOGETHER: usize = 32;
 /// The smallest used part of a quota that settings can ask for, in percent, and the maximum number of workspaces with
@@ -55,12 +63,13 @@ const MAX_QUOTAS: i64 = 1000;
 pub async fn run(app: Delivery, stop: CancellationToken) -> anyhow::Result<()> {
     let watching = async {
         let mut busy = HashSet::new();
+        let mut rounds = Rounds::new(app.clock.now());
         loop {
             let began = app.clock.now();
             let now_busy: HashSet<Key> = app.dispatch.busy().into_iter().collect();
             // A webhook that works for a moment does not lag.
             let lagging = now_busy.intersection(&busy).copied().collect();
-            if let Err(error) = look(&app, lagging).await {
+            if let Err(error) = look(&app, lagging, &mut rounds).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot look for alerts; trying again"
@@ -84,7 +93,14 @@ enum Subject {
     /// A script, by its code.
     Script(String),
     Quota(usage::Kind),
+    /// A certificate, by its holder.
+    Certificate(String),
+    /// The disk of a node with its data directory.
+    Disk(Uuid),
 }
+
+/// The beginning of the keys of certificates.
+const CERTIFICATE: &str = "certificate/";
 
 impl Subject {
     /// The thing of an open condition. `None` for one that is not found here.
@@ -92,7 +108,8 @@ impl Subject {
         let source = &condition.source;
         let id = source.id;
         if condition.kind == Kind::Certificate {
-            return None;
+            let holder = condition.key.strip_prefix(CERTIFICATE)?;
+            return Some(Self::Certificate(holder.to_owned()));
         }
         Some(match source.kind {
             SourceKind::Webhook => Self::Hook(IntegrationId(source.integration?), WebhookId(id?)),
@@ -103,17 +120,40 @@ impl Subject {
                 let mut kinds = usage::Kind::ALL.into_iter();
                 Self::Quota(kinds.find(|kind| Some(kind.name()) == source.name.as_deref())?)
             }
-            SourceKind::Signer | SourceKind::Server => return None,
+            SourceKind::Server => Self::Disk(id?),
+            SourceKind::Signer | SourceKind::Receiver => return None,
         })
     }
 }
 
 type Subjects = BTreeMap<WorkspaceId, BTreeSet<Subject>>;
 
+/// The times of what is looked at less often.
+struct Rounds {
+    certificates: Timestamp,
+    /// The time at which the certificates of receivers count as new.
+    seen: Timestamp,
+}
+
+impl Rounds {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            certificates: now,
+            seen: now + SEEN_INTERVAL,
+        }
+    }
+}
+
 /// Looks once at everything that may begin or end.
-async fn look(app: &Delivery, lagging: HashSet<Key>) -> Result<()> {
+async fn look(app: &Delivery, lagging: HashSet<Key>, rounds: &mut Rounds) -> Result<()> {
     let now = app.clock.now();
     let mut subjects = Subjects::new();
+    let operator = certificates::operator(app).await?;
+    certificates::keep_seen(app, now).await?;
+    if now >= rounds.seen {
+        app.outgoing.seen.forget();
+        rounds.seen = now + SEEN_INTERVAL;
+    }
     let mut add = |workspace, subject| {
         subjects.entry(workspace).or_default().insert(subject);
     };
@@ -135,9 +175,19 @@ async fn look(app: &Delivery, lagging: HashSet<Key>) -> Result<()> {
     for (workspace, kind) in quotas(app).await? {
         add(workspace, Subject::Quota(kind));
     }
+    if let Some(workspace) = operator {
+        add(workspace, Subject::Disk(app.node));
+    }
+    if now >= rounds.certificates {
+        for (workspace, holder) in certificates::ending(app, operator, now).await? {
+            add(workspace, Subject::Certificate(holder));
+        }
+        rounds.certificates = now + CERTIFICATE_INTERVAL;
+    }
     for (workspace, subject) in open(app).await? {
         add(workspace, subject);
     }
+    disk::measure(app);
     for (workspace, subjects) in subjects {
         let subjects: Vec<Subject> = subjects.into_iter().collect();
         for some in subjects.chunks(MAX_TOGETHER) {
@@ -156,23 +206,25 @@ async fn look(app: &Delivery, lagging: HashSet<Key>) -> Result<()> {
     Ok(())
 }
 
-/// Reads pages of keys, each after the last one of the page before.
-async fn all_keys(
+/// Reads pages of keys with what they are ordered by, each after the last one of the page before.
+async fn all_keys<T: Copy + Send + 'static>(
     app: &Delivery,
-    page: impl Fn(&mut Conn, Key) -> prichal_store::Result<Vec<Key>> + Copy + Send + 'static,
+    first: T,
+    page: impl Fn(&mut Conn, (T, Key)) -> prichal_store::Result<Vec<(T, Key)>> + Copy + Send + 'static,
 ) -> Result<Vec<Key>> {
     let mut all = Vec::new();
-    let mut after = Key {
+    let none = Key {
         workspace: WorkspaceId(Uuid::nil()),
         integration: IntegrationId(Uuid::nil()),
         id: WebhookId(Uuid::nil()),
     };
+    let mut after = (first, none);
     loop {
         let read = move |conn: &mut Conn| Ok::<_, Error>(page(conn, after)?);
         let found = app.db.read(read).await?;
         let is_last = is_short(found.len());
         after = found.last().copied().unwrap_or(after);
-        all.extend(found);
+        all.extend(found.into_iter().map(|(_, key)| key));
         if is_last {
             return Ok(all);
         }
@@ -187,7 +239,7 @@ fn is_short(found: usize) -> bool {
 /// The webhooks that fail.
 async fn failing(app: &Delivery, now: Timestamp) -> Result<Vec<Key>> {
     let before = now - MIN_FAILING;
-    all_keys(app, move |conn, after| {
+    all_keys(app, Timestamp::from_micros(i64::MIN), move |conn, after| {
         webhook::list_failing(conn, before, after, MAX_PER_READ)
     })
     .await
@@ -195,9 +247,8 @@ async fn failing(app: &Delivery, now: Timestamp) -> Result<Vec<Key>> {
 
 /// The sources that have failed lately.
 async fn failed(app: &Delivery, now: Timestamp) -> Result<Vec<Key>> {
-    let since = now - FAILED_WITHIN;
-    all_keys(app, move |conn, after| {
-        delivery_stats::list_failed(conn, since, after, MAX_PER_READ)
+    all_keys(app, now - FAILED_WITHIN, |conn, after| {
+        delivery_stats::list_failed(conn, after, MAX_PER_READ)
     })
     .await
 }
@@ -205,23 +256,8 @@ async fn failed(app: &Delivery, now: Timestamp) -> Result<Vec<Key>> {
 /// The scripts of which runs have failed lately.
 async fn failed_scripts(app: &Delivery, now: Timestamp) -> Result<Vec<(WorkspaceId, String)>> {
     let since = now - FAILED_WITHIN;
-    let mut all: Vec<(WorkspaceId, String)> = Vec::new();
-    loop {
-        let after = all.last().cloned();
-        let read = move |conn: &mut Conn| {
-            let after = after
-                .as_ref()
-                .map(|(workspace, code)| (*workspace, code.as_str()));
-            let after = after.unwrap_or((WorkspaceId(Uuid::nil()), ""));
-            Ok::<_, Error>(run::list_failed_scripts(conn, since, after, MAX_PER_READ)?)
-        };
-        let found = app.db.read(read).await?;
-        let is_last = is_short(found.len());
-        all.extend(found);
-        if is_last {
-            return Ok(all);
-        }
-    }
+    let read = move |conn: &mut Conn| run::list_failed_scripts(conn, since, MAX_FAILED_RUNS);
+    Ok(app.db.read(read).await?)
 }
 
 /// The quotas that may be nearly used up.

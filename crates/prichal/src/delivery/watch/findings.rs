@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     super::{Definition, definition_of, state::SourceState},
-    Subject, used_percent,
+    CERTIFICATE, Subject, used_percent,
 };
 use crate::{
     delivery::Delivery,
@@ -45,15 +45,15 @@ pub(super) struct Watch {
 }
 
 /// A thing, as alerts name it.
-struct About {
-    key: String,
-    source: Source,
+pub(super) struct About {
+    pub(super) key: String,
+    pub(super) source: Source,
     /// The thing, as the beginning of a sentence.
-    what: String,
+    pub(super) what: String,
 }
 
 impl About {
-    fn observed(&self, kind: Kind, finding: Finding, since: Timestamp) -> Observed {
+    pub(super) fn observed(&self, kind: Kind, finding: Finding, since: Timestamp) -> Observed {
         Observed {
             kind,
             key: self.key.clone(),
@@ -96,6 +96,16 @@ impl Watch {
                 let key = format!("quota/{}", kind.name());
                 let observed = self.quota(conn, *kind, key.clone(), settings)?;
                 Ok((key, vec![observed]))
+            }
+            Subject::Certificate(holder) => {
+                let key = format!("{CERTIFICATE}{holder}");
+                let observed = self.certificate(conn, holder, key.clone(), settings)?;
+                Ok((key, vec![observed]))
+            }
+            Subject::Disk(node) => {
+                let key = format!("disk/{node}");
+                let observed = self.disk(conn, *node, key.clone(), settings)?;
+                Ok((key, observed.into_iter().collect()))
             }
         }
     }
@@ -173,7 +183,12 @@ impl Watch {
         Ok(all)
     }
 
-    fn about_hook(&self, conn: &mut Conn, key: Key, definition: &Definition) -> Result<About> {
+    pub(super) fn about_hook(
+        &self,
+        conn: &mut Conn,
+        key: Key,
+        definition: &Definition,
+    ) -> Result<About> {
         if key.integration == INTEGRATION {
             return Ok(About {
                 key: hook_key(key),
@@ -391,7 +406,7 @@ fn first_line(error: &str) -> &str {
 }
 
 /// A duration in words, in its largest whole unit.
-fn words_of(duration: Duration) -> String {
+pub(super) fn words_of(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (count, unit) = match minutes {
         0 => (duration.as_secs(), "second"),

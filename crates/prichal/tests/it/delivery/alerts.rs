@@ -12,14 +12,14 @@ use crate::harness::{
     receiver::{Receiver, Reply},
 };
 
-async fn alerts(space: &Caller, query: &str) -> Vec<Value> {
+pub(super) async fn alerts(space: &Caller, query: &str) -> Vec<Value> {
     let page = space.get(&format!("/alerts{query}")).await.ok();
     let items = page["items"].as_array().expect("items").clone();
     assert_eq!(page["count"], items.len());
     items
 }
 
-async fn set(space: &Caller, settings: Value) {
+pub(super) async fn set(space: &Caller, settings: Value) {
     let body = settings.to_string().into_bytes();
     space
         .send(Method::PATCH, "/alert-settings", Some(body))
@@ -28,7 +28,7 @@ async fn set(space: &Caller, settings: Value) {
 }
 
 /// Switches a webhook off or on.
-async fn switch(integration: &Integration, hook: &str, disabled: bool) {
+pub(super) async fn switch(integration: &Integration, hook: &str, disabled: bool) {
     let path = format!("/webHooks/{hook}/disabled");
     let operation = json!({ "op": "replace", "path": path, "value": disabled });
     integration.patch(json!([operation])).await.ok();
@@ -174,7 +174,7 @@ async fn told(space: &Caller) -> Vec<[String; 3]> {
 }
 
 /// Moves the clock on until these events about alerts, and no others, were told.
-async fn wait_told(hub: &Hub, space: &Caller, step: Duration, expected: &[[&str; 3]]) {
+pub(super) async fn wait_told(hub: &Hub, space: &Caller, step: Duration, expected: &[[&str; 3]]) {
     let what = format!("these alerts: {expected:?}");
     let all = async {
         eventually(&what, || async {
@@ -186,7 +186,7 @@ async fn wait_told(hub: &Hub, space: &Caller, step: Duration, expected: &[[&str;
     assert_eq!(hub.advance_until(step, all).await, expected);
 }
 
-const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_webhook_that_fails_is_told_once_and_flaps_in_silence() {
