@@ -8,10 +8,15 @@ mod feed;
 mod growth;
 mod idle;
 mod latency;
+mod limits;
+mod listeners;
+mod log;
 mod memory;
 mod neighbour;
+mod resend;
 mod rows;
 mod throughput;
+mod transform;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -45,6 +50,16 @@ pub enum Drill {
     Channels,
     /// E-documents: creations per second, bulk calls, pages of queries, memory of uploads
     Documents,
+    /// The time to read a page of a long delivery log, by filter
+    Log,
+    /// New events beside a resend of many that were given up
+    Resend,
+    /// The memory of streams of server-sent events
+    Listeners,
+    /// Events per second of a webhook beside many with a rate limit
+    Limits,
+    /// Deliveries per second through a script
+    Transform,
 }
 
 impl Drill {
@@ -61,6 +76,11 @@ impl Drill {
             Self::Calls => calls::run(lab, engine, report),
             Self::Channels => channels::run(lab, engine, report),
             Self::Documents => documents::run(lab, engine, report),
+            Self::Log => log::run(lab, engine, report),
+            Self::Resend => resend::run(lab, engine, report),
+            Self::Listeners => listeners::run(lab, engine, report),
+            Self::Limits => limits::run(lab, engine, report),
+            Self::Transform => transform::run(lab, engine, report),
         }
     }
 }

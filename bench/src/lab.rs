@@ -58,6 +58,14 @@ pub struct Size {
     pub contacts: u64,
     /// The number of idle websockets.
     pub sockets: usize,
+    /// The numbers of calls in the short and in the long delivery log.
+    pub log: [u64; 2],
+    /// The number of given-up events that are sent again.
+    pub given_up: u64,
+    /// The number of streams of server-sent events.
+    pub listeners: usize,
+    /// The number of webhooks with a rate limit.
+    pub limited: usize,
 }
 
 impl Size {
@@ -75,6 +83,10 @@ impl Size {
         pages: 1_000,
         contacts: 1_000_000,
         sockets: 5_000,
+        log: [1_000, 1_000_000],
+        given_up: 100_000,
+        listeners: 1_000,
+        limited: 100,
     };
 
     /// A smoke test of two minutes. Its figures have no meaning.
@@ -92,6 +104,10 @@ impl Size {
         pages: 100,
         contacts: 5_000,
         sockets: 200,
+        log: [1_000, 10_000],
+        given_up: 600,
+        listeners: 100,
+        limited: 10,
     };
 }
 

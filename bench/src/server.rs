@@ -1,5 +1,7 @@
 //! A Prichal server as a child process, and the set-up of a drill over HTTP.
 
+mod hooks;
+
 use std::{
     fs::{self, File},
     net::TcpListener,
@@ -28,6 +30,8 @@ use crate::{
     stamp::Template,
 };
 
+pub use hooks::{LogPage, Receiver, Resend};
+
 /// The body of one entity, and its whole length.
 const ENTITY: &str = r#"{"name":"bench","customFields":{{payload}}}"#;
 pub const ENTITY_BYTES: usize = 500;
@@ -37,10 +41,6 @@ const CALL: &str = r#"{"timestamp":"2026-01-01T00:00:00Z","externalId":"{{name}}
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// The time-out of a new webhook's first call.
-const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// The number of webhooks of one integration, and of one PATCH.
-const HOOKS_PER_INTEGRATION: usize = 100;
 const NO_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The parts of a server that outlive its process: data and admin token.
@@ -315,41 +315,6 @@ pub struct Page {
 }
 
 impl Workspace {
-    /// Installs an integration whose receiver is `sink`, with a webhook for all events of companies, and waits until
-    /// the sink has received a first event.
-    pub fn subscribe(&mut self, server: &Server, sink: &Sink, run: u32) -> Result<()> {
-        sink.begin(run);
-        let integration = self.install("bench.receiver", sink)?;
-        self.add_hooks(&integration, 1, "company")?;
-        let body = Template::new(ENTITY, ENTITY_BYTES)?.fill(run, 0);
-        self.api
-            .call(&Method::POST, &self.path("companies"), body.into())?;
-        if !sink.wait(FIRST_CALL_TIMEOUT, |counts| counts.unique >= 1) {
-            let path = self.path(&format!(
-                "integrations/instances/{integration}/deliveries?limit=1"
-            ));
-            let attempts = self.api.get::<Value>(&path);
-            let attempts =
-                attempts.map_or_else(|error| format!("{error:#}"), |list| list.to_string());
-            let error = anyhow::anyhow!(
-                "the webhook was not called within {FIRST_CALL_TIMEOUT:?}; its attempts: {attempts}"
-            );
-            return server.explain(Err(error));
-        }
-        Ok(())
-    }
-
-    /// Registers webhooks for deals, which are never created, until there are `total`.
-    pub fn add_quiet_hooks(&mut self, sink: &Sink, total: usize) -> Result<()> {
-        while self.quiet < total {
-            let count = HOOKS_PER_INTEGRATION.min(total - self.quiet);
-            let integration = self.install(&format!("bench.quiet{}", self.quiet), sink)?;
-            self.add_hooks(&integration, count, "deal")?;
-            self.quiet += count;
-        }
-        Ok(())
-    }
-
     /// Installs the integration of an exchange and returns its access key.
     pub fn exchange(&mut self, sink: &Sink) -> Result<String> {
         let id = self.install("bench.exchange", sink)?;
@@ -402,9 +367,7 @@ impl Workspace {
     /// Creates a channel whose script answers. With `waits`, its hooks wait for the answer.
     pub fn channel(&mut self, code: &str, waits: bool) -> Result<Channel> {
         let source = "respond(200, {}, {name: request.body.name})";
-        let data = json!({ "language": "javascript", "source": source });
-        let script = json!({ "code": code, "name": code, "scriptdata": data });
-        self.api.post("/rest/v1/service/svcscripts", &script)?;
+        self.script(code, source)?;
         let opts = json!({ "issync": waits });
         let channel =
             json!({ "code": code, "type": "public", "recv_svcscriptcode": code, "opts": opts });
@@ -558,30 +521,6 @@ impl Workspace {
         &self.address
     }
 
-    fn install(&mut self, name: &str, sink: &Sink) -> Result<String> {
-        let base_url = format!("http://{}", sink.address());
-        let manifest = json!({ "name": name, "version": "1.0", "baseUrl": base_url });
-        let made = self
-            .api
-            .post(&self.path("private-integrations"), &manifest)?;
-        let id = made["id"].as_str().context("the integration has no id")?;
-        let path = self.path(&format!("integrations/{id}/install"));
-        self.api.post(&path, &json!({}))?;
-        Ok(id.into())
-    }
-
-    fn add_hooks(&mut self, integration: &str, count: usize, entity_type: &str) -> Result<()> {
-        let hook = json!({
-            "id": NO_ID, "relativeUrl": "hook", "triggerType": "entityEvent",
-            "filter": { "items": [{ "entityType": entity_type }] }, "schedule": {}, "disabled": false,
-        });
-        let add = json!({ "op": "add", "path": "/webHooks", "value": hook });
-        let path = self.path(&format!("integrations/instances/{integration}"));
-        self.api
-            .patch(&path, &json!({ "operations": vec![add; count] }))?;
-        Ok(())
-    }
-
     /// A load of entities without an own bound.
     pub fn load(&self, run: u32, connections: usize, time: Duration) -> Result<Load> {
         Ok(Load {
@@ -591,15 +530,26 @@ impl Workspace {
         })
     }
 
-    /// Creates `count` entities in one call.
+    /// Creates `count` companies in one call.
     pub fn create_batch(&mut self, run: u32, first: u64, count: u64) -> Result<()> {
+        self.create_entities("companies", run, first, count)
+    }
+
+    /// Creates `count` entities of a collection in one call.
+    pub fn create_entities(
+        &mut self,
+        collection: &str,
+        run: u32,
+        first: u64,
+        count: u64,
+    ) -> Result<()> {
         let template = Template::new(ENTITY, ENTITY_BYTES)?;
         let items: Vec<_> = (first..first + count)
             .map(|id| template.fill(run, id))
             .collect();
         let body = format!(r#"{{"items":[{}]}}"#, items.join(","));
-        self.api
-            .call(&Method::POST, &self.path("companies/create"), body.into())?;
+        let path = self.path(&format!("{collection}/create"));
+        self.api.call(&Method::POST, &path, body.into())?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! time from the sender's stamp to the arrival.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     net::{SocketAddr, TcpListener},
     sync::{
@@ -16,7 +17,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request, Response, body::Incoming, header::HeaderName, server::conn::http1,
+    Method, Request, Response, StatusCode, body::Incoming, header::HeaderName, server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -66,10 +67,16 @@ struct State {
     seen: Vec<bool>,
     highest: u64,
     latencies_ns: Vec<u64>,
+    /// The ids of the refused messages.
+    refused: HashSet<u64>,
 }
+
+/// Tells whether to refuse a message by its id, and whether it is refused for the first time.
+pub type Refuse = fn(id: u64, is_first: bool) -> bool;
 
 struct Shared {
     state: Mutex<State>,
+    refuse: Mutex<Refuse>,
     delay_ms: AtomicU64,
     in_flight: AtomicUsize,
 }
@@ -83,6 +90,7 @@ impl Sink {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             state: Mutex::default(),
+            refuse: Mutex::new(|_, _| false),
             delay_ms: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
         });
@@ -130,6 +138,11 @@ impl Sink {
     /// Stops answering for good.
     pub fn hang(&self) {
         self.shared.delay_ms.store(ENDLESS, Relaxed);
+    }
+
+    /// Answers 503 from now on to the messages of the current run that `refuse` selects. They do not count as arrived.
+    pub fn refuse(&self, refuse: Refuse) {
+        *self.shared.refuse() = refuse;
     }
 
     /// The number of calls without an answer so far.
@@ -189,6 +202,12 @@ impl Shared {
             .expect("no thread panics while holding it")
     }
 
+    fn refuse(&self) -> MutexGuard<'_, Refuse> {
+        self.refuse
+            .lock()
+            .expect("no thread panics while holding it")
+    }
+
     fn begin(&self, run: u32) {
         let mut state = self.state();
         *state = State::default();
@@ -202,20 +221,25 @@ impl State {
         self.seen.get(index).copied().unwrap_or(false)
     }
 
-    fn arrive(&mut self, stamp: Option<Stamp>, now_ns: u64) {
+    /// Counts a message. Returns false if it is refused.
+    fn arrive(&mut self, stamp: Option<Stamp>, now_ns: u64, refuse: Refuse) -> bool {
         self.counts.after_mark_ns.get_or_insert(now_ns);
         let ours = |stamp: &Stamp| stamp.run == self.counts.run && stamp.id < MAX_ID;
         let Some(stamp) = stamp.filter(ours) else {
             self.counts.foreign += 1;
-            return;
+            return true;
         };
+        if refuse(stamp.id, !self.refused.contains(&stamp.id)) {
+            self.refused.insert(stamp.id);
+            return false;
+        }
         self.counts.hits += 1;
         if self.counts.first_ns == 0 {
             self.counts.first_ns = now_ns;
         }
         if self.has_seen(stamp.id) {
             self.counts.duplicates += 1;
-            return;
+            return true;
         }
         let index = usize::try_from(stamp.id).unwrap_or(usize::MAX);
         if self.seen.len() <= index {
@@ -229,6 +253,7 @@ impl State {
         }
         self.highest = self.highest.max(stamp.id);
         self.latencies_ns.push(now_ns.saturating_sub(stamp.sent_ns));
+        true
     }
 }
 
@@ -292,13 +317,18 @@ async fn receive(
     };
     let body = body.to_bytes();
     let now_ns = now_ns();
-    shared.state().arrive(Stamp::find(&body), now_ns);
+    let refuse = *shared.refuse();
+    let is_accepted = shared.state().arrive(Stamp::find(&body), now_ns, refuse);
     match shared.delay_ms.load(Relaxed) {
         0 => {}
         ENDLESS => std::future::pending().await,
         delay => tokio::time::sleep(Duration::from_millis(delay)).await,
     }
     let mut answer = Response::new(Full::new(Bytes::from_static(b"ok")));
+    if !is_accepted {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(answer);
+    }
     if let Some(echo) = head.headers.get(ECHO) {
         answer.headers_mut().insert(ECHO, echo.clone());
     }

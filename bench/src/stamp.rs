@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, sync::LazyLock};
 
 use anyhow::{Context as _, Result, ensure};
-use memchr::memmem::Finder;
+use memchr::memmem::FinderRev;
 
 use crate::clock::now_ns;
 
@@ -13,7 +13,7 @@ const PLACEHOLDER: &str = "{{payload}}";
 /// The placeholder for a text that is unique among all messages of all runs.
 const NAME_PLACEHOLDER: &str = "{{name}}";
 
-static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
+static FIND_MARK: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(MARK));
 
 /// The run and the id of a message, and the time at which its body was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The first stamp in `body`.
+    /// The last stamp in `body`: that of the new state if the body has the old one before it.
     pub fn find(body: &[u8]) -> Option<Self> {
-        let mut rest = &body[FIND_MARK.find(body)? + MARK.len()..];
+        let mut rest = &body[FIND_MARK.rfind(body)? + MARK.len()..];
         Some(Self {
             run: u32::try_from(number(&mut rest)?).ok()?,
             id: number(&mut rest)?,
@@ -126,7 +126,9 @@ mod tests {
             .expect("long enough")
             .fill(7, 42);
         let wrapped = serde_json::json!({ "data": body }).to_string();
-        for text in [&body, &wrapped] {
+        let old = body.replace(":42:", ":41:");
+        let change = format!(r#"{{"old":{old},"new":{body}}}"#);
+        for text in [&body, &wrapped, &change] {
             let stamp = Stamp::find(text.as_bytes()).expect("is there");
             assert_eq!((stamp.run, stamp.id), (7, 42));
             assert!(stamp.sent_ns > 0);

@@ -135,7 +135,13 @@ pub const DELIVERY_SETTINGS: &[Field] = &[
 ];
 
 /// The members that the hook of a company's documents takes.
-pub const DOCUMENT_SETTINGS: &[Field] = &[HEADERS, TIMEOUT, RATE];
+pub const DOCUMENT_SETTINGS: &[Field] = &[
+    HEADERS,
+    TIMEOUT,
+    RATE,
+    CLIENT_CERTIFICATE,
+    SERVER_FINGERPRINT,
+];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliverySettings {

@@ -116,16 +116,15 @@ pub const MAX_NUMBER: usize = 1000;
 
 /// The path of a number that is longer than [`MAX_NUMBER`].
 pub fn long_number(value: &Value) -> Option<String> {
-    let below = |path: String, inner: &Value| long_number(inner).map(|rest| path + &rest);
     match value {
         Value::Number(number) => (number.as_str().len() > MAX_NUMBER).then(String::new),
         Value::Array(items) => {
             let mut items = items.iter().enumerate();
-            items.find_map(|(n, item)| below(format!("[{n}]"), item))
+            items.find_map(|(n, item)| Some(format!("[{n}]{}", long_number(item)?)))
         }
         Value::Object(members) => members
             .iter()
-            .find_map(|(name, member)| below(format!(".{name}"), member)),
+            .find_map(|(name, member)| Some(format!(".{name}{}", long_number(member)?))),
         _ => None,
     }
 }

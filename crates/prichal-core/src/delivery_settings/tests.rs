@@ -127,7 +127,10 @@ fn a_change_leaves_the_rest_and_null_removes() {
 fn the_hook_of_documents_takes_some_members() {
     let check = |value: Value| settings(&value).check_for_documents();
     assert_eq!(check(json!({})), Ok(()));
-    let taken = json!({"headers": {"X-A": "1"}, "timeout": "5s", "rateLimit": {"count": 1, "per": "second"}});
+    let taken = json!({
+        "headers": {"X-A": "1"}, "timeout": "5s", "rateLimit": {"count": 1, "per": "second"},
+        "clientCertificate": {"certificate": "a", "key": "b"}, "serverFingerprint": "00".repeat(32),
+    });
     assert_eq!(check(taken), Ok(()));
     assert_eq!(check(json!({"order": "entity"})).unwrap_err().path, "order");
 }

@@ -45,7 +45,7 @@ use crate::{
     platform::{
         outgoing::{
             connections::Connections,
-            own_tls::{ClientIdentity, IdentityFault},
+            own_tls::{ClientIdentity, IdentityFault, OwnTls},
             post::Outcome,
             target::Target as CallTarget,
         },
@@ -119,23 +119,25 @@ fn identity(settings: &DeliverySettings) -> Result<Option<ClientIdentity>, Ident
     client.map(read).transpose()
 }
 
-/// The target of a webhook with these settings, or the reason why it is not called.
-pub(super) fn with_settings(
-    app: &Delivery,
-    target: CallTarget,
-    settings: &DeliverySettings,
-) -> Result<CallTarget, String> {
+/// The TLS of the calls with these settings, if they say something about it. The error is the reason why no call is made.
+fn own_tls(app: &Delivery, settings: &DeliverySettings) -> Result<Option<OwnTls>, String> {
     let pinned = settings.server_fingerprint;
     if pinned.is_none() && settings.client_certificate.is_none() {
-        return Ok(target);
-    }
-    if !target.is_tls() {
-        return Err(
-            "a client certificate or a fingerprint is set, but the URL is not https".to_owned(),
-        );
+        return Ok(None);
     }
     let client = identity(settings).map_err(|fault| fault.to_string())?;
-    Ok(target.with_tls(app.outgoing.own_tls(client, pinned)))
+    Ok(Some(app.outgoing.own_tls(client, pinned)))
+}
+
+/// The target with the TLS of the settings, or the reason why it is not called.
+fn with_tls(target: CallTarget, tls: Option<OwnTls>) -> Result<CallTarget, String> {
+    match tls {
+        None => Ok(target),
+        Some(tls) if target.is_tls() => Ok(target.with_tls(tls)),
+        Some(_) => {
+            Err("a client certificate or a fingerprint is set, but the URL is not https".to_owned())
+        }
+    }
 }
 
 /// A kind of receiver.

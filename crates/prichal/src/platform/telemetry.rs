@@ -1,6 +1,8 @@
 //! Logs to standard error, metrics for Prometheus.
 
 use std::{
+    cell::RefCell,
+    fmt,
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
@@ -10,12 +12,14 @@ use std::{
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use prichal_core::time::Timestamp;
 use prichal_store::{bulk, delivery, quarantine, run, signature};
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, filter_fn},
+    fmt::{format::Writer, time::FormatTime},
     layer::SubscriberExt as _,
     registry,
     util::SubscriberInitExt as _,
@@ -26,6 +30,7 @@ use crate::{
     error::Result,
     platform::{
         Platform,
+        clock::Clock,
         log_writer::{LogGuard, LogWriter},
         quota, security,
     },
@@ -43,7 +48,9 @@ pub fn start_logs(config: &Config) -> anyhow::Result<LogGuard> {
     let filter = EnvFilter::try_new(&config.log_level)?;
     let (writer, guard) = LogWriter::start(std::io::stderr())?;
     let _ = LOG_WRITER.set(writer.clone());
-    let logs = tracing_subscriber::fmt::layer().with_writer(writer);
+    let logs = tracing_subscriber::fmt::layer()
+        .with_timer(LineTime)
+        .with_writer(writer);
     let logs = match config.log_format {
         LogFormat::Text => logs.with_ansi(false).boxed(),
         LogFormat::Json => logs.json().flatten_event(true).boxed(),
@@ -55,6 +62,32 @@ pub fn start_logs(config: &Config) -> anyhow::Result<LogGuard> {
         .try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start the logs: {error}"))?;
     Ok(guard)
+}
+
+/// The time of a log line, in UTC. A thread formats the date and the second only when the second changes.
+struct LineTime;
+
+impl FormatTime for LineTime {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        thread_local! {
+            static SECOND: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
+        }
+        let now = Clock::System.now();
+        SECOND.with_borrow_mut(|(second, text)| {
+            if text.is_empty() || *second != now.secs() {
+                *second = now.secs();
+                *text = to_second(now);
+            }
+            write!(line, "{text}.{:06}Z", now.micros().rem_euclid(1_000_000))
+        })
+    }
+}
+
+/// The date and the second of a moment in UTC, without the fraction.
+fn to_second(at: Timestamp) -> String {
+    let millis = at.to_millis();
+    let (whole, _) = millis.split_once('.').unwrap_or((&millis, ""));
+    whole.to_owned()
 }
 
 /// The layer that writes the security log to a file of its own, independent of other log settings.

@@ -31,8 +31,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Attempt, AttemptResult, HealthChange, HealthState, Recipient,
+    Attempt, AttemptResult, HealthChange, HealthState, Recipient, own_tls,
     webhook::{REPLAY, REPLAY_FIELD, start, static_headers},
+    with_tls,
 };
 use crate::{
     config::Config,
@@ -42,6 +43,7 @@ use crate::{
     platform::{
         outgoing::{
             Answer,
+            own_tls::OwnTls,
             post::{JSON, USER_AGENT, bad_url, post},
             signature::sign_document_event,
             target::Target,
@@ -83,10 +85,12 @@ impl super::Target for DocumentHooks {
             let mut company = Company {
                 headers: HeaderMap::new(),
                 timeout: settings.timeout.unwrap_or(app.config.delivery_timeout),
+                tls: Ok(None),
             };
-            if !settings.headers.is_empty() {
+            if !settings.is_default() {
                 let (settings, _) = domain::webhook::opened(app, hook.key(), settings).await?;
                 company.headers = static_headers(&settings);
+                company.tls = own_tls(app, &settings);
             }
             Ok(Some(Arc::new(company) as Arc<dyn Recipient>))
         })
@@ -157,6 +161,8 @@ struct Company {
     /// The headers of the hook's settings.
     headers: HeaderMap,
     timeout: Duration,
+    /// The TLS of the hook's settings, or the reason why the company is not called.
+    tls: Result<Option<OwnTls>, String>,
 }
 
 impl Recipient for Company {
@@ -202,9 +208,9 @@ impl Company {
         let body = change.body(event.workspace, seq, Some(number));
         let body = Bytes::from(json!(body).to_string());
         let now = app.clock.now();
-        let target = match Target::parse(&hook.url) {
+        let target = match self.target(&hook.url) {
             Ok(target) => target,
-            Err(error) => return AttemptResult::Called(Box::new(bad_url(now, error.to_string()))),
+            Err(error) => return AttemptResult::Called(Box::new(bad_url(now, error))),
         };
         let headers = self.headers(app, &hook, event.id.0, lane, &body, now);
         let read = |answer: &Answer| Reply::AnsweredPlainly {
@@ -212,6 +218,12 @@ impl Company {
         };
         let called = post(app, connections, &target, self.timeout, headers, body, read);
         AttemptResult::Called(Box::new(called.await))
+    }
+
+    /// The target of a call, or the reason why it is not made.
+    fn target(&self, url: &str) -> Result<Target, String> {
+        let target = Target::parse(url).map_err(|error| error.to_string())?;
+        with_tls(target, self.tls.clone()?)
     }
 
     fn headers(

@@ -27,7 +27,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use self::transform::Scripted;
-use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, with_settings};
+use super::{Attempt, AttemptResult, HealthChange, HealthState, Recipient, own_tls, with_tls};
 use crate::{
     delivery::{Delivery, Hook, commit::Batch},
     domain::{self, instance},
@@ -259,7 +259,7 @@ impl Receiver {
     ) -> Result<()> {
         let (settings, secrets) = domain::webhook::opened(app, key, settings).await?;
         if let Ok(target) = &self.target {
-            self.target = with_settings(app, target.clone(), &settings);
+            self.target = own_tls(app, &settings).and_then(|tls| with_tls(target.clone(), tls));
         }
         self.headers = static_headers(&settings);
         self.timeout = settings.timeout.unwrap_or(self.timeout);

@@ -207,7 +207,8 @@ pub(super) async fn get_webhook(Admin(member): Admin, at: InPath) -> Result<Resp
 
 /// Change the settings of a webhook or of the subscription to documents. They hold from the next call on.
 ///
-/// The subscription takes `headers`, `timeout` and `rateLimit`. Channels have no settings.
+/// The subscription takes `headers`, `timeout`, `rateLimit`, `clientCertificate` and `serverFingerprint`. Channels have no
+/// settings.
 #[utoipa::path(patch, path = "/api/v1/{ws}/webhooks/{id}", tag = "webhooks", params(Admin, InPath),
     request_body = WebhookChange, responses((status = 200, body = DeliverySource)))]
 pub(super) async fn patch_webhook(

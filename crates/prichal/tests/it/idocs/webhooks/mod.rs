@@ -3,3 +3,4 @@
 mod history;
 mod retries;
 mod subscriptions;
+mod tls;
