@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     const TIMING: Timing = Timing {
-        silence: Duration::from_mins(60),
+        silence: Duration::from_hours(1),
         recovery: Duration::from_mins(5),
     };
 
@@ -102,11 +102,11 @@ mod tests {
         Timestamp::from_micros(minutes * 60_000_000)
     }
 
-    fn open(begun: Option<i64>, clear: Option<i64>) -> Option<Open> {
-        Some(Open {
+    fn open(begun: Option<i64>, clear: Option<i64>) -> Open {
+        Open {
             begun_at: begun.map(at),
             clear_since: clear.map(at),
-        })
+        }
     }
 
     #[test]
@@ -118,11 +118,25 @@ mod tests {
             ("good", None, None, Clear, 0, Step::Nothing),
             ("silence", None, Some(0), Holds, 59, Step::Wait),
             ("silence over", None, Some(0), Holds, 60, Step::Begin),
-            ("waits", open(None, None), Some(0), Holds, 59, Step::Nothing),
-            ("waited", open(None, None), Some(0), Holds, 60, Step::Begin),
+            (
+                "waits",
+                Some(open(None, None)),
+                Some(0),
+                Holds,
+                59,
+                Step::Nothing,
+            ),
+            (
+                "waited",
+                Some(open(None, None)),
+                Some(0),
+                Holds,
+                60,
+                Step::Begin,
+            ),
             (
                 "waits, better",
-                open(None, None),
+                Some(open(None, None)),
                 Some(0),
                 Between,
                 90,
@@ -130,7 +144,7 @@ mod tests {
             ),
             (
                 "gone meanwhile",
-                open(None, None),
+                Some(open(None, None)),
                 Some(0),
                 Clear,
                 10,
@@ -138,7 +152,7 @@ mod tests {
             ),
             (
                 "goes on",
-                open(Some(0), None),
+                Some(open(Some(0), None)),
                 Some(0),
                 Holds,
                 500,
@@ -146,7 +160,7 @@ mod tests {
             ),
             (
                 "better",
-                open(Some(0), None),
+                Some(open(Some(0), None)),
                 Some(0),
                 Between,
                 5,
@@ -154,7 +168,7 @@ mod tests {
             ),
             (
                 "clear",
-                open(Some(0), None),
+                Some(open(Some(0), None)),
                 Some(0),
                 Clear,
                 5,
@@ -162,7 +176,7 @@ mod tests {
             ),
             (
                 "still clear",
-                open(Some(0), Some(5)),
+                Some(open(Some(0), Some(5))),
                 Some(0),
                 Clear,
                 9,
@@ -170,7 +184,7 @@ mod tests {
             ),
             (
                 "clear enough",
-                open(Some(0), Some(5)),
+                Some(open(Some(0), Some(5))),
                 Some(0),
                 Clear,
                 10,
@@ -178,7 +192,7 @@ mod tests {
             ),
             (
                 "back",
-                open(Some(0), Some(5)),
+                Some(open(Some(0), Some(5))),
                 Some(0),
                 Holds,
                 9,
@@ -186,7 +200,7 @@ mod tests {
             ),
             (
                 "half back",
-                open(Some(0), Some(5)),
+                Some(open(Some(0), Some(5))),
                 Some(0),
                 Between,
                 9,
@@ -204,7 +218,13 @@ mod tests {
             recovery: Duration::ZERO,
             ..TIMING
         };
-        let ended = step(open(Some(0), None), Some(at(0)), Clear, at_once, at(1));
+        let ended = step(
+            Some(open(Some(0), None)),
+            Some(at(0)),
+            Clear,
+            at_once,
+            at(1),
+        );
         assert_eq!(ended, Step::End);
     }
 
@@ -216,7 +236,7 @@ mod tests {
             now = now + Duration::from_mins(minutes.unsigned_abs());
             match step(state, last, *finding, timing, now) {
                 Step::Nothing => {}
-                Step::Wait => state = open(None, None),
+                Step::Wait => state = Some(open(None, None)),
                 Step::Begin => {
                     state = Some(Open {
                         begun_at: Some(now),

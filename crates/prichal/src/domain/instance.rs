@@ -160,9 +160,11 @@ pub fn save(
     integration::put_instance(tx, &row)?;
     if before.webhooks != after.webhooks || before.status != after.status {
         save_hooks(vault, tx, &row, &after, origin.at)?;
-        tell_switched(vault, tx, &row, &before, &after, origin)?;
     }
     append(tx, row.integration.id, &before, &after, origin);
+    if before.webhooks != after.webhooks {
+        tell_switched(vault, tx, &row, &before, &after, origin)?;
+    }
     Ok(Installed { row, model: after })
 }
 

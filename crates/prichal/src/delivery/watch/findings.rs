@@ -303,6 +303,7 @@ impl Watch {
         settings: &AlertSettings,
     ) -> Result<Vec<Observed>> {
         let row = channel::find(conn, self.workspace, id)?;
+        let row = row.filter(|row| row.deleted_at.is_none());
         let code = row.as_ref().map(|row| row.code.as_str());
         let about = About {
             key,

@@ -179,7 +179,13 @@ pub(super) const MESSAGES: Part = Part {
             description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is.",
             server: "integration",
             parameters: &[("relativeUrl", "The `relativeUrl` of the webhook.")],
-            messages: &["objectEvent", "customEvent", "scheduleTick", "echo"],
+            messages: &[
+                "objectEvent",
+                "customEvent",
+                "alertEvent",
+                "scheduleTick",
+                "echo",
+            ],
             is_websocket: false,
         },
         Channel {
