@@ -109,122 +109,54 @@ mod tests {
         }
     }
 
-    #[test]
-    fn steps() {
-        use Finding::{Between, Clear, Holds};
-        for (what, state, last, finding, now, expected) in [
-            ("the first", None, None, Holds, 0, Step::Begin),
-            ("not yet bad", None, None, Between, 0, Step::Nothing),
-            ("good", None, None, Clear, 0, Step::Nothing),
-            ("silence", None, Some(0), Holds, 59, Step::Wait),
-            ("silence over", None, Some(0), Holds, 60, Step::Begin),
-            (
-                "waits",
-                Some(open(None, None)),
-                Some(0),
-                Holds,
-                59,
-                Step::Nothing,
-            ),
-            (
-                "waited",
-                Some(open(None, None)),
-                Some(0),
-                Holds,
-                60,
-                Step::Begin,
-            ),
-            (
-                "waits, better",
-                Some(open(None, None)),
-                Some(0),
-                Between,
-                90,
-                Step::Nothing,
-            ),
-            (
-                "gone meanwhile",
-                Some(open(None, None)),
-                Some(0),
-                Clear,
-                10,
-                Step::Forget,
-            ),
-            (
-                "goes on",
-                Some(open(Some(0), None)),
-                Some(0),
-                Holds,
-                500,
-                Step::Nothing,
-            ),
-            (
-                "better",
-                Some(open(Some(0), None)),
-                Some(0),
-                Between,
-                5,
-                Step::Nothing,
-            ),
-            (
-                "clear",
-                Some(open(Some(0), None)),
-                Some(0),
-                Clear,
-                5,
-                Step::SetClear(Some(at(5))),
-            ),
-            (
-                "still clear",
-                Some(open(Some(0), Some(5))),
-                Some(0),
-                Clear,
-                9,
-                Step::Nothing,
-            ),
-            (
-                "clear enough",
-                Some(open(Some(0), Some(5))),
-                Some(0),
-                Clear,
-                10,
-                Step::End,
-            ),
-            (
-                "back",
-                Some(open(Some(0), Some(5))),
-                Some(0),
-                Holds,
-                9,
-                Step::SetClear(None),
-            ),
-            (
-                "half back",
-                Some(open(Some(0), Some(5))),
-                Some(0),
-                Between,
-                9,
-                Step::SetClear(None),
-            ),
-        ] {
-            let last = last.map(at);
-            assert_eq!(
-                step(state, last, finding, TIMING, at(now)),
-                expected,
-                "{what}"
-            );
+    /// A state and the beginning of the last alert, a finding, the minute, and the step.
+    type Row = (Option<Open>, Option<i64>, Finding, i64, Step);
+
+    fn check(rows: &[Row]) {
+        for row in rows {
+            let (state, last, finding, now, expected) = *row;
+            let found = step(state, last.map(at), finding, TIMING, at(now));
+            assert_eq!(found, expected, "{row:?}");
         }
+    }
+
+    #[test]
+    fn an_alert_begins_after_the_silence() {
+        use Finding::{Between, Clear, Holds};
+        let waiting = Some(open(None, None));
+        check(&[
+            (None, None, Holds, 0, Step::Begin),
+            (None, None, Between, 0, Step::Nothing),
+            (None, None, Clear, 0, Step::Nothing),
+            (None, Some(0), Holds, 59, Step::Wait),
+            (None, Some(0), Holds, 60, Step::Begin),
+            (waiting, Some(0), Holds, 59, Step::Nothing),
+            (waiting, Some(0), Holds, 60, Step::Begin),
+            (waiting, Some(0), Between, 90, Step::Nothing),
+            (waiting, Some(0), Clear, 10, Step::Forget),
+        ]);
+    }
+
+    #[test]
+    fn an_alert_is_over_after_the_recovery() {
+        use Finding::{Between, Clear, Holds};
+        let begun = Some(open(Some(0), None));
+        let clear = Some(open(Some(0), Some(5)));
+        let last = Some(0);
+        check(&[
+            (begun, last, Holds, 500, Step::Nothing),
+            (begun, last, Between, 5, Step::Nothing),
+            (begun, last, Clear, 5, Step::SetClear(Some(at(5)))),
+            (clear, last, Clear, 9, Step::Nothing),
+            (clear, last, Clear, 10, Step::End),
+            (clear, last, Holds, 9, Step::SetClear(None)),
+            (clear, last, Between, 9, Step::SetClear(None)),
+        ]);
         let at_once = Timing {
             recovery: Duration::ZERO,
             ..TIMING
         };
-        let ended = step(
-            Some(open(Some(0), None)),
-            Some(at(0)),
-            Clear,
-            at_once,
-            at(1),
-        );
+        let ended = step(begun, Some(at(0)), Clear, at_once, at(1));
         assert_eq!(ended, Step::End);
     }
 

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     super::{Delivery, definition_of},
     MAX_PER_READ, all_keys,
-    findings::{About, Watch},
+    findings::{About, Watch, about_hook},
     is_short,
 };
 use crate::{
@@ -189,7 +189,7 @@ impl Watch {
         let Some(read) = shown.and_then(|shown| Certificate::read(&shown).ok()) else {
             return Ok(None);
         };
-        let about = self.about_hook(conn, key, &definition)?;
+        let about = about_hook(conn, key, &definition)?;
         let what = format!("The client certificate of {}", lower(&about.what));
         Ok(Some((about.source, what, end_of(&read))))
     }

@@ -130,7 +130,7 @@ impl Watch {
             let clear = |kind| about.observed(kind, Finding::Clear, self.now);
             return Ok(kinds.map(clear).to_vec());
         };
-        let about = self.about_hook(conn, key, &definition)?;
+        let about = about_hook(conn, key, &definition)?;
         let paused_at = if is_of_documents {
             document_hook::find(conn, key.workspace)?.and_then(|hook| hook.paused_at)
         } else {
@@ -181,28 +181,6 @@ impl Watch {
             });
         }
         Ok(all)
-    }
-
-    pub(super) fn about_hook(
-        &self,
-        conn: &mut Conn,
-        key: Key,
-        definition: &Definition,
-    ) -> Result<About> {
-        if key.integration == INTEGRATION {
-            return Ok(About {
-                key: hook_key(key),
-                source: Source::new(SourceKind::DocumentHook, Some(key.id.0)),
-                what: "The subscription to documents".to_owned(),
-            });
-        }
-        let found = integration::find(conn, key.workspace, key.integration)?;
-        let name = found.map(|found| found.name).unwrap_or_default();
-        Ok(About {
-            key: hook_key(key),
-            what: format!("The webhook `{}` of {name}", definition.relative_url),
-            source: webhook_source(key, &name),
-        })
     }
 
     /// Judges a source that has failed since a time, if it fails.
@@ -399,6 +377,24 @@ impl Watch {
             .insert("usedBytes".to_owned(), found.used.get(kind).into());
         Ok(observed)
     }
+}
+
+/// A webhook, or the subscription to documents, as alerts name it.
+pub(super) fn about_hook(conn: &mut Conn, key: Key, definition: &Definition) -> Result<About> {
+    if key.integration == INTEGRATION {
+        return Ok(About {
+            key: hook_key(key),
+            source: Source::new(SourceKind::DocumentHook, Some(key.id.0)),
+            what: "The subscription to documents".to_owned(),
+        });
+    }
+    let found = integration::find(conn, key.workspace, key.integration)?;
+    let name = found.map(|found| found.name).unwrap_or_default();
+    Ok(About {
+        key: hook_key(key),
+        what: format!("The webhook `{}` of {name}", definition.relative_url),
+        source: webhook_source(key, &name),
+    })
 }
 
 /// The reason of a failure without the log of a script behind it, which is not for everybody who gets alerts.

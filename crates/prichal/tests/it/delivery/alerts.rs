@@ -188,7 +188,7 @@ pub(super) async fn wait_told(hub: &Hub, space: &Caller, step: Duration, expecte
 
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 /// A step in which a call has time to be answered.
-const MOMENT: Duration = Duration::from_secs(2);
+pub(super) const MOMENT: Duration = Duration::from_secs(2);
 
 /// Waits until the last call of a webhook has succeeded.
 async fn wait_until_working(space: &Caller, hook: &str) {
