@@ -321,8 +321,9 @@ async fn settle(
         let settings = settings(conn, workspace)?;
         let mut due = Vec::new();
         for subject in &subjects {
-            let (key, observed) = watch.observe(conn, subject, &settings)?;
-            let open = alert::list_open_about(conn, workspace, &key)?;
+            // Read before the findings: an alert that begins meanwhile must not meet a finding from before.
+            let open = alert::list_open_about(conn, workspace, &watch.key(subject))?;
+            let (_, observed) = watch.observe(conn, subject, &settings)?;
             for one in observed {
                 let open = open.iter().find(|open| open.kind == one.kind);
                 if is_due(conn, &settings, workspace, &one, open, now)? {

@@ -67,6 +67,22 @@ impl About {
 }
 
 impl Watch {
+    /// The key of a thing among the alerts of its workspace.
+    pub(super) fn key(&self, subject: &Subject) -> String {
+        match subject {
+            Subject::Hook(integration, id) => hook_key(Key {
+                workspace: self.workspace,
+                integration: *integration,
+                id: *id,
+            }),
+            Subject::Channel(id) => format!("channel/{id}"),
+            Subject::Script(code) => format!("script/{code}"),
+            Subject::Quota(kind) => format!("quota/{}", kind.name()),
+            Subject::Certificate(holder) => format!("{CERTIFICATE}{holder}"),
+            Subject::Disk(node) => format!("disk/{node}"),
+        }
+    }
+
     /// The findings about a thing, with its key.
     pub(super) fn observe(
         &self,
