@@ -36,7 +36,9 @@ struct CustomItem {
 
 impl CustomItem {
     fn matches(&self, head: &CustomHead) -> bool {
-        self.names.iter().any(|pattern| pattern.matches(&head.name))
+        self.names
+            .iter()
+            .any(|pattern| pattern.matches_name(&head.name))
             && (self.entities.is_empty()
                 || head.entity.as_ref().is_some_and(|entity| {
                     self.entities.iter().any(|pattern| pattern.matches(entity))

@@ -9,6 +9,7 @@
     expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
 )]
 
+pub mod alert;
 pub mod call;
 pub mod channel;
 pub mod channel_type;

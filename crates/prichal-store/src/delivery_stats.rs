@@ -123,6 +123,19 @@ pub fn find(conn: &mut Conn, key: Key, now: Timestamp) -> Result<Stats> {
             Ok((row.get::<i64>(0)?, counts))
         },
     )?;
+    Ok(Stats {
+        quarters: quarters.into_iter().collect(),
+        ..find_last(conn, key)?
+    })
+}
+
+/// Finds the last calls of a source, without its quarters.
+pub fn find_last(conn: &mut Conn, key: Key) -> Result<Stats> {
+    let Key {
+        workspace,
+        integration,
+        id,
+    } = key;
     let found = conn.query_one(
         "SELECT succeeded_at, failed_at, failing_since, error, http_status FROM delivery_last
          WHERE workspace = $1 AND integration = $2 AND webhook = $3",
@@ -144,11 +157,35 @@ pub fn find(conn: &mut Conn, key: Key, now: Timestamp) -> Result<Stats> {
     )?;
     let (last_success, last_failure, failing_since) = found.unwrap_or_default();
     Ok(Stats {
-        quarters: quarters.into_iter().collect(),
+        quarters: BTreeMap::new(),
         last_success,
         last_failure,
         failing_since,
     })
+}
+
+/// Lists sources whose last failure was at or after a time, the earliest first, after one of them. The time is that of
+/// the failure.
+pub fn list_failed(
+    conn: &mut Conn,
+    after: (Timestamp, Key),
+    limit: i64,
+) -> Result<Vec<(Timestamp, Key)>> {
+    let (since, key) = after;
+    conn.query(
+        "SELECT workspace, integration, webhook, failed_at FROM delivery_last
+         WHERE failed_at IS NOT NULL AND (failed_at, workspace, integration, webhook) > ($1, $2, $3, $4)
+         ORDER BY failed_at, workspace, integration, webhook LIMIT $5",
+        params![since, key.workspace, key.integration, key.id, limit],
+        |row| {
+            let key = Key {
+                workspace: WorkspaceId(row.uuid(0)?),
+                integration: IntegrationId(row.uuid(1)?),
+                id: WebhookId(row.uuid(2)?),
+            };
+            Ok((row.time(3)?, key))
+        },
+    )
 }
 
 /// Deletes the figures of a source.

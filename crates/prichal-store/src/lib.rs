@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod bulk;
+pub mod certificate;
 pub mod channel;
 mod checkpoint;
 pub mod communication;

@@ -457,6 +457,65 @@ pub fn list(
     conn.query(&sql, &values, read)
 }
 
+/// Lists the scripts of the last failed runs from `since` on, of which at most `most` are looked at. Messages that were
+/// not sent are no such runs.
+pub fn list_failed_scripts(
+    conn: &mut Conn,
+    since: Timestamp,
+    most: i64,
+) -> Result<Vec<(WorkspaceId, String)>> {
+    conn.query(
+        "SELECT DISTINCT workspace, code FROM (
+           SELECT workspace, code, kind FROM run WHERE status IN ('failed', 'deferred') AND id >= $1 ORDER BY id DESC LIMIT $2) runs
+         WHERE kind <> 'send' AND code <> ''",
+        params![crate::delivery::first_id(since), most],
+        |row| Ok((WorkspaceId(row.uuid(0)?), row.get(1)?)),
+    )
+}
+
+/// The failures of a script since its last success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// The number of runs, as far as they were looked at.
+    pub count: usize,
+    /// The beginning of the first of them.
+    pub since: Timestamp,
+    /// The reason of the last one.
+    pub error: String,
+}
+
+/// The failures of a script since its last success, among its last `most` runs. `None` if the last run did not fail.
+pub fn failures(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    code: &str,
+    most: i64,
+) -> Result<Option<Failures>> {
+    let runs = conn.query(
+        "SELECT status, started_at, error FROM run
+         WHERE workspace = $1 AND code = $2 AND kind <> 'send' AND status <> 'queued' ORDER BY id DESC LIMIT $3",
+        params![workspace, code, most],
+        |row| {
+            let started_at = row.get::<Option<i64>>(1)?.map(Timestamp::from_micros);
+            Ok((row.get::<String>(0)?, started_at, row.get(2)?))
+        },
+    )?;
+    let mut found: Option<Failures> = None;
+    let failed = runs
+        .into_iter()
+        .take_while(|(status, ..)| status != Status::Finished.name());
+    for (_, started_at, error) in failed {
+        let found = found.get_or_insert_with(|| Failures {
+            count: 0,
+            since: Timestamp::from_micros(i64::MAX),
+            error: Option::unwrap_or_default(error),
+        });
+        found.count += 1;
+        found.since = found.since.min(started_at.unwrap_or(found.since));
+    }
+    Ok(found)
+}
+
 /// Counts the messages of a channel that wait to be sent, at most [`MAX_COUNTED`]. Returns the id of the oldest and the
 /// time of the next attempt, too.
 pub fn waiting_messages(

@@ -142,6 +142,10 @@ pub(crate) const EVENT_TYPES: Table = Table::new(
     "event_type",
     "octet_length(name) + octet_length(definition)",
 );
+pub(crate) const ALERTS: Table = Table::new("alert", "octet_length(message) + octet_length(body)");
+pub(crate) const ALERT_SETTINGS: Table = Table::new("alert_setting", "octet_length(body)");
+pub(crate) const CERTIFICATES: Table =
+    Table::new("certificate", "octet_length(holder) + octet_length(name)");
 pub(crate) const ANSWERS: Table = Table::new(
     "idempotency",
     "octet_length(path) + octet_length(key) + octet_length(answer)",

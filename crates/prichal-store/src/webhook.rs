@@ -223,6 +223,44 @@ pub fn list_by_id(conn: &mut Conn, workspace: WorkspaceId, id: WebhookId) -> Res
     conn.query(&sql, params![workspace, id], read)
 }
 
+fn read_key(row: &Row<'_>) -> Result<Key> {
+    Ok(Key {
+        workspace: WorkspaceId(row.uuid(0)?),
+        integration: IntegrationId(row.uuid(1)?),
+        id: WebhookId(row.uuid(2)?),
+    })
+}
+
+/// Lists webhooks that have failed since `before` or longer, those that fail longest first, after one of them. The time
+/// is that of the first failure.
+pub fn list_failing(
+    conn: &mut Conn,
+    before: Timestamp,
+    after: (Timestamp, Key),
+    limit: i64,
+) -> Result<Vec<(Timestamp, Key)>> {
+    let (since, key) = after;
+    conn.query(
+        "SELECT workspace, integration, id, failing_since FROM webhook
+         WHERE failing_since IS NOT NULL AND failing_since <= $1
+           AND (failing_since, workspace, integration, id) > ($2, $3, $4, $5)
+         ORDER BY failing_since, workspace, integration, id LIMIT $6",
+        params![before, since, key.workspace, key.integration, key.id, limit],
+        |row| Ok((row.time(3)?, read_key(row)?)),
+    )
+}
+
+/// Lists webhooks with a client certificate, in the order of their keys after `after`.
+pub fn list_with_certificates(conn: &mut Conn, after: Key, limit: i64) -> Result<Vec<Key>> {
+    conn.query(
+        "SELECT workspace, integration, id FROM webhook
+         WHERE definition LIKE '%\"clientCertificate\"%' AND (workspace, integration, id) > ($1, $2, $3)
+         ORDER BY workspace, integration, id LIMIT $4",
+        params![after.workspace, after.integration, after.id, limit],
+        read_key,
+    )
+}
+
 /// A thing that calls a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

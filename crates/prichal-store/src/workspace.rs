@@ -124,7 +124,7 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
 
 /// The tables whose rows are removed with a workspace, and the columns that identify a row. Tables whose rows cause
 /// work come first. Documents stay, because other companies share them. Retention removes blobs without a row.
-const OWN: [(&str, &str); 18] = [
+const OWN: [(&str, &str); 21] = [
     ("run", "id"),
     ("resource", "kind, id"),
     ("channel", "id"),
@@ -141,6 +141,9 @@ const OWN: [(&str, &str); 18] = [
     ("dead_letter", "integration, webhook, seq"),
     ("resend_event", "resend, integration, webhook, seq"),
     ("resend", "id"),
+    ("alert", "id"),
+    ("alert_setting", "workspace"),
+    ("certificate", "holder"),
     ("instance_secret", "integration, name, hash"),
     ("file", "id"),
 ];

@@ -294,6 +294,12 @@ pub struct Config {
     #[arg(long, value_name = "FILE", value_parser = value::path)]
     pub security_log: Option<PathBuf>,
 
+    /// The workspace of the server's operator, which gets the alerts about the server itself: disks and egress-ca
+    ///
+    /// It is made as any other. Without it, these are in the log and in the metrics only.
+    #[arg(long, value_name = "NAME", value_parser = value::workspace)]
+    pub operator_workspace: Option<String>,
+
     /// The program that runs scripts if it is not this one: for tests, which are another program.
     #[arg(skip)]
     pub script_worker: Option<PathBuf>,

@@ -30,6 +30,7 @@ pub mod state;
 mod supervisor;
 mod tails;
 pub mod target;
+pub mod watch;
 
 use std::{
     collections::HashSet,

@@ -1,6 +1,7 @@
 //! The domain: entities, integrations, calls, channels and documents, and the operations on them. It knows the platform
 //! and the store, but no dialect's JSON and no status code.
 
+pub mod alert;
 pub mod channel;
 pub mod document;
 pub mod document_hook;

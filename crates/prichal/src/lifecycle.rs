@@ -103,6 +103,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     tasks.spawn(journal::run(app.domain.clone(), work.clone()));
     tasks.spawn(delivery::run(app.clone(), work.clone()));
     tasks.spawn(delivery::schedule::run(app.clone(), work.clone()));
+    tasks.spawn(delivery::watch::run(app.clone(), work.clone()));
     tasks.spawn(listen(app.clone(), work.clone()));
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(rotation::run(app.domain.clone(), work.clone()));

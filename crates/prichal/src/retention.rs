@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, bulk, channel,
+    Conn, Tx, alert, bulk, certificate, channel,
     delivery::{self, dead_letter, log, resend},
     delivery_stats,
     document_blob::{self, DocumentBlob},
@@ -124,6 +124,7 @@ enum Step {
     Tickets,
     Deleted = 16,
     Quarters,
+    Alerts,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -192,6 +193,10 @@ pub async fn sweep(app: &App) -> Result<()> {
     let deleted = step(app, Step::Deleted, deleted).await;
     let quarters = forget(app, ANY, move |tx| delivery_stats::forget(tx, now, most));
     let quarters = step(app, Step::Quarters, quarters).await;
+    let alerts = forget(app, ANY, move |tx| {
+        Ok(alert::forget(tx, now, most)? + certificate::forget(tx, before, most)?)
+    });
+    let alerts = step(app, Step::Alerts, alerts).await;
     ended
         .and(bound)
         .and(elements)
@@ -207,6 +212,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(suspects)
         .and(deleted)
         .and(quarters)
+        .and(alerts)
 }
 
 /// The workspace whose writer handles data of no single workspace.

@@ -20,7 +20,9 @@ pub const MAX_NAME: usize = 128;
 /// The maximum number of bytes of the key of an entity.
 pub const MAX_ENTITY: usize = 255;
 /// The beginning of the names that are kept for the server.
-const RESERVED: &str = "prichal.";
+pub const RESERVED: &str = "prichal.";
+/// The pattern of all names that are not the server's.
+const ALL_OWN: &str = "*";
 
 static KINDS: Words = Words {
     name: "customEvent",
@@ -121,6 +123,14 @@ impl CustomHead {
 
 /// Checks the name of an event type: parts of letters, digits and underscores with dots between. The error is a clause.
 pub fn check_name(name: &str) -> Result<(), String> {
+    check_form(name)?;
+    if name.starts_with(RESERVED) {
+        return Err(format!("names that begin with {RESERVED} are the server's"));
+    }
+    Ok(())
+}
+
+fn check_form(name: &str) -> Result<(), String> {
     if name.len() > MAX_NAME {
         return Err(format!("it is longer than {MAX_NAME} characters"));
     }
@@ -130,9 +140,6 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if !name.split('.').all(is_part) {
         return Err("it must be letters, digits and underscores, with dots between".to_owned());
     }
-    if name.starts_with(RESERVED) {
-        return Err(format!("names that begin with {RESERVED} are the server's"));
-    }
     Ok(())
 }
 
@@ -141,10 +148,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Reads a pattern of names: a name, the beginning of one with `.*` behind, or `*`.
+    /// Reads a pattern of names: a name, the beginning of one with `.*` behind, or `*`, which matches no name of the
+    /// server.
     pub fn of_names(text: &str) -> Result<Self, String> {
         let beginning = text.strip_suffix(".*").unwrap_or(text);
-        if text != "*" && check_name(beginning).is_err() {
+        if text != ALL_OWN && check_form(beginning).is_err() {
             return Err(
                 "it must be the name of an event type, such as `order.created`, `order.*` or `*`"
                     .to_owned(),
@@ -163,6 +171,11 @@ impl Pattern {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// True if a pattern of names matches.
+    pub fn matches_name(&self, name: &str) -> bool {
+        self.matches(name) && !(self.0 == ALL_OWN && name.starts_with(RESERVED))
     }
 
     pub fn matches(&self, text: &str) -> bool {
@@ -210,8 +223,22 @@ mod tests {
             ("*", "anything", ""),
         ] {
             let read = Pattern::of_names(pattern).unwrap();
-            assert!(read.matches(matching), "{pattern} {matching}");
-            assert_eq!(read.matches(other), pattern == "*", "{pattern} {other}");
+            assert!(read.matches_name(matching), "{pattern} {matching}");
+            assert_eq!(
+                read.matches_name(other),
+                pattern == "*",
+                "{pattern} {other}"
+            );
+        }
+        for (pattern, is_matching) in [
+            ("prichal.alert.failing", true),
+            ("prichal.alert.*", true),
+            ("prichal.*", true),
+            ("*", false),
+        ] {
+            let read = Pattern::of_names(pattern).unwrap();
+            let alert = "prichal.alert.failing";
+            assert_eq!(read.matches_name(alert), is_matching, "{pattern}");
         }
         for wrong in ["", "order*", "*.created", "order.*.x", "**", "a b"] {
             assert!(Pattern::of_names(wrong).is_err(), "{wrong}");

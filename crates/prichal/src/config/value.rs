@@ -13,6 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::uri::Authority;
 use prichal_core::{
     identifier, integration::is_http_url, network::Network, retry, time::parse_setting,
+    workspace_name::is_workspace_name,
 };
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -28,6 +29,14 @@ type Read<T> = Result<T, &'static str>;
 const MAX_HOOK_BODY: usize = 4 << 20;
 /// The minimum of `memory-budget`: a few of the largest bodies.
 const MIN_MEMORY: usize = 32 << 20;
+
+/// Reads the name of a workspace.
+pub fn workspace(text: &str) -> Read<String> {
+    let is_name = is_workspace_name(text);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or("allowed: the name of a workspace, such as acme")
+}
 
 /// A number per period; zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,6 +111,14 @@ impl Log {
         (self.entries.len() - lags.len(), lags)
     }
 
+    /// The webhooks that have not come to the end of the log.
+    pub(super) fn busy(&self) -> impl Iterator<Item = Key> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|(_, entry)| !entry.idle)
+            .map(|(key, _)| *key)
+    }
+
     pub(super) fn hook(&self, key: Key) -> Option<&Arc<Hook>> {
         self.entries.get(&key).map(|entry| &entry.hook)
     }

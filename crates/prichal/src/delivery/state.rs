@@ -253,6 +253,11 @@ impl SourceState {
         Ok(state)
     }
 
+    /// The number of events that wait, and the age of the oldest.
+    pub(super) fn lag(&self) -> (i64, Duration) {
+        (self.lag_events, Duration::from_secs(self.lag_seconds))
+    }
+
     /// The state as far as the figures tell it.
     fn new(figures: &Stats, now: Timestamp) -> Self {
         let last = quarter(now);

@@ -1,5 +1,6 @@
 //! `/api/v1`: the integration API of Kontur (`docs/contracts/kontur.md`).
 
+mod alerts;
 mod asyncapi;
 mod authorization;
 mod callbacks;

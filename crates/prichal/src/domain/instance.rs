@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        Domain,
+        Domain, alert,
         webhook::{Secrets, definition},
     },
     error::{Code, Error, Result},
@@ -162,6 +162,9 @@ pub fn save(
         save_hooks(vault, tx, &row, &after, origin.at)?;
     }
     append(tx, row.integration.id, &before, &after, origin);
+    if before.webhooks != after.webhooks {
+        tell_switched(vault, tx, &row, &before, &after, origin)?;
+    }
     Ok(Installed { row, model: after })
 }
 
@@ -413,6 +416,36 @@ fn hashes(secrets: &[Secret], hash: impl Fn(&str) -> String) -> Vec<(String, Str
     hashes.sort_unstable();
     hashes.dedup();
     hashes
+}
+
+/// Begins the alerts about webhooks that a change has switched off. Others are found over by the watch.
+fn tell_switched(
+    vault: &Vault,
+    tx: &mut Tx<'_>,
+    row: &Row,
+    before: &Model,
+    after: &Model,
+    origin: &Origin,
+) -> Result<()> {
+    let was_called = |id| {
+        before
+            .webhooks
+            .iter()
+            .any(|hook| hook.id == id && !hook.disabled)
+    };
+    let off = after
+        .webhooks
+        .iter()
+        .filter(|hook| hook.disabled && was_called(hook.id));
+    for hook in off {
+        let key = Key {
+            workspace: row.workspace,
+            integration: row.integration.id,
+            id: hook.id,
+        };
+        alert::switched_off(vault, tx, key, hook, &row.integration.name, origin)?;
+    }
+    Ok(())
 }
 
 /// Updates the rows of the webhooks from the model.

@@ -51,6 +51,7 @@ use guard::{Guard, Kind};
 use names::{Names, Requester};
 use proxy::{Proxy, ProxyFault};
 use route::Route;
+use seen::SeenCertificates;
 use target::{Host, Origin, Target};
 use tls::Asked;
 
@@ -67,6 +68,7 @@ pub mod post;
 pub mod proxy;
 mod redirect;
 mod route;
+pub mod seen;
 pub mod signature;
 pub mod target;
 #[cfg(test)]
@@ -89,6 +91,10 @@ pub struct Connector {
     names: Names,
     tls: TlsConnector,
     http: http1::Builder,
+    /// The certificates that receivers have shown.
+    pub seen: SeenCertificates,
+    /// The authorities of the settings.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// A request. `Host` and `Content-Length` are added to the headers.
@@ -245,6 +251,8 @@ impl Connector {
             names: Names::new(),
             tls: TlsConnector::from(Arc::new(tls)),
             http,
+            seen: SeenCertificates::default(),
+            authorities: roots.to_vec(),
         })
     }
 
@@ -333,6 +341,7 @@ impl Connector {
         let handshake = handshake(tls, name.clone(), tcp);
         let shaken = within(timeout, Phase::Tls, handshake);
         let (tls, asked) = timed(&mut timings.tls, shaken).await?;
+        self.seen.note(connections.requester(), origin, &tls);
         Live::new(&self.http, Stream::Tls(Box::new(tls)), asked).await
     }
 

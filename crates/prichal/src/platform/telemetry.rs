@@ -169,6 +169,10 @@ fn describe() {
         "prichal_schedule_calls_total",
         "Calls of schedule webhooks, by success"
     );
+    metrics::describe_gauge!(
+        "prichal_disk_free_bytes",
+        "Free bytes of the disk with the data directory"
+    );
     metrics::describe_gauge!("prichal_webhooks", "Webhooks that this node has, by state");
     metrics::describe_gauge!(
         "prichal_feed_lag_events",

@@ -141,7 +141,7 @@ impl super::Target for DocumentHooks {
 
     fn write_health(
         &self,
-        _: &Vault,
+        vault: &Vault,
         tx: &mut Tx<'_>,
         key: Key,
         change: HealthChange,
@@ -150,6 +150,7 @@ impl super::Target for DocumentHooks {
         if change == HealthChange::Paused {
             webhook::pause(tx, key)?;
             document_hook::set_paused(tx, key, origin.at)?;
+            domain::alert::paused(vault, tx, key, origin.at)?;
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use prichal_core::{
+    alert::{Source, SourceKind, is_alert},
     delivery_settings::{DeliverySettings, SignatureVersion, Success},
-    event::Origin,
+    event::{EntityKind, Origin},
     health::{self, Effect},
-    integration::{Webhook as Definition, target_url},
+    integration::{Trigger, Webhook as Definition, target_url},
     retry::{Reply, Verdict},
     schema::{Field, Type},
     time::Timestamp,
@@ -88,8 +89,15 @@ impl super::Target for Webhooks {
         hook: &'a Hook,
     ) -> BoxFuture<'a, Result<Option<Arc<dyn Recipient>>>> {
         Box::pin(async {
-            let receiver = Receiver::load(app, hook.key(), &hook.definition()).await?;
-            Ok(receiver.map(|receiver| Arc::new(receiver) as Arc<dyn Recipient>))
+            let (key, definition) = (hook.key(), hook.definition());
+            let receiver = Receiver::load(app, key, &definition).await?;
+            Ok(receiver.map(|receiver| {
+                if gets_alerts(&definition) {
+                    Arc::new(AlertReceiver { receiver, key }) as Arc<dyn Recipient>
+                } else {
+                    Arc::new(receiver)
+                }
+            }))
         })
     }
 
@@ -160,6 +168,44 @@ impl Recipient for Receiver {
         Box::pin(async move {
             let payload = Payload::of(attempt.event.clone(), attempt.lane == Lane::Replay);
             deliver(app, self, attempt.connections, payload, !IS_AWAITED).await
+        })
+    }
+}
+
+/// True if alerts may be among the events of a webhook.
+fn gets_alerts(hook: &Definition) -> bool {
+    matches!(&hook.trigger, Trigger::EntityEvent(filter) if filter.may_want(EntityKind::Custom))
+}
+
+/// The receiver of a webhook that may get alerts. It gets none about itself, which would wait behind the failures that
+/// they report.
+struct AlertReceiver {
+    receiver: Receiver,
+    key: Key,
+}
+
+impl Recipient for AlertReceiver {
+    fn deliver<'a>(
+        &'a self,
+        app: &'a Delivery,
+        attempt: Attempt<'a>,
+    ) -> BoxFuture<'a, AttemptResult> {
+        if is_alert(&attempt.event.head) && self.is_source(&attempt.event.body) {
+            return Box::pin(std::future::ready(AttemptResult::Skipped));
+        }
+        self.receiver.deliver(app, attempt)
+    }
+}
+
+impl AlertReceiver {
+    /// True if the alert in the text of an event is about this webhook.
+    fn is_source(&self, body: &str) -> bool {
+        let event: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let source = Source::from_model(&event["data"]["source"]);
+        source.is_some_and(|source| {
+            source.kind == SourceKind::Webhook
+                && source.id == Some(self.key.id.0)
+                && source.integration == Some(self.key.integration.0)
         })
     }
 }

@@ -263,7 +263,7 @@ pub(super) async fn start_svcscript(
     let loaded = load(&tenant.app, tenant.workspace, &code).await?;
     let domain = domain(&tenant).await?;
     let (app, workspace, now) = (tenant.app.clone(), tenant.workspace, tenant.now);
-    let run = request::start(&app, workspace, &loaded.script, params, now)?;
+    let run = request::start(&app.vault, workspace, &loaded.script, params, now)?;
     let started = Started {
         id: run.id,
         site: SITE,

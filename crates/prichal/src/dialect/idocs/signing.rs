@@ -5,10 +5,13 @@ use bytes::Bytes;
 use prichal_core::{
     document::{Direction, Document, Operation as Step, limits::MAX_SIGNERS},
     id::generate,
+    time::Timestamp,
 };
 use prichal_sign::{Limits, SignedData, SubIndication};
 use prichal_store::{
-    Conn, Tx, document as store,
+    Conn, Tx,
+    certificate::{self, Certificate, signer_holder},
+    document as store,
     document_blob::{self, DocumentBlob, Kind as BlobKind},
     signature::{self, Check, Link, Proof, Signature},
 };
@@ -185,6 +188,8 @@ pub(super) struct CheckedSignature {
     blob: DocumentBlob,
     attached: bool,
     iin: Option<String>,
+    /// The end of the certificate.
+    ends_at: Option<Timestamp>,
     proofs: Vec<Proof>,
     check: Check,
 }
@@ -268,16 +273,17 @@ pub(super) async fn check_signature(
         Decision::Away(why) => return Err(Error::refused(Code::IssuerUnreachable, why)),
         Decision::Refused(why) => return Err(invalid(why)),
     };
-    let iin = report.signers.first().and_then(|signer| {
-        let facts = signer.certificate.as_ref()?;
-        Some(facts.iin.as_ref()?.as_str().to_owned())
-    });
+    let facts = report.signers.first();
+    let facts = facts.and_then(|signer| signer.certificate.as_ref());
+    let iin = facts.and_then(|facts| Some(facts.iin.as_ref()?.as_str().to_owned()));
+    let ends_at = facts.map(|facts| Timestamp::from_micros(facts.not_after.unix() * 1_000_000));
     Ok(Some(CheckedSignature {
         submitted,
         ticket: found.link.ticket.unwrap_or_default(),
         blob: found.blob,
         attached,
         iin,
+        ends_at,
         proofs,
         check: check::outcome(&report, 1, due_at)?,
     }))
@@ -378,6 +384,16 @@ impl CheckedSignature {
             check: self.check.clone(),
         };
         signature::insert(tx, &signature)?;
+        if let Some(ends_at) = self.ends_at {
+            let seen = Certificate {
+                workspace: company.id(),
+                holder: signer_holder(employee.id),
+                name: employee.name().to_owned(),
+                ends_at,
+                seen_at: company.now,
+            };
+            certificate::put(tx, &seen)?;
+        }
         signature::put_proofs(tx, &signature, &self.proofs)?;
         let performer = performer(company, &employee);
         record::update(tx, &document, &changes, &performer)?;

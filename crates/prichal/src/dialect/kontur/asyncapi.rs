@@ -1,6 +1,7 @@
 //! Webhooks, system calls and live cards in the AsyncAPI description (`docs/contracts/kontur.md §4.4, §9, §11`).
 
 use prichal_core::{
+    alert,
     schema::{Field, Type, Words},
     update_info::UPDATE_INFO,
 };
@@ -37,6 +38,8 @@ use crate::{
 described! {
     /// The messages that a listener has missed.
     MissedMessages = model(MISSED_FIELDS);
+    /// The beginning or the end of an alert.
+    AlertEvent = model(alert::EVENT);
     /// The body of a scheduled call.
     ScheduleTick = ObjectBuilder::new()
         .schema_type(JsonType::Object)
@@ -104,6 +107,7 @@ sse_fields! {
     LOGGED_EVENT LOGGED_EVENT_WORDS Topic::Events.message();
     LOGGED_CALL LOGGED_CALL_WORDS Topic::Calls.message();
     LOGGED_DOCUMENT LOGGED_DOCUMENT_WORDS Topic::Documents.message();
+    LOGGED_ALERT LOGGED_ALERT_WORDS Topic::Alerts.message();
 }
 
 const STREAM_QUERY: &[Field] = &[
@@ -116,6 +120,7 @@ const STREAMED: &[&str] = &[
     "loggedEvent",
     "loggedCall",
     "loggedDocument",
+    "loggedAlert",
     "toldDelivery",
     "toldState",
     "toldRun",
@@ -126,6 +131,9 @@ const LIVE_QUERY: &[Field] = &[
     Field::new("ticket", Type::Text).doc("A ticket, in place of a token."),
     Field::new("lastEventId", Type::Guid).doc("In place of the header `Last-Event-ID`."),
 ];
+
+/// An alert that begins.
+const ALERT: &str = include_str!("examples/alert-event.json");
 
 /// A call that rings.
 const CARD: &str = include_str!("examples/card.json");
@@ -171,7 +179,13 @@ pub(super) const MESSAGES: Part = Part {
             description: "The `relativeUrl` of a webhook, behind the `baseUrl` of the integration. An absolute one is called as it is. If the settings of the webhook name a script, the calls are what it makes of the events: the method is `POST`, `PUT`, `PATCH` or `DELETE`, path and query are any on the same host, further headers are there, and the body is any JSON, a text, bytes, or absent; or no call is made. The headers of the message stay as they are described, and the signature is over the body that is sent. The answer is read as without a script.",
             server: "integration",
             parameters: &[("relativeUrl", "The `relativeUrl` of the webhook.")],
-            messages: &["objectEvent", "customEvent", "scheduleTick", "echo"],
+            messages: &[
+                "objectEvent",
+                "customEvent",
+                "alertEvent",
+                "scheduleTick",
+                "echo",
+            ],
             is_websocket: false,
         },
         Channel {
@@ -240,6 +254,15 @@ pub(super) const MESSAGES: Part = Part {
             )
         },
         Operation {
+            name: "sendAlert",
+            description: "When an alert begins and when it is over, to webhooks whose filter names events of alerts. An alert about a webhook is not sent to that webhook. Answered and repeated like any other event.",
+            ..posted(
+                "webhook",
+                "Tell an integration of an alert.",
+                &["alertEvent"],
+            )
+        },
+        Operation {
             name: "sendScheduleTick",
             description: "Once per `period` of a webhook with `triggerType` `schedule`. A failed call is not repeated.",
             ..posted("webhook", "Call a webhook by schedule.", &["scheduleTick"])
@@ -301,6 +324,13 @@ pub(super) const MESSAGES: Part = Part {
         )
         .headers(HEADERS)
         .example(include_str!("examples/custom-event.json")),
+        Message::new(
+            "alertEvent",
+            "The beginning or the end of an alert",
+            payload::<AlertEvent>,
+        )
+        .headers(HEADERS)
+        .example(ALERT),
         Message::new("scheduleTick", "A scheduled call", payload::<ScheduleTick>)
             .headers(HEADERS)
             .example("{}"),
@@ -358,6 +388,13 @@ pub(super) const MESSAGES: Part = Part {
         )
         .headers(LOGGED_DOCUMENT)
         .example(include_str!("examples/event.json")),
+        Message::new(
+            "loggedAlert",
+            "An event about an alert",
+            payload::<AlertEvent>,
+        )
+        .headers(LOGGED_ALERT)
+        .example(ALERT),
         Message::new(
             "toldDelivery",
             "A call of a webhook",

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use axum::{http::StatusCode, response::Response};
 use prichal_core::{
+    alert,
     event::{
         EVENT, EventHead,
         custom::{CUSTOM_EVENT, Pattern},
@@ -34,7 +35,7 @@ const OFFSET: Field = Field::new("offset", Type::Guid)
     .doc("The `lastOffset` of the page before; the beginning of the feed if absent.");
 
 const EVENT_TYPES: Field = Field::new("eventTypes", Type::Text)
-    .doc("Shows events of the workspace's own types, and no others: names, beginnings such as `order.*`, or `*`, with commas between. Without it there are changes and links alone.")
+    .doc("Shows events of the workspace's own types, and no others: names, beginnings such as `order.*`, or `*`, with commas between. Alerts are shown by `prichal.alert.*`. Without it there are changes and links alone.")
     .example("order.*");
 /// The maximum number of patterns in `eventTypes`.
 const MAX_PATTERNS: usize = 50;
@@ -80,13 +81,17 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         .transpose()?;
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
+    // Integrations, and administrators who can install them, get the same events by webhooks.
+    let sees_all = caller.is_admin() || caller.integration().is_some();
     let read = move |conn: &mut Conn| {
         // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;
         let (mut events, position) = match &patterns {
             None => event::select(conn, workspace, after, limit, Selection::Entities, |_| true)?,
             Some(patterns) => {
-                let wants = |head: &EventHead| is_wanted(head, patterns);
+                let wants = |head: &EventHead| {
+                    is_wanted(head, patterns) && (sees_all || !alert::is_alert(head))
+                };
                 event::select(conn, workspace, after, limit, Selection::Custom, wants)?
             }
         };
@@ -99,8 +104,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
             },
             more: position < last,
         };
-        // Integrations, and administrators who can install them, get the same events by webhooks.
-        if !caller.is_admin() && caller.integration().is_none() {
+        if !sees_all {
             document::hide_events(conn, workspace, caller.user(), &mut events)?;
         }
         Ok::<_, Error>(page(&events, &range))
@@ -131,7 +135,7 @@ fn read_patterns(text: &str) -> Result<Vec<Pattern>> {
 
 fn is_wanted(head: &EventHead, patterns: &[Pattern]) -> bool {
     let name = head.custom.as_ref().map(|custom| custom.name.as_str());
-    name.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+    name.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches_name(name)))
 }
 
 fn page(events: &[LoggedEvent], range: &PageRange) -> String {

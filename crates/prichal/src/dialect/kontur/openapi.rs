@@ -49,6 +49,10 @@ const TAGS: &[(&str, &str)] = &[
         "stream",
         "What happens in a workspace, as server-sent events.",
     ),
+    (
+        "alerts",
+        "What somebody has to know: when it begins, and when it is over.",
+    ),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
     ("ui settings", "Settings of a user's interface."),

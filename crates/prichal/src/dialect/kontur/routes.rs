@@ -3,9 +3,9 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    authorization, callbacks, communications, dead_letters, deliveries, delivery_log, entities,
-    event_types, feed, files, instances, integrations, links, preview, publish, resends, settings,
-    stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
+    entities, event_types, feed, files, instances, integrations, links, preview, publish, resends,
+    settings, stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -43,6 +43,13 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_public_key))
         .routes(routes!(webhook_state::get_webhook_state))
         .routes(routes!(preview::preview_webhook))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::get_alert))
+        .routes(routes!(alerts::acknowledge_alert))
+        .routes(routes!(
+            alerts::get_alert_settings,
+            alerts::patch_alert_settings
+        ))
         .routes(routes!(
             ui_settings::find_ui_setting,
             ui_settings::put_ui_setting

@@ -27,7 +27,7 @@ use crate::{
         document,
         stream::{
             Listener,
-            topic::{TOLD, Topic, Topics},
+            topic::{Sight, TOLD, Topic, Topics},
         },
     },
     error::{Error, Result},
@@ -45,14 +45,14 @@ const HEARTBEAT: u32 = 7;
 const MAX_STREAM_DURATION: Duration = Duration::from_mins(10);
 
 pub(super) const TOPICS: Field = Field::new("topics", Type::Text)
-    .doc("The topics, with commas between them: `events`, `calls` and `documents` of the log; `deliveries`, `states` and `runs` for administrators.")
+    .doc("The topics, with commas between them: `events`, `calls` and `documents` of the log; `alerts`, `deliveries`, `states` and `runs` for administrators.")
     .example("events,deliveries");
 pub(super) const TOPIC_LIST: &str =
-    "a list of events, calls, documents, deliveries, states and runs";
+    "a list of events, calls, documents, deliveries, states, runs and alerts";
 pub(super) const NO_TOPICS: &str = "The value of 'topics' is required.";
 
-/// Follow a workspace as server-sent events: `event`, `call` and `document` of its log, `delivery`, `state` and `run`
-/// as they happen.
+/// Follow a workspace as server-sent events: `event`, `call`, `document` and `alert` of its log, `delivery`, `state` and
+/// `run` as they happen.
 ///
 /// `Last-Event-ID` resumes the log where a stream has ended, without a gap. The other topics are not kept: a listener
 /// that is too slow gets `missed` with their number, and should read again what it shows.
@@ -69,15 +69,8 @@ pub(super) async fn follow_workspace(
 ) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
     let rights = app.access.listen();
-    let sees_documents = sees_documents(&app, workspace, &member.caller, topics).await?;
-    let listener = Listener::start(
-        app.domain.clone(),
-        workspace,
-        topics,
-        sees_documents,
-        resume,
-    )
-    .await?;
+    let sight = sight_of(&app, workspace, &member.caller, topics).await?;
+    let listener = Listener::start(app.domain.clone(), workspace, topics, sight, resume).await?;
     let opening = listener.mark();
     let ends = app.clock.now() + MAX_STREAM_DURATION;
     let following = Following {
@@ -162,12 +155,12 @@ impl Following {
         let checked = match checked {
             Ok(caller) => {
                 let caller = caller.filter(|caller| caller.may_enter(self.workspace))?;
-                sees_documents(&self.app, self.workspace, &caller, self.topics).await
+                sight_of(&self.app, self.workspace, &caller, self.topics).await
             }
             Err(error) => Err(error),
         };
         match checked {
-            Ok(sees_documents) => self.listener.sees_documents = sees_documents,
+            Ok(sight) => self.listener.sight = sight,
             Err(Error::Forbidden(_)) => return None,
             // The rights are not known, so nothing more is shown. The client connects again and resumes.
             Err(error) => {
@@ -188,13 +181,13 @@ impl Following {
     }
 }
 
-/// Tells if a caller sees the events about documents. Refuses topics that the caller may not read.
-pub(super) async fn sees_documents(
+/// The events that a caller may see. Refuses topics that the caller may not read.
+pub(super) async fn sight_of(
     app: &App,
     workspace: WorkspaceId,
     caller: &Caller,
     topics: Topics,
-) -> Result<bool> {
+) -> Result<Sight> {
     if caller.integration().is_some() {
         return Err(Error::Forbidden(
             "An integration follows the log by its webhooks and by the feed",
@@ -203,11 +196,15 @@ pub(super) async fn sees_documents(
     if caller.is_admin() {
         // A token ends with its workspace, the admin token does not.
         let found = access::find_workspace(app, &workspace.to_string()).await?;
-        return found.map(|_| true).ok_or(Error::Unauthenticated);
+        return found.map(|_| Sight::ALL).ok_or(Error::Unauthenticated);
     }
-    if TOLD.into_iter().any(|topic| topics.has(topic)) {
+    if TOLD
+        .into_iter()
+        .chain([Topic::Alerts])
+        .any(|topic| topics.has(topic))
+    {
         return Err(Error::Forbidden(
-            "The topics `deliveries`, `states` and `runs` are for administrators of the workspace",
+            "The topics `deliveries`, `states`, `runs` and `alerts` are for administrators of the workspace",
         ));
     }
     let user = caller.user();
@@ -218,7 +215,10 @@ pub(super) async fn sees_documents(
             "The permission DOCUMENT_VIEW is required to follow documents",
         ));
     }
-    Ok(may_view)
+    Ok(Sight {
+        documents: may_view,
+        alerts: false,
+    })
 }
 
 /// Waits until a stream has to end: with the server, after [`MAX_STREAM_DURATION`], or after its credential was

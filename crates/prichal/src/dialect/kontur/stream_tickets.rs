@@ -76,7 +76,7 @@ pub(super) async fn issue_stream_ticket(
     query: Query,
 ) -> Result<Response> {
     let topics = topics(&query)?.ok_or_else(|| Error::invalid(TOPICS.name, stream::NO_TOPICS))?;
-    stream::sees_documents(&member.app, member.workspace_id(), &member.caller, topics).await?;
+    stream::sight_of(&member.app, member.workspace_id(), &member.caller, topics).await?;
     issue(&member, credential, Some(topics)).await
 }
 

@@ -23,7 +23,7 @@ use crate::{
     platform::{
         access::ChannelHandle,
         reading::{FORM, has_lone_surrogate, media_type, parse_json, utf8},
-        vault,
+        vault::{CellRef, Vault},
     },
 };
 
@@ -149,18 +149,18 @@ pub fn can_send(channel: &Channel) -> bool {
 }
 
 /// The cell that a run's request is sealed for.
-fn cell(workspace: WorkspaceId, id: RunId) -> vault::CellRef {
-    vault::CellRef::new(Column::RunRequest.name(), &[&workspace, &id])
+fn cell(workspace: WorkspaceId, id: RunId) -> CellRef {
+    CellRef::new(Column::RunRequest.name(), &[&workspace, &id])
 }
 
 /// Seals the request of a run.
-pub fn seal(app: &Domain, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
-    app.vault.seal(&cell(workspace, id), text)
+pub fn seal(vault: &Vault, workspace: WorkspaceId, id: RunId, text: &[u8]) -> Vec<u8> {
+    vault.seal(&cell(workspace, id), text)
 }
 
-fn close(app: &Domain, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
+fn close(vault: &Vault, workspace: WorkspaceId, id: RunId, request: &Request) -> Result<Vec<u8>> {
     let text = serde_json::to_vec(request).map_err(Error::internal)?;
-    Ok(seal(app, workspace, id, &text))
+    Ok(seal(vault, workspace, id, &text))
 }
 
 /// Opens the request of a run. `None` if it cannot be read.
@@ -184,14 +184,14 @@ pub fn hook(
         channel: Some(handle.lane().id),
         kind: Kind::Hook,
         code: handle.channel.text("recv_svcscriptcode").to_owned(),
-        request: Some(close(app, handle.workspace, id, request)?),
+        request: Some(close(&app.vault, handle.workspace, id, request)?),
         state: State::queued(now),
     })
 }
 
-/// The run of a script that a user starts.
+/// The run of a script that a user or an alert starts.
 pub fn start(
-    app: &Domain,
+    vault: &Vault,
     workspace: WorkspaceId,
     script: &Script,
     params: Vec<Value>,
@@ -212,7 +212,7 @@ pub fn start(
         channel: None,
         kind: Kind::Start,
         code: script.code().to_owned(),
-        request: Some(close(app, workspace, id, &request)?),
+        request: Some(close(vault, workspace, id, &request)?),
         state: State::queued(now),
     })
 }
@@ -248,7 +248,7 @@ pub fn message(
         channel: Some(EntityId(channel.id)),
         kind: Kind::Send,
         code: channel.text("send_svcscriptcode").to_owned(),
-        request: Some(close(app, workspace, id, &request)?),
+        request: Some(close(&app.vault, workspace, id, &request)?),
         state: State::queued(due_at),
     })
 }

@@ -624,7 +624,7 @@ fn record(
         channel: now.handle.map(|handle| handle.lane().id),
         kind: now.kind,
         code: now.loaded.script.code().to_owned(),
-        request: request.map(|text| request::seal(app, lane.workspace, id, &text)),
+        request: request.map(|text| request::seal(&app.vault, lane.workspace, id, &text)),
         state,
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     ASK_INTERVAL, Bounds, Seat,
     newest::{Frame, MAX_TAKEN_BYTES, Next, wants},
-    topic::{MISSED, TOLD, Topic, Topics},
+    topic::{MISSED, Sight, TOLD, Topic, Topics},
 };
 use crate::{domain::Domain, error::Result};
 
@@ -36,8 +36,8 @@ pub struct Listener {
     told: Vec<(Topic, broadcast::Receiver<Bytes>)>,
     changes: watch::Receiver<()>,
     pending: VecDeque<Bytes>,
-    /// True if the listener may read events about documents. It may change at any time.
-    pub sees_documents: bool,
+    /// The events that the listener may see. It may change at any time.
+    pub sight: Sight,
 }
 
 impl Listener {
@@ -46,7 +46,7 @@ impl Listener {
         app: Domain,
         workspace: WorkspaceId,
         topics: Topics,
-        sees_documents: bool,
+        sight: Sight,
         resume: Option<Uuid>,
     ) -> Result<Self> {
         let bounds = Bounds {
@@ -73,7 +73,7 @@ impl Listener {
             told,
             changes,
             pending: VecDeque::new(),
-            sees_documents,
+            sight,
         };
         listener.ask_other_nodes();
         Ok(listener)
@@ -140,7 +140,7 @@ impl Listener {
 
     /// Takes the next events of the log. Returns false at its end.
     async fn advance(&mut self) -> Result<bool> {
-        let wants = wants(self.topics, self.sees_documents);
+        let wants = wants(self.topics, self.sight);
         let next = self
             .seat
             .space
@@ -187,7 +187,7 @@ impl Listener {
     async fn read_own(&mut self) -> Result<()> {
         let _turn = self.app.streams.reads.acquire().await;
         let (workspace, after) = (self.seat.workspace, self.position);
-        let wants = wants(self.topics, self.sees_documents);
+        let wants = wants(self.topics, self.sight);
         let read = move |conn: &mut Conn| {
             let heads = event::heads(conn, workspace, after, i64::MAX, MAX_HEADS)?;
             let (mut position, mut bytes, mut taken) = (after, 0, Vec::new());

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use prichal_store::LoggedEvent;
 
-use super::topic::{Topic, Topics};
+use super::topic::{Sight, Topic, Topics};
 
 /// The maximum size of the events that are kept. One event of any size is kept.
 const MAX_BYTES: usize = 64 << 10;
@@ -128,9 +128,9 @@ impl Newest {
     }
 }
 
-/// Selects the events of topics. Those about documents need a right.
-pub(super) fn wants(topics: Topics, sees_documents: bool) -> impl Fn(Topic) -> bool {
-    move |topic| topics.want(topic) && (sees_documents || topic != Topic::Documents)
+/// Selects the events of topics that a listener may see.
+pub(super) fn wants(topics: Topics, sight: Sight) -> impl Fn(Topic) -> bool {
+    move |topic| topics.want(topic) && sight.covers(topic)
 }
 
 #[cfg(test)]
@@ -189,23 +189,35 @@ mod tests {
     #[test]
     fn hidden_events_are_passed_over() {
         let mut newest = Newest::default();
-        for (seq, topic) in [(1, Topic::Calls), (2, Topic::Documents), (3, Topic::Events)] {
+        let all = [Topic::Calls, Topic::Documents, Topic::Events, Topic::Alerts];
+        for (seq, topic) in (1..).zip(all) {
             newest.push(Frame {
                 topic,
                 ..frame(seq, 10)
             });
         }
-        for (topics, sees_documents, count) in [
-            ("events", true, 3),
-            ("events", false, 2),
-            ("calls", true, 1),
-            ("documents", true, 1),
-            ("documents", false, 0),
+        let of_documents = Sight {
+            alerts: false,
+            ..Sight::ALL
+        };
+        let of_alerts = Sight {
+            documents: false,
+            ..Sight::ALL
+        };
+        for (topics, sight, count) in [
+            ("events", Sight::ALL, 4),
+            ("events", of_alerts, 3),
+            ("events", of_documents, 3),
+            ("calls", Sight::ALL, 1),
+            ("documents", Sight::ALL, 1),
+            ("documents", of_alerts, 0),
+            ("alerts", of_alerts, 1),
+            ("alerts", of_documents, 0),
         ] {
             let topics = Topics::parse(topics).expect("topics");
             let mut taken = VecDeque::new();
-            let next = newest.take(0, 0, wants(topics, sees_documents), &mut taken);
-            assert_eq!(next, Next::Taken(3));
+            let next = newest.take(0, 0, wants(topics, sight), &mut taken);
+            assert_eq!(next, Next::Taken(4));
             assert_eq!(taken.len(), count, "{topics}");
         }
     }

@@ -1,6 +1,9 @@
 //! The topics of a stream.
 
-use prichal_core::event::{EntityKind, EventHead};
+use prichal_core::{
+    alert,
+    event::{EntityKind, EventHead},
+};
 
 /// A topic of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +20,19 @@ pub enum Topic {
     States,
     /// Runs of scripts, and messages of channels.
     Runs,
+    /// The events about alerts.
+    Alerts,
 }
 
 /// The names of all topics, in the order of the enum.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "events",
     "calls",
     "documents",
     "deliveries",
     "states",
     "runs",
+    "alerts",
 ];
 
 /// The topics that are told as they happen, and not kept.
@@ -36,13 +42,14 @@ pub const TOLD: [Topic; 3] = [Topic::Deliveries, Topic::States, Topic::Runs];
 pub const MISSED: &str = "missed";
 
 impl Topic {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Events,
         Self::Calls,
         Self::Documents,
         Self::Deliveries,
         Self::States,
         Self::Runs,
+        Self::Alerts,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -58,6 +65,7 @@ impl Topic {
             Self::Deliveries => "delivery",
             Self::States => "state",
             Self::Runs => "run",
+            Self::Alerts => "alert",
         }
     }
 
@@ -69,6 +77,8 @@ impl Topic {
             Self::Documents
         } else if kinds().any(|kind| kind == EntityKind::Communication) {
             Self::Calls
+        } else if alert::is_alert(head) {
+            Self::Alerts
         } else {
             Self::Events
         }
@@ -77,6 +87,28 @@ impl Topic {
     /// The place in [`TOLD`].
     pub fn told_index(self) -> Option<usize> {
         TOLD.iter().position(|topic| *topic == self)
+    }
+}
+
+/// The events that a listener may see, beside those that every member may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub documents: bool,
+    pub alerts: bool,
+}
+
+impl Sight {
+    pub const ALL: Self = Self {
+        documents: true,
+        alerts: true,
+    };
+
+    pub(super) const fn covers(self, topic: Topic) -> bool {
+        match topic {
+            Topic::Documents => self.documents,
+            Topic::Alerts => self.alerts,
+            _ => true,
+        }
     }
 }
 
@@ -140,8 +172,8 @@ mod tests {
             ("runs, Calls", Some("calls,runs")),
             ("states,states", Some("states")),
             (
-                "runs,states,deliveries,documents,calls,events",
-                Some("events,calls,documents,deliveries,states,runs"),
+                "alerts,runs,states,deliveries,documents,calls,events",
+                Some("events,calls,documents,deliveries,states,runs,alerts"),
             ),
             ("", None),
             ("events,", None),
@@ -158,7 +190,7 @@ mod tests {
     #[test]
     fn all_events_of_the_log_belong_to_events() {
         let topics = |text| Topics::parse(text).expect("topics");
-        for topic in [Topic::Events, Topic::Calls, Topic::Documents] {
+        for topic in [Topic::Events, Topic::Calls, Topic::Documents, Topic::Alerts] {
             assert!(topics("events").want(topic));
             assert_eq!(topics("calls,runs").want(topic), topic == Topic::Calls);
             assert!(!topics("runs").want(topic));

@@ -46,9 +46,12 @@ pub struct Ran {
     pub log: Vec<String>,
 }
 
+/// The beginning of the reason of a call that failed because of the script.
+pub const FAILED: &str = "the script failed: ";
+
 /// The reason of a failure with the beginning of the log, for the log of attempts.
 pub fn described(reason: &str, log: &[String]) -> String {
-    let mut text = format!("the script failed: {reason}");
+    let mut text = format!("{FAILED}{reason}");
     if !log.is_empty() {
         let lines = log.join("\n");
         text.push_str("\nits log:\n");

@@ -56,6 +56,10 @@ impl Connections {
         }
     }
 
+    pub(super) fn requester(&self) -> Requester {
+        self.requester
+    }
+
     /// The number of idle connections.
     pub fn idle(&self) -> usize {
         self.lock().len()

@@ -1,5 +1,7 @@
 //! Deliveries to the receivers of webhooks.
 
+mod alert_kinds;
+mod alerts;
 mod attempts;
 mod call_settings;
 mod egress;

@@ -42,6 +42,8 @@ pub(crate) fn check_call(call: &Call) {
         "hangUp"
     } else if is_given("x-xcom-integration-echo") && call.body == "{}" {
         "scheduleTick"
+    } else if is_given("x-xcom-integration-echo") && is_alert(&call.json()) {
+        "alertEvent"
     } else if is_given("x-xcom-integration-echo") && call.json()["type"] == "custom" {
         "customEvent"
     } else if is_given("x-xcom-integration-echo") {
@@ -65,6 +67,11 @@ pub(crate) fn check_call(call: &Call) {
     check(name, &Value::Object(headers), &call.json());
 }
 
+fn is_alert(event: &Value) -> bool {
+    let name = event["eventType"].as_str();
+    name.is_some_and(|name| name.starts_with("prichal.alert."))
+}
+
 /// Fails unless a server-sent event is a described message. The id is empty if it has none.
 #[track_caller]
 pub(crate) fn check_event(event: &str, id: &str, data: &Value) {
@@ -76,6 +83,7 @@ pub(crate) fn check_event(event: &str, id: &str, data: &Value) {
         "event" => "loggedEvent",
         "call" => "loggedCall",
         "document" => "loggedDocument",
+        "alert" => "loggedAlert",
         "delivery" => "toldDelivery",
         "run" => "toldRun",
         "missed" => "missedMessages",

@@ -54,14 +54,34 @@ pub(crate) struct TlsFront {
     _serving: JoinSet<()>,
 }
 
+/// The contents of the server's certificate.
+fn params() -> CertificateParams {
+    CertificateParams::new(["bot.example".to_owned()]).expect("a name")
+}
+
 impl TlsFront {
     /// Lets clients in that have a certificate of `clients`, if that is given.
     pub(crate) async fn start(receiver: &Receiver, clients: Option<&Authority>) -> Self {
-        let made =
-            rcgen::generate_simple_self_signed(["bot.example".to_owned()]).expect("a certificate");
-        let certificate = made.cert.der().clone();
+        Self::with(receiver, clients, params()).await
+    }
+
+    /// The server's certificate ends on this day.
+    pub(crate) async fn until(receiver: &Receiver, (year, month, day): (i32, u8, u8)) -> Self {
+        let mut params = params();
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        Self::with(receiver, None, params).await
+    }
+
+    async fn with(
+        receiver: &Receiver,
+        clients: Option<&Authority>,
+        params: CertificateParams,
+    ) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        let certificate = made.der().clone();
         let fingerprint = hex(&Sha256::digest(&certificate)[..]);
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()

@@ -248,6 +248,7 @@ async fn every_example_is_accepted() {
     all.send(post.clone(), "/resends", &[], &[]).await;
 
     all.send(patch.clone(), "/settings", &[], &[]).await;
+    all.send(patch.clone(), "/alert-settings", &[], &[]).await;
     let setting = all.send(put, "/ui-settings", &[], &[]).await;
     all.send(patch, "/ui-settings/{id}", &[&id(&setting)], &[])
         .await;

@@ -143,7 +143,8 @@ impl Subscriptions {
         let matches = move |one: &&Subscription| {
             if let Some(own) = own {
                 let mut patterns = one.own_types.iter();
-                return one.ends_at > now && patterns.any(|pattern| pattern.matches(&own.name));
+                return one.ends_at > now
+                    && patterns.any(|pattern| pattern.matches_name(&own.name));
             }
             let mut about = event.entities().iter();
             one.ends_at > now
