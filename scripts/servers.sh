@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Private servers for tests and measurements: a new PostgreSQL cluster, a nats-server and a tinyproxy,
+# Private servers for tests and measurements: a new PostgreSQL cluster, a nats-server, a tinyproxy and an SMTP server,
 # on free ports of 127.0.0.1, with everything they write in one temporary folder.
 #
 # To be sourced by a bash script with `set -euo pipefail`. That script has to call servers_stop on
@@ -18,6 +18,9 @@
 #   servers_prichal PROGRAM NAME   starts a Prichal with an empty data directory and the administrator's token of
 #                                  PRICHAL_ADMIN_TOKEN, for five minutes at most, and sets and exports PRICHAL_URL
 #   servers_prichal_failed NAME    ends the script, because what was done with that server has failed
+#   servers_smtp                   sets SMTP_URL, of an SMTP server with STARTTLS, SMTP_CA, a file with its certificate,
+#                                  SMTP_CREDENTIALS, the file with the name and the password that it wants, and SMTP_MAILS,
+#                                  the Maildir of all mails. It is a Python program: scripts/tools.sh has to be sourced, too
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
 servers_dir=
@@ -263,6 +266,34 @@ servers_tinyproxy() {
   servers_fail "tinyproxy did not start:"$'\n'"$(cat "$log")"
 }
 
+servers_smtp() {
+  local password log port try
+  tools_python smtp tests/smtp/requirements.txt
+  servers_folder
+  log=$servers_dir/smtp.log
+  SMTP_CA=$servers_dir/smtp.crt
+  SMTP_CREDENTIALS=$servers_dir/smtp.credentials
+  SMTP_MAILS=$servers_dir/mails
+  openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext basicConstraints=critical,CA:FALSE \
+    -addext subjectAltName=DNS:localhost -keyout "$servers_dir/smtp.key" -out "$SMTP_CA" >"$log" 2>&1 ||
+    servers_fail "no certificate for the SMTP server:"$'\n'"$(cat "$log")"
+  password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  printf 'prichal:%s\n' "$password" >"$SMTP_CREDENTIALS"
+  for try in 1 2 3 4 5; do
+    port=$(servers_port)
+    servers_spawn TERM "$log" "$tools_bin/python" tests/smtp/server.py "$port" "$SMTP_CA" "$servers_dir/smtp.key" \
+      "$SMTP_CREDENTIALS" "$SMTP_MAILS"
+    if servers_wait "$servers_pid" servers_answers "$port"; then
+      # shellcheck disable=SC2034 # for those who source this file
+      SMTP_URL=smtp://localhost:$port
+      return
+    fi
+    servers_forget "$servers_pid"
+    if ((try == 5)) || ! servers_taken "$log"; then break; fi
+  done
+  servers_fail "the SMTP server did not start:"$'\n'"$(cat "$log")"
+}
+
 servers_prichal() {
   local program=$1 port try log data
   servers_folder
@@ -291,7 +322,7 @@ servers_prichal_failed() {
 servers_stop() {
   local pid n
   for pid in "${servers_pids[@]}"; do
-    # nats-server and tinyproxy end on INT as well.
+    # The others end on INT as well.
     kill -INT "$pid" 2>/dev/null || true
   done
   for pid in "${servers_pids[@]}"; do

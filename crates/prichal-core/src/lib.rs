@@ -28,6 +28,7 @@ pub mod integration;
 pub mod json;
 pub mod json_schema;
 pub mod locate;
+pub mod mail;
 pub mod network;
 pub mod offset;
 pub mod patch;

@@ -220,6 +220,21 @@ pub fn list(
     conn.query(&sql, values, alert)
 }
 
+/// Lists alerts that were over from `from` until before `to`, the last ones first.
+pub fn list_over(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    from: Timestamp,
+    to: Timestamp,
+    limit: i64,
+) -> Result<Vec<Alert>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alert WHERE workspace = $1 AND begun_at IS NOT NULL AND over_at >= $2 AND over_at < $3
+         ORDER BY over_at DESC, id DESC LIMIT $4"
+    );
+    conn.query(&sql, params![workspace, from, to, limit], alert)
+}
+
 /// Finds an alert that has begun.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<Alert>> {
     let sql = format!("SELECT {COLUMNS} FROM alert WHERE {ONE} AND begun_at IS NOT NULL");

@@ -188,6 +188,13 @@ pub fn list_failed(
     )
 }
 
+/// Counts the failed calls of all sources of a workspace from the quarter of `from` on. Counts are kept for a day.
+pub fn count_failed(conn: &mut Conn, workspace: WorkspaceId, from: Timestamp) -> Result<i64> {
+    let sql = "SELECT CAST(coalesce(sum(failed), 0) AS BIGINT) FROM delivery_quarter WHERE workspace = $1 AND quarter >= $2";
+    let found = conn.query_one(sql, params![workspace, quarter(from)], |row| row.get(0))?;
+    Ok(found.unwrap_or(0))
+}
+
 /// Deletes the figures of a source.
 pub fn delete(tx: &mut Tx<'_>, key: Key) -> Result<()> {
     for table in ["delivery_quarter", "delivery_last"] {

@@ -32,6 +32,7 @@ pub mod integration;
 pub mod job;
 pub mod kv;
 pub mod live_ticket;
+pub mod mail;
 mod migration;
 mod open;
 pub mod phone;

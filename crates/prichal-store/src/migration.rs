@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0026_delivery_log.sql"),
     include_str!("../migrations/0027_resend.sql"),
     include_str!("../migrations/0028_alerts.sql"),
+    include_str!("../migrations/0029_mail.sql"),
     include_str!("../migrations/0030_certificates.sql"),
     include_str!("../migrations/0031_lookups.sql"),
 ];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prichal_dialect::{fault, kontur};
 use prichal_store::OnCommit;
+use tokio::sync::Notify;
 
 use crate::{
     config::Config,
@@ -13,7 +14,7 @@ use crate::{
         Domain,
         channel::{Channels, Wording},
         journal::{Journal, slots::PreviousJournal},
-        rotation,
+        mail, rotation,
         script::Scripts,
         stream::Streams,
         telephony::{Telephony, call_stream::is_call},
@@ -31,6 +32,8 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         refused_operations: kontur::patch::summary,
     }));
     let streams = Arc::new(Streams::default());
+    let outbox = Arc::new(Notify::new());
+    let sends_mails = config.smtp_url.is_some();
     let mut dispatch = None;
     let platform = Platform::open(config, clock.clone(), |bus, access| {
         let dispatch = dispatch
@@ -38,12 +41,15 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
             .clone();
         let (telephony, channels) = (telephony.clone(), channels.clone());
         let streams = streams.clone();
-        let access = access.clone();
+        let (access, outbox) = (access.clone(), outbox.clone());
         let on_commit: OnCommit = Arc::new(move |events| {
             telephony.call_streams.committed(&events, is_call);
             channels.sockets.committed(&events);
             access.committed(&events);
             streams.committed(&events);
+            if sends_mails {
+                mail::committed(&outbox, &events);
+            }
             dispatch.committed(events);
         });
         on_commit
@@ -55,7 +61,9 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let scripts = Scripts::new(program, clock);
     let previous = PreviousJournal::open(platform.data_dir.journal());
     let journal = Journal::new(previous.context("cannot read the journal of work in progress")?);
-    let domain = Domain::new(platform, telephony, channels, streams, scripts, journal);
+    let domain = Domain::new(
+        platform, telephony, channels, streams, scripts, journal, outbox,
+    );
     let dispatch = dispatch.unwrap_or_else(|| Arc::new(Dispatch::new(domain.bus.clone())));
     rotation::check_master_key(&domain).await?;
     Ok(App { domain, dispatch })

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 pub use annotated::annotated;
 pub use host_pattern::HostPattern;
 pub use source::{BadSetting, Sources, unknown_variables, variable};
-pub use value::{MasterKey, Rate, proxy_address};
+pub use value::{MasterKey, Rate, SmtpAddress, proxy_address, smtp_address};
 pub(crate) use value::{TOKEN_FORM, is_token};
 
 /// A list in one text, separated by commas. Under this name `clap` takes it for one value.
@@ -27,6 +27,10 @@ type Listed<T> = Vec<T>;
 #[expect(
     clippy::doc_markdown,
     reason = "the comments are shown as help, which has no markup"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
 )]
 pub struct Config {
     /// The address to listen at
@@ -137,15 +141,15 @@ pub struct Config {
 
     /// A PEM file with authorities of receivers to trust in addition to the usual ones
     ///
-    /// For receivers whose certificates are of a company's own authority. The usual ones are Mozilla's and the
-    /// system's.
+    /// For receivers, and an SMTP server, whose certificates are of a company's own authority. The usual ones are
+    /// Mozilla's and the system's.
     #[arg(long, value_name = "FILE", value_parser = value::path)]
     pub egress_ca: Option<PathBuf>,
 
     /// The proxy for all calls to receivers and other outside addresses
     ///
     /// It gets CONNECT, also for http:// URLs, with an address that this server has resolved and checked. There is no
-    /// TLS to the proxy itself. The database, the bus and a bucket are reached without it.
+    /// TLS to the proxy itself. The database, the bus, a bucket and the SMTP server are reached without it.
     #[arg(long, value_name = "http://HOST:PORT", value_parser = value::proxy)]
     pub egress_proxy: Option<SecretString>,
 
@@ -171,6 +175,33 @@ pub struct Config {
     /// If only one is given, only receivers and proxies of its kind are called. Without it, the system decides.
     #[arg(long, value_name = "ADDRESSES", default_value = "", value_parser = value::addresses)]
     pub egress_source_address: Listed<IpAddr>,
+
+    /// The SMTP server for mails about alerts: smtp://HOST:PORT with STARTTLS, or smtps://HOST:PORT with TLS
+    ///
+    /// The usual ports are 587 and 465. Without it no mails are sent.
+    #[arg(long, value_name = "smtp://HOST:587", value_parser = value::smtp)]
+    pub smtp_url: Option<SecretString>,
+
+    /// A file with a user's name and password for the SMTP server, with a colon between them
+    #[arg(long, value_name = "FILE", value_parser = value::path)]
+    pub smtp_credentials_file: Option<PathBuf>,
+
+    /// Sends mails and the password to an smtp:// server without TLS
+    ///
+    /// For a server on this machine or in a network of your own. With false, STARTTLS is required.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true",
+        action = clap::ArgAction::Set)]
+    pub smtp_plaintext: bool,
+
+    /// The sender of mails: an address, or a name and an address
+    #[arg(long, value_name = "Prichal <hub@example.com>", value_parser = value::mailbox)]
+    pub mail_from: Option<String>,
+
+    /// The maximum number of mails of a workspace in an hour
+    ///
+    /// One more mail to each recipient tells how many were left out.
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = value::some)]
+    pub mails_per_hour: usize,
 
     /// Sends access keys (X-XCOM-AccessKey) to receivers at http:// URLs, too
     ///

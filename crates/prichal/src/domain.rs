@@ -11,6 +11,7 @@ pub mod instance;
 pub mod job;
 pub mod journal;
 pub mod listeners;
+pub mod mail;
 pub mod rotation;
 pub mod script;
 pub mod stream;
@@ -46,6 +47,8 @@ pub struct Inner {
     pub streams: Arc<Streams>,
     pub scripts: Scripts,
     pub event_types: EventTypes,
+    /// Wakes the sender of mails.
+    pub outbox: Arc<Notify>,
     /// The durable work that is in progress.
     pub journal: Arc<Journal>,
     /// The memory for signature checks and print forms, in MiB.
@@ -64,6 +67,7 @@ impl Domain {
         streams: Arc<Streams>,
         scripts: Scripts,
         journal: Journal,
+        outbox: Arc<Notify>,
     ) -> Self {
         Self(Arc::new(Inner {
             platform,
@@ -72,6 +76,7 @@ impl Domain {
             streams,
             scripts,
             event_types: EventTypes::default(),
+            outbox,
             journal: Arc::new(journal),
             checks: FairShare::new(MAX_CHECKS_MIB, MAX_CHECKS_MIB / 4 * 3),
             zips: FairShare::new(MAX_ZIPS, MAX_ZIPS_PER_WORKSPACE),

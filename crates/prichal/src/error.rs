@@ -163,6 +163,8 @@ pub enum RateLimit {
     Requests { most: u32, period: Duration },
     /// Bytes that a workspace writes in a minute.
     WrittenBytes(u64),
+    /// Test mails of a workspace.
+    TestMails { most: u32, period: Duration },
 }
 
 impl fmt::Display for RateLimit {
@@ -177,6 +179,10 @@ impl fmt::Display for RateLimit {
             }
             Self::WrittenBytes(most) => {
                 write!(f, "{most} written bytes of a workspace in a minute")
+            }
+            Self::TestMails { most, period } => {
+                let seconds = period.as_secs();
+                write!(f, "{most} test mails of a workspace in {seconds} seconds")
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     app::App,
     delivery,
     dialect::{self, idocs},
-    domain::{channel, document, journal, rotation, stream::topic::Topic, telephony},
+    domain::{channel, document, journal, mail, rotation, stream::topic::Topic, telephony},
     http,
     platform::{bus, telemetry},
     retention,
@@ -113,6 +113,8 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     tasks.spawn(channel::queue::run(app.domain.clone(), work.clone()));
     tasks.spawn(channel::sockets::run(app.domain.clone(), work.clone()));
     tasks.spawn(document::recheck::run(app.domain.clone(), work.clone()));
+    tasks.spawn(mail::digest::run(app.domain.clone(), work.clone()));
+    tasks.spawn(mail::sender::run(app.domain.clone(), work.clone()));
     let elements = idocs::routes::Elements(app.clone());
     tasks.spawn(document::bulk::run(
         app.domain.clone(),

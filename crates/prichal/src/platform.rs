@@ -19,6 +19,7 @@ pub mod reading;
 pub mod security;
 pub mod settings;
 pub mod share;
+pub mod smtp;
 pub mod store;
 pub mod telemetry;
 pub mod vault;
@@ -46,6 +47,7 @@ use memory::Budget;
 use outgoing::Connector;
 use settings::Settings;
 use share::FairShare;
+use smtp::Smtp;
 use vault::Vault;
 use writes::Writes;
 
@@ -67,6 +69,8 @@ pub struct Inner {
     pub blobs: Blobs,
     pub bus: Bus,
     pub outgoing: Connector,
+    /// `None` if no mails are sent.
+    pub smtp: Option<Smtp>,
     pub limiter: Limiter,
     pub guesses: Guesses,
     pub writes: Writes,
@@ -119,6 +123,7 @@ impl Platform {
         let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
             .context("cannot open the blob store")?;
         let outgoing = Connector::of(&config)?;
+        let smtp = Smtp::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
             clock,
@@ -130,6 +135,7 @@ impl Platform {
             blobs,
             bus,
             outgoing,
+            smtp,
             limiter: Limiter::default(),
             guesses: Guesses::default(),
             writes: Writes::default(),

@@ -17,7 +17,7 @@ use prichal_store::{
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
-    idempotency, integration, live_ticket,
+    idempotency, integration, live_ticket, mail,
     quarantine::{self, Item, Kind},
     resource, run, signature,
 };
@@ -52,6 +52,8 @@ const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
 /// The lifetime of finished runs of scripts, elements of bulk calls, expired links, and the rows of
 /// deleted channels, types and scripts.
 const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// The time for which a mail is kept, sent or not.
+const MAIL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The maximum duration of an upload. An unfinished older one is abandoned.
 const MAX_UPLOAD_TIME: Duration = Duration::from_hours(6);
 /// The age from which a blob without a row is an orphan. It is well above the longest upload, because S3 dates a blob
@@ -125,6 +127,7 @@ enum Step {
     Deleted = 16,
     Quarters,
     Alerts,
+    Mails,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -197,6 +200,10 @@ pub async fn sweep(app: &App) -> Result<()> {
         Ok(alert::forget(tx, now, most)? + certificate::forget(tx, before, most)?)
     });
     let alerts = step(app, Step::Alerts, alerts).await;
+    let mails = forget(app, ANY, move |tx| {
+        mail::forget(tx, now - MAIL_LIFETIME, most)
+    });
+    let mails = step(app, Step::Mails, mails).await;
     ended
         .and(bound)
         .and(elements)
@@ -213,6 +220,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(deleted)
         .and(quarters)
         .and(alerts)
+        .and(mails)
 }
 
 /// The workspace whose writer handles data of no single workspace.

@@ -103,6 +103,8 @@ const MAIL: &[Field] = &[
         .chars(MAX_ZONE)
         .doc("The time zone of that hour, by its IANA name.")
         .example("Asia/Almaty"),
+    Field::new("digestAlways", Type::Bool)
+        .doc("True for a digest of each day, even if there is nothing to tell."),
 ];
 
 static DEFAULTS: LazyLock<Object> = LazyLock::new(|| {
@@ -121,7 +123,7 @@ static DEFAULTS: LazyLock<Object> = LazyLock::new(|| {
         "recoveryMinutes": 5,
         "keepDays": 30,
         "muted": [],
-        "mail": {"recipients": [], "zone": "UTC"},
+        "mail": {"recipients": [], "zone": "UTC", "digestAlways": false},
     });
     match defaults {
         Value::Object(defaults) => defaults,
@@ -158,6 +160,8 @@ pub struct AlertSettings {
 pub struct Mail {
     pub recipients: Vec<String>,
     pub digest: Option<Digest>,
+    /// True if there is a digest even if there is nothing to tell.
+    pub digest_always: bool,
 }
 
 /// The time of a daily digest.
@@ -340,6 +344,7 @@ impl Mail {
                 hour,
                 zone: zone.unwrap_or(TimeZone::UTC),
             }),
+            digest_always: model["digestAlways"].as_bool().unwrap_or(false),
         }
     }
 }

@@ -208,6 +208,13 @@ pub fn list(
     }
 }
 
+/// Counts the events that were given up since `from` and are not settled.
+pub fn count_since(conn: &mut Conn, workspace: WorkspaceId, from: Timestamp) -> Result<i64> {
+    let sql = "SELECT count(*) FROM dead_letter WHERE workspace = $1 AND id >= $2";
+    let found = conn.query_one(sql, params![workspace, first_id(from)], |row| row.get(0))?;
+    Ok(found.unwrap_or(0))
+}
+
 fn wants(filter: &Filter, letter: &DeadLetter) -> bool {
     let head = Head {
         event: letter.event,

@@ -21,6 +21,7 @@ use crate::{
         bus::Bus,
         data_dir::{DataDir, check_creatable},
         outgoing::Connector,
+        smtp::Smtp,
         store::options,
     },
 };
@@ -36,6 +37,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         security_log(file).context("`security-log`")?;
     }
     Connector::of(config)?;
+    smtp(config).await?;
     database(config).await.context(match config.database_url {
         Some(_) => "`database-url`",
         None => "`data-dir`",
@@ -49,6 +51,21 @@ pub(super) async fn run(config: &Config) -> Result<()> {
             .context("`bus-url`")?;
     }
     Ok(())
+}
+
+async fn smtp(config: &Config) -> Result<()> {
+    let Some(server) = Smtp::of(config)? else {
+        return Ok(());
+    };
+    let logged_in = async {
+        server.connect().await?.quit().await;
+        Ok(())
+    };
+    let logged_in = timeout(ANSWER_TIMEOUT, logged_in).await;
+    logged_in
+        .context("no answer in time")
+        .flatten()
+        .context("`smtp-url`")
 }
 
 async fn listener(listen: &str) -> Result<()> {

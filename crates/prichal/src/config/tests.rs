@@ -67,7 +67,8 @@ fn secrets_are_known_by_their_type() {
             "admin-token",
             "master-key",
             "previous-master-key",
-            "egress-proxy"
+            "egress-proxy",
+            "smtp-url"
         ]
     );
 }
@@ -126,6 +127,60 @@ fn a_proxy_is_a_url_without_credentials() {
     ] {
         let error = load(&[("egress-proxy", bad)], &[], "").expect_err(bad);
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn an_smtp_server_is_a_url_without_credentials() {
+    for (good, port, is_tls) in [
+        ("smtp://mail.example:25", 25, false),
+        ("smtp://mail.example", 587, false),
+        ("smtps://mail.example/", 465, true),
+        ("smtps://10.0.0.7:4650", 4650, true),
+        ("smtp://[::1]:2525", 2525, false),
+    ] {
+        load(&[("smtp-url", good)], &[], "").expect(good);
+        let address = smtp_address(good).expect(good);
+        assert_eq!((address.port, address.is_tls), (port, is_tls), "{good}");
+    }
+    for bad in [
+        "",
+        "mail.example:25",
+        "http://mail.example:25",
+        "smtp://",
+        "smtp://:25",
+        "smtp://mail.example:0x19",
+        "smtp://mail.example:65536",
+        "smtp://mail.example:",
+        "smtp://user:hunter2@mail.example:25",
+        "smtp://user@mail.example",
+        "smtp://mail.example/path",
+        "smtp://mail.example?a=1",
+        "smtp://mail example",
+    ] {
+        let error = load(&[("smtp-url", bad)], &[], "").expect_err(bad);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_sender_of_mails_is_an_address_with_or_without_a_name() {
+    for good in [
+        "hub@example.com",
+        "Prichal <hub@example.com>",
+        "\"Hub, the\" <hub@example.com>",
+    ] {
+        load(&[("mail-from", good)], &[], "").expect(good);
+    }
+    for bad in [
+        "",
+        "hub",
+        "@example.com",
+        "hub@example.com, other@example.com",
+        "Prichal\r\nBcc: other@example.com <hub@example.com>",
+        "hub@example.com\n",
+    ] {
+        load(&[("mail-from", bad)], &[], "").expect_err(bad);
     }
 }
 

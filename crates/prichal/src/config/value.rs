@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::uri::Authority;
+use lettre::message::Mailbox;
 use prichal_core::{
     identifier, integration::is_http_url, network::Network, retry, time::parse_setting,
     workspace_name::is_workspace_name,
@@ -133,6 +134,47 @@ pub fn proxy_address(text: &str) -> Option<(Host, u16)> {
     let (host, port) = (url.host()?.to_owned(), url.port_or_known_default()?);
     let named = text.trim_end_matches('/').rsplit_once(':')?.1;
     (url.scheme() == "http" && is_bare && named.parse() == Ok(port)).then_some((host, port))
+}
+
+pub(super) fn smtp(text: &str) -> Read<SecretString> {
+    let takes = "a URL such as smtp://mail.example:587 or smtps://mail.example:465; a user's name and password go into smtp-credentials-file";
+    smtp_address(text).map(|_| text.into()).ok_or(takes)
+}
+
+/// The address of an SMTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpAddress {
+    pub host: Host,
+    pub port: u16,
+    /// True if the connection begins with TLS.
+    pub is_tls: bool,
+}
+
+/// Parses `smtp://HOST:PORT` or `smtps://HOST:PORT`. The usual ports need not be there.
+pub fn smtp_address(text: &str) -> Option<SmtpAddress> {
+    let (is_tls, rest) = match text.split_once("://")? {
+        ("smtp", rest) => (false, rest),
+        ("smtps", rest) => (true, rest),
+        _ => return None,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority = Authority::from_str(rest).ok()?;
+    let port = match rest.strip_prefix(authority.host())? {
+        "" if is_tls => 465,
+        "" => 587,
+        port => port.strip_prefix(':')?.parse().ok()?,
+    };
+    Some(SmtpAddress {
+        host: Host::parse(authority.host()).ok()?,
+        port,
+        is_tls,
+    })
+}
+
+pub(super) fn mailbox(text: &str) -> Read<String> {
+    let takes = "an address such as hub@example.com, or a name and an address such as Prichal <hub@example.com>";
+    let is_good = Mailbox::from_str(text).is_ok() && !text.contains(char::is_control);
+    is_good.then(|| text.to_owned()).ok_or(takes)
 }
 
 pub(super) fn blob_url(text: &str) -> Read<String> {

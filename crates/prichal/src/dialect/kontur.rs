@@ -18,6 +18,7 @@ mod files;
 mod instances;
 mod integrations;
 mod links;
+mod mails;
 pub mod manifest;
 mod openapi;
 mod preview;

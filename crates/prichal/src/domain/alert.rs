@@ -18,7 +18,7 @@ use prichal_core::{
 use prichal_store::{
     Conn, Tx,
     alert::{self, Condition},
-    delivery_stats, resource, run,
+    delivery_stats, mail, resource, run,
     webhook::Key,
 };
 
@@ -176,6 +176,10 @@ fn tell(
         at: now,
     };
     tx.append(alert.event(&origin));
+    if !settings.mail.recipients.is_empty() {
+        let is_over = alert.over_at.is_some();
+        mail::notice(tx, condition.workspace, alert.id, is_over, now)?;
+    }
     run_script(vault, tx, settings, &alert, &origin)
 }
 

@@ -457,6 +457,15 @@ async fn timed<T>(duration: &mut Option<Duration>, work: impl Future<Output = T>
     done
 }
 
+/// Sets TLS up on a connection to a server of the operator's.
+pub(super) async fn secure(
+    tls: &TlsConnector,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, CallError> {
+    Ok(handshake(tls, name, tcp).await?.0)
+}
+
 async fn handshake(
     tls: &TlsConnector,
     name: ServerName<'static>,
@@ -488,12 +497,13 @@ async fn within<T>(
 
 /// The other end of a connection.
 #[derive(Clone, Copy)]
-enum Peer {
+pub(super) enum Peer {
     Host,
     Proxy,
 }
 
-fn connect_reason(error: &std::io::Error, peer: Peer) -> &'static str {
+/// The reason why a connection could not be opened.
+pub(super) fn connect_reason(error: &std::io::Error, peer: Peer) -> &'static str {
     use std::io::ErrorKind;
     let [of_host, of_proxy] = match error.kind() {
         ErrorKind::ConnectionRefused => ["refused by the host", "refused by the proxy"],

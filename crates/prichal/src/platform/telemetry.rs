@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use prichal_core::time::Timestamp;
-use prichal_store::{bulk, delivery, quarantine, run, signature};
+use prichal_store::{bulk, delivery, mail, quarantine, run, signature};
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use tracing_subscriber::{
@@ -138,6 +138,7 @@ pub fn recorder() -> &'static PrometheusHandle {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of all metrics")]
 fn describe() {
     metrics::describe_histogram!(
         "prichal_request_seconds",
@@ -185,6 +186,14 @@ fn describe() {
     metrics::describe_counter!(
         "prichal_transformations_total",
         "Runs of webhooks' scripts, by status"
+    );
+    metrics::describe_counter!(
+        "prichal_mails_total",
+        "Attempts to send mails, and mails that were left out, by outcome"
+    );
+    metrics::describe_gauge!(
+        "prichal_mails_waiting",
+        "Mails that wait, including those for a retry"
     );
     metrics::describe_gauge!(
         "prichal_runs_waiting",
@@ -255,6 +264,10 @@ pub async fn render(app: &Platform) -> Result<String> {
     gauge(
         "prichal_runs_waiting",
         app.db.read(run::count_waiting).await?,
+    );
+    gauge(
+        "prichal_mails_waiting",
+        app.db.read(mail::count_waiting).await?,
     );
     gauge(
         "prichal_bulk_waiting",

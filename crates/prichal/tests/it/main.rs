@@ -13,5 +13,6 @@ mod harness;
 mod http;
 mod idocs;
 mod kontur;
+mod mail;
 mod platform;
 mod program;

@@ -187,7 +187,7 @@ fn messages(error: &Error, language: Language) -> Vec<String> {
         Error::TooMany { seconds, limit } => {
             let seconds = seconds.to_string();
             match limit {
-                RateLimit::Requests { most, period } => {
+                RateLimit::Requests { most, period } | RateLimit::TestMails { most, period } => {
                     let (most, period) = (most.to_string(), period.as_secs().to_string());
                     say(&TOO_MANY, &[&most, &period, &seconds])
                 }

@@ -25,7 +25,10 @@ use uuid::Uuid;
 use super::{caller::Admin, delivery_log::id_in_path, openapi::page_of};
 use crate::{
     dialect::openapi::schema::{body, described, example, model, parameters, takes, uuid},
-    domain,
+    domain::{
+        self,
+        mail::{digest, is_address},
+    },
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -168,8 +171,17 @@ pub(super) async fn patch_alert_settings(
         alert::lock_settings(tx, workspace)?;
         let kept = domain::alert::kept_settings(tx.conn()?, workspace)?;
         let changed = kept.changed(&given)?;
+        let settings = changed.settings();
+        for (n, address) in settings.mail.recipients.iter().enumerate() {
+            if !is_address(address) {
+                let path = format!("mail.recipients[{n}]");
+                let why = format!("The {path} is not an address such as oncall@example.com.");
+                return Err(Error::invalid(&path, why));
+            }
+        }
         if changed != kept {
             alert::put_settings(tx, workspace, &changed.to_text(), now)?;
+            digest::plan(tx, workspace, &settings, now)?;
         }
         Ok::<_, Error>(changed)
     };

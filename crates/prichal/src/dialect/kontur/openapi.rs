@@ -51,7 +51,7 @@ const TAGS: &[(&str, &str)] = &[
     ),
     (
         "alerts",
-        "What somebody has to know: when it begins, and when it is over.",
+        "What somebody has to know, when it begins and when it is over, and the mails about it.",
     ),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),

@@ -4,8 +4,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_types, feed, files, instances, integrations, links, preview, publish, resends,
-    settings, stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    entities, event_types, feed, files, instances, integrations, links, mails, preview, publish,
+    resends, settings, stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -36,6 +36,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resends::cancel_resend))
         .routes(routes!(dead_letters::list_dead_letters))
         .routes(routes!(dead_letters::dismiss_dead_letter))
+        .routes(routes!(mails::list_mails))
+        .routes(routes!(mails::send_test_mail))
         .routes(routes!(deliveries::replay_events))
         .routes(routes!(deliveries::test_webhook))
         .routes(routes!(webhooks::list_webhooks))

@@ -12,6 +12,7 @@ pub(crate) mod json_schema;
 pub(crate) mod messages;
 pub(crate) mod receiver;
 pub(crate) mod server_process;
+pub(crate) mod smtp_receiver;
 pub(crate) mod telephony_exchange;
 pub(crate) mod tls_front;
 pub(crate) mod websocket_client;

@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{
-    hub::{Caller, Hub},
-    json_schema::faults,
-    receiver::Receiver,
+use crate::{
+    harness::{
+        hub::{Caller, Hub},
+        json_schema::faults,
+        receiver::Receiver,
+        smtp_receiver::SmtpReceiver,
+    },
+    mail::plain_at,
 };
 
 /// The operations under `/api/v1`, with their method and path.
@@ -152,7 +156,9 @@ fn id(model: &Value) -> String {
 #[tokio::test]
 async fn every_example_is_accepted() {
     let receiver = Receiver::good().await;
-    let hub = Hub::start().await;
+    let mails = SmtpReceiver::plain().await;
+    let smtp = mails.url.clone();
+    let hub = Hub::with(move |config| plain_at(config, &smtp)).await;
     let space = hub.workspace("my-workspace").await;
     let api = hub.anonymous().get("/docs/openapi.json").await.ok().json;
     let mut all = Examples {
@@ -249,6 +255,7 @@ async fn every_example_is_accepted() {
 
     all.send(patch.clone(), "/settings", &[], &[]).await;
     all.send(patch.clone(), "/alert-settings", &[], &[]).await;
+    all.send(post.clone(), "/mails/test", &[], &[]).await;
     let setting = all.send(put, "/ui-settings", &[], &[]).await;
     all.send(patch, "/ui-settings/{id}", &[&id(&setting)], &[])
         .await;

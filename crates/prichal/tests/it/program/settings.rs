@@ -21,6 +21,17 @@ fn a_bad_setting_is_one_line() {
             "egress-proxy",
         ),
         (
+            vec!["--smtp-url", "smtp://user:hunter2@mail.example"],
+            vec![],
+            "smtp-url",
+        ),
+        (
+            vec!["--smtp-url", "smtp://mail.example"],
+            vec![],
+            "mail-from",
+        ),
+        (vec!["--mail-from", "hub@example.com"], vec![], "mail-from"),
+        (
             vec!["--egress-proxy-resolves", "*"],
             vec![],
             "egress-proxy-resolves",
