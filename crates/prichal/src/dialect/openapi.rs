@@ -84,12 +84,12 @@ pub fn router(
 ) -> Router<App> {
     let (server, _) = own_routes().split_for_parts();
     paths.push((SWAGGER.to_owned(), (Standard::OpenApi, "")));
-    let served = paths.clone();
+    let described = paths.clone();
     // Made for the first request, again from the routes: most servers never get one, and a description takes much more
     // memory than its text.
     let documents = Arc::new(LazyLock::new(move || {
         let mut parts = parts();
-        parts.push(own_part(&served));
+        parts.push(own_part(&described));
         documents(parts)
     }));
     let mut docs = Router::new()
