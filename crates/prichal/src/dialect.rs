@@ -13,6 +13,7 @@ pub mod idocs;
 pub mod kontur;
 pub mod openapi;
 mod path_tree;
+mod sign_in;
 
 use std::{
     error::Error as StdError,

@@ -6,6 +6,7 @@ mod error_response;
 mod openapi;
 mod quarantine;
 mod routes;
+mod sessions;
 mod signature_policy;
 mod tokens;
 mod usage;

@@ -25,6 +25,7 @@ mod preview;
 mod publish;
 mod resends;
 mod routes;
+mod sessions;
 mod settings;
 mod stream;
 mod stream_tickets;
