@@ -39,9 +39,8 @@ const WORKSPACE: Field = Field::new("workspace", Type::Text)
     .doc("The name or the id of a workspace. Without it the link is for the server's operator.");
 const NAME: Field = Field::new("name", Type::Text)
     .chars(256)
-    .doc("A name of the session for people.")
-    .example("Aigerim");
-const LINK_ROLE: Field = ROLE.doc("The rights of the session: `member` with a `userId`, else `admin`, if absent. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`.");
+    .doc("A name of the session for people.");
+const LINK_ROLE: Field = Field::new("role", Type::Enum(&ROLES)).doc("The rights of the session: `member` with a `userId`, else `admin`, if absent. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`.");
 
 pub(super) const LINK: &[Field] = &[NAME, LINK_ROLE, USER, INTEGRATIONS];
 pub(super) const ANY_LINK: &[Field] = &[WORKSPACE, NAME, LINK_ROLE, USER, INTEGRATIONS];
