@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod home;
+mod integrations;
 mod sign_in;
 
 use std::sync::Arc;
@@ -18,6 +19,26 @@ use crate::{
     backend::Backend,
     state::Console,
 };
+
+/// The types of entities that lists can be filtered by.
+const ENTITY_TYPES: [&str; 16] = [
+    "company",
+    "contact",
+    "deal",
+    "task",
+    "communication",
+    "catalogItem",
+    "notification",
+    "user",
+    "group",
+    "role",
+    "integration",
+    "document",
+    "route",
+    "workflow",
+    "integrationPoint",
+    "svcscript",
+];
 
 /// The console, below `/console`.
 pub fn router(backend: Arc<dyn Backend>) -> Router {
@@ -42,6 +63,38 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route(
             "/console/{ws}/deliveries/{id}/verify",
             post(deliveries::verify),
+        )
+        .route(
+            "/console/{ws}/integrations",
+            get(integrations::list).post(integrations::add),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}",
+            get(integrations::detail).post(integrations::act),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/setup",
+            post(integrations::setup),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/api-key",
+            post(integrations::api_key),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/secrets",
+            post(integrations::reveal),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks",
+            post(integrations::add_webhook),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks/{hook}",
+            post(integrations::change_webhook),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks/{hook}/test",
+            post(integrations::test_webhook),
         );
     router
         .fallback(async || Fault::NotFound)

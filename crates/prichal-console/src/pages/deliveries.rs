@@ -159,7 +159,7 @@ impl Filter {
             ),
             entities: choices(
                 &text("entityType"),
-                model::ENTITY_TYPES.map(|one| (one, one)),
+                super::ENTITY_TYPES.map(|one| (one, one)),
             ),
             http_status: text("httpStatus"),
             custom_type: text("customType"),
