@@ -3,6 +3,7 @@
 mod deliveries;
 mod home;
 mod integrations;
+mod server;
 mod sign_in;
 
 use std::sync::Arc;
@@ -49,6 +50,9 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/language", post(sign_in::choose_language))
         .route("/console/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/console/sign-out", post(sign_in::sign_out))
+        .route("/console/server", get(server::server))
+        .route("/console/server/figures", get(server::figures))
+        .route("/console/server/quarantine/{id}", post(server::quarantine))
         .route("/console/{ws}", get(home::workspace))
         .route("/console/{ws}/deliveries", get(deliveries::list))
         .route(

@@ -113,8 +113,7 @@ impl Visit {
 
     /// The address of a page of the workspace, such as `/console/acme/deliveries`.
     pub(crate) fn page(&self, below: &str) -> String {
-        let name = crate::api::segment(&self.workspace.name);
-        format!("/console/{name}/{below}")
+        format!("/console/{}/{below}", self.workspace.segment())
     }
 }
 

@@ -6,12 +6,14 @@
 mod common;
 mod deliveries;
 mod integrations;
+mod server;
 
 use std::fmt::{Display, Write as _};
 
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use integrations::Integrations;
+pub(crate) use server::Server;
 
 /// A table of words: each line has a name, and the Russian, Kazakh and English text. A line without one does not compile.
 macro_rules! words {
@@ -63,6 +65,7 @@ const TABLES: &[(&str, Lines)] = &[
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
     ("integrations", Integrations::TABLE),
+    ("server", Server::TABLE),
 ];
 
 #[cfg(test)]
