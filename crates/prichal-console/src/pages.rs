@@ -4,6 +4,7 @@ mod deliveries;
 mod home;
 mod integrations;
 mod server;
+mod settings;
 mod sign_in;
 
 use std::sync::Arc;
@@ -99,7 +100,34 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route(
             "/console/{ws}/integrations/{id}/webhooks/{hook}/test",
             post(integrations::test_webhook),
-        );
+        )
+        .route("/console/{ws}/settings", get(settings::settings))
+        .route("/console/{ws}/settings/people", get(settings::people))
+        .route(
+            "/console/{ws}/settings/people/{id}",
+            get(settings::person).post(settings::save_person),
+        )
+        .route(
+            "/console/{ws}/settings/tokens",
+            get(settings::tokens).post(settings::create_token),
+        )
+        .route(
+            "/console/{ws}/settings/tokens/{id}/revoke",
+            post(settings::revoke_token),
+        )
+        .route(
+            "/console/{ws}/settings/signatures",
+            get(settings::signatures),
+        )
+        .route(
+            "/console/{ws}/settings/alerts",
+            get(settings::alerts).post(settings::save_alerts),
+        )
+        .route(
+            "/console/{ws}/settings/alerts/{id}/acknowledge",
+            post(settings::acknowledge),
+        )
+        .route("/console/{ws}/settings/limits", get(settings::limits));
     router
         .fallback(async || Fault::NotFound)
         .method_not_allowed_fallback(async || Fault::NotFound)

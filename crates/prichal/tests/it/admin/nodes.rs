@@ -7,7 +7,7 @@ async fn the_answering_node_is_listed() {
     let hub = Hub::start().await;
     let nodes = hub.admin().get("/admin/v1/nodes").await.ok();
     let [node] = &nodes["items"].as_array().expect("items")[..] else {
-        panic!("{nodes}");
+        panic!("{}", nodes.text);
     };
     assert_eq!(node["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(
