@@ -105,6 +105,12 @@ pub(crate) fn path(name: &str) -> &'static str {
     ASSETS.get(name).map_or("", |asset| &asset.path)
 }
 
+/// The names of the files with their addresses.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ASSETS.iter().map(|(name, asset)| (*name, &*asset.path))
+}
+
 /// Answers with a file.
 pub(crate) async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Response {
     let asset = NAMES.get(&*file).and_then(|name| ASSETS.get(name));

@@ -4,6 +4,8 @@ mod advice;
 mod detail;
 mod model;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
