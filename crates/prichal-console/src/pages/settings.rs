@@ -4,6 +4,8 @@ mod alerts;
 mod limits;
 mod people;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 pub(super) use alerts::{acknowledge, alerts, save_alerts};

@@ -71,6 +71,7 @@ words! {
         no_alerts: "Тревог нет.", "Дабыл жоқ.", "There are no alerts.";
         acknowledge: "Занимаюсь", "Айналысып жатырмын", "I take care";
         acknowledged: "этим занимаются", "айналысып жатыр", "somebody takes care";
+        message: "Что случилось", "Не болды", "What happened";
         begun: "Началось", "Басталды", "Began";
         over: "Закончилось", "Аяқталды", "Over";
         alert_settings: "Когда тревожить", "Қашан дабыл қағу керек", "When to alert";
