@@ -127,7 +127,8 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             "/console/{ws}/settings/alerts/{id}/acknowledge",
             post(settings::acknowledge),
         )
-        .route("/console/{ws}/settings/limits", get(settings::limits));
+        .route("/console/{ws}/settings/limits", get(settings::limits))
+        .route("/console/{ws}/settings/audit", get(settings::audit));
     router
         .fallback(async || Fault::NotFound)
         .method_not_allowed_fallback(async || Fault::NotFound)
