@@ -30,5 +30,6 @@ mod words;
 pub use backend::{
     Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
 };
+pub use jiff::tz::TimeZone;
 pub use language::Language;
 pub use pages::router;

@@ -6,8 +6,8 @@
 //! way.
 
 mod admin;
-mod console;
 pub mod asyncapi;
+mod console;
 pub mod era;
 pub mod error_table;
 pub mod idocs;

@@ -9,7 +9,6 @@ use axum::{
     http::{Extensions, Request, Response, header, request::Parts},
 };
 use futures_util::future::BoxFuture;
-use jiff::tz::TimeZone;
 use prichal_console::{
     Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
 };
@@ -84,7 +83,7 @@ impl Server {
     }
 
     /// A session as the console knows it. `None` if its workspace is gone.
-    async fn session(&self, live: &LiveSession) -> Result<Option<Session>> {
+    async fn session(&self, live: &Arc<LiveSession>) -> Result<Option<Session>> {
         let (role, user) = match &live.caller {
             Caller::Token(token) => (role(token.role), token.user.map(|user| user.0)),
             _ => (Role::Operator, None),
@@ -102,6 +101,7 @@ impl Server {
             name: live.name.clone(),
             user,
             workspaces,
+            grant: live.clone(),
         }))
     }
 
@@ -110,15 +110,14 @@ impl Server {
             id: found.id.0,
             name: found.name.clone(),
             title: found.title.clone().unwrap_or_else(|| found.name.clone()),
-            zone: TimeZone::UTC,
+            zone: prichal_console::TimeZone::UTC,
             has_documents: found.bin.is_some(),
         })
     }
 
     async fn enter(&self, session: &Session, name: &str) -> Result<Option<Workspace>> {
-        let live = session::find_by_id(&self.app, session.id).await?;
         let found = access::find_workspace(&self.app, name).await?;
-        match (live, found) {
+        match (live(session), found) {
             (Some(live), Some(found)) if live.caller.may_enter(found.id) => {
                 Ok(Some(self.workspace(&found).await?))
             }
@@ -133,15 +132,19 @@ impl Server {
         workspace: Option<&Workspace>,
         path: &str,
     ) -> Result<access::SignedIn> {
-        let live = session::find_by_id(&self.app, session.id).await?;
-        let live = live.ok_or(Error::Unauthenticated)?;
+        let live = live(session).ok_or(Error::Unauthenticated)?;
         match workspace {
             Some(workspace) if !path.starts_with("/admin/") => {
-                session::enter(&self.app, &live, WorkspaceId(workspace.id)).await
+                session::enter(&self.app, live, WorkspaceId(workspace.id)).await
             }
             _ => Ok(live.signed_in()),
         }
     }
+}
+
+/// The session behind one of the console, which was found at the beginning of the request.
+fn live(session: &Session) -> Option<&LiveSession> {
+    session.grant.downcast_ref()
 }
 
 fn role(role: token::Role) -> Role {
