@@ -17,6 +17,7 @@ mod page;
 mod pages;
 mod parts;
 mod state;
+mod upload;
 mod visit;
 mod words;
 

@@ -5,11 +5,13 @@
 
 mod common;
 mod deliveries;
+mod documents;
 
 use std::fmt::{Display, Write as _};
 
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
+pub(crate) use documents::Documents;
 
 /// A table of words: each line has a name, and the Russian, Kazakh and English text. A line without one does not compile.
 macro_rules! words {
@@ -60,6 +62,7 @@ const TABLES: &[(&str, Lines)] = &[
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
+    ("documents", Documents::TABLE),
 ];
 
 #[cfg(test)]
