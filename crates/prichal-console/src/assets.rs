@@ -28,6 +28,7 @@ const FILES: &[(&str, &[u8])] = files![
     "console.js",
     "icon.svg",
     "ncalayer.js",
+    "server-chart.js",
     "vendor/htmx.js",
     "vendor/codejar.js",
     "vendor/prism.js",
@@ -103,6 +104,12 @@ fn compress(bytes: &[u8]) -> Bytes {
 /// find.
 pub(crate) fn path(name: &str) -> &'static str {
     ASSETS.get(name).map_or("", |asset| &asset.path)
+}
+
+/// The names of the files with their addresses.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ASSETS.iter().map(|(name, asset)| (*name, &*asset.path))
 }
 
 /// Answers with a file.

@@ -138,6 +138,21 @@ pub struct Workspace {
     pub has_documents: bool,
 }
 
+/// The first segments below `/console` that are no workspaces.
+pub(crate) const RESERVED: [&str; 7] = [
+    "assets", "device", "language", "oidc", "server", "sign-in", "sign-out",
+];
+
+impl Workspace {
+    /// The segment of the workspace in addresses: its name, or its id if a page has that name.
+    pub(crate) fn segment(&self) -> String {
+        if RESERVED.contains(&&*self.name) {
+            return self.id.to_string();
+        }
+        crate::api::segment(&self.name)
+    }
+}
+
 /// The refusal of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

@@ -10,6 +10,11 @@ mod answer;
 pub mod api;
 mod assets;
 mod backend;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the pages with charts take them into use")
+)]
+mod chart;
 mod form;
 mod language;
 mod moment;
@@ -17,6 +22,8 @@ mod page;
 mod pages;
 mod parts;
 mod state;
+#[cfg(test)]
+mod testing;
 mod upload;
 mod visit;
 mod words;

@@ -6,17 +6,24 @@
 mod common;
 mod deliveries;
 mod documents;
+mod integrations;
+mod server;
+mod settings;
 
 use std::fmt::{Display, Write as _};
 
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
+pub(crate) use integrations::Integrations;
+pub(crate) use server::Server;
+pub(crate) use settings::Settings;
 
 /// A table of words: each line has a name, and the Russian, Kazakh and English text. A line without one does not compile.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $ru:literal, $kk:literal, $en:literal;)* }) => {
         $(#[$doc])*
+        #[allow(clippy::struct_field_names, reason = "a key may end as its table")]
         pub(crate) struct $name {
             $(pub(crate) $key: &'static str,)*
         }
@@ -63,6 +70,9 @@ const TABLES: &[(&str, Lines)] = &[
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
     ("documents", Documents::TABLE),
+    ("integrations", Integrations::TABLE),
+    ("server", Server::TABLE),
+    ("settings", Settings::TABLE),
 ];
 
 #[cfg(test)]

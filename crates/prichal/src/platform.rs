@@ -81,6 +81,7 @@ pub struct Inner {
     pub calls: FairShare,
     /// The id of this process among the nodes that share the store.
     pub node: Uuid,
+    pub started_at: Timestamp,
     /// Work started by a request that may outlive it. Stopping waits for it.
     pub background: TaskTracker,
     /// Cancelled when the server stops. Endless answers, such as streams, end then.
@@ -126,6 +127,7 @@ impl Platform {
         let smtp = Smtp::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
+            started_at: clock.now(),
             clock,
             db,
             access,

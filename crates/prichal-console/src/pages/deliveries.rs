@@ -4,6 +4,8 @@ mod advice;
 mod detail;
 mod model;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -159,7 +161,7 @@ impl Filter {
             ),
             entities: choices(
                 &text("entityType"),
-                model::ENTITY_TYPES.map(|one| (one, one)),
+                super::ENTITY_TYPES.map(|one| (one, one)),
             ),
             http_status: text("httpStatus"),
             custom_type: text("customType"),

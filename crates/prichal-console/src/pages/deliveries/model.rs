@@ -12,22 +12,6 @@ use crate::{
     words,
 };
 
-/// The types of entities that a list can be filtered by.
-pub(super) const ENTITY_TYPES: [&str; 12] = [
-    "company",
-    "contact",
-    "deal",
-    "task",
-    "user",
-    "group",
-    "role",
-    "communication",
-    "catalogItem",
-    "notification",
-    "integration",
-    "document",
-];
-
 #[derive(Default, Deserialize)]
 pub(super) struct CallList {
     pub(super) items: Vec<Call>,
