@@ -9,6 +9,9 @@ mod model;
 mod route;
 mod signature;
 
+#[cfg(test)]
+mod tests;
+
 use askama::Template;
 use axum::{
     Router,
