@@ -24,6 +24,7 @@ mod parts;
 mod state;
 #[cfg(test)]
 mod testing;
+mod upload;
 mod visit;
 mod words;
 

@@ -5,6 +5,7 @@
 
 mod common;
 mod deliveries;
+mod documents;
 mod integrations;
 mod server;
 mod settings;
@@ -13,6 +14,7 @@ use std::fmt::{Display, Write as _};
 
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
+pub(crate) use documents::Documents;
 pub(crate) use integrations::Integrations;
 pub(crate) use server::Server;
 pub(crate) use settings::Settings;
@@ -67,6 +69,7 @@ const TABLES: &[(&str, Lines)] = &[
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
+    ("documents", Documents::TABLE),
     ("integrations", Integrations::TABLE),
     ("server", Server::TABLE),
     ("settings", Settings::TABLE),
