@@ -20,8 +20,10 @@ use crate::{
     stats::{self, Summary},
 };
 
-/// The highest rate of a resend, in events per second.
+/// The highest rate of a resend over all webhooks, in events per second.
 const MAX_RATE: u64 = 1_000;
+/// The number of webhooks that give events up. Each of them makes one call at a time.
+const HOOKS: u64 = 10;
 /// The events of one batch.
 const BATCH: u64 = 1_000;
 /// Of so many events one is accepted, and the others are given up: three in a row would switch the webhook off.
@@ -30,16 +32,20 @@ const ACCEPTED: u64 = 3;
 const FILL_TIMEOUT: Duration = Duration::from_mins(15);
 
 pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()> {
-    let (own, other) = (Sink::local()?, Sink::local()?);
+    let (own, others, other) = (Sink::local()?, Sink::local()?, Sink::local()?);
     let home = lab.home(engine)?;
     let server = home.start()?;
     let mut workspace = server.workspace("bench")?;
     // One call at a time, so that events are given up in their order.
     let settings = json!({ "retrySchedule": [], "maxConcurrency": 1 });
     let receiver = workspace.receiver("bench.receiver", &own, 1, "company", &settings)?;
-    let filled = give_up(lab, &server, &mut workspace, &own)?;
+    let count = usize::try_from(HOOKS - 1)?;
+    let crowd = workspace.receiver("bench.crowd", &others, count, "company", &settings)?;
+    let filled = give_up(lab, &server, &mut workspace, [&own, &others])?;
     let settings = json!({ "retrySchedule": null, "maxConcurrency": null });
-    workspace.set(&receiver.hooks[0], &settings)?;
+    for hook in receiver.hooks.iter().chain(&crowd.hooks) {
+        workspace.set(hook, &settings)?;
+    }
     workspace.receiver("bench.other", &other, 1, "company", &json!({}))?;
     let sinks = [&own, &other];
     // The new webhook is at the end of the log once it gets an event.
@@ -52,10 +58,8 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     // It lasts longer than the measurement beside it.
     let rate = (lab.size.given_up / (2 * time.as_secs()).max(1)).clamp(1, MAX_RATE);
     let begun = Instant::now();
-    let resend = server.explain(workspace.resend(&json!({
-        "integrationId": receiver.integration, "webHookId": receiver.hooks[0],
-        "deadLetters": true, "rate": rate,
-    })))?;
+    let resend = json!({ "deadLetters": true, "rate": rate.div_ceil(HOOKS) });
+    let resend = server.explain(workspace.resend(&resend))?;
     let beside = steady(lab, &server, &workspace, sinks)?;
     let during = workspace.resend_progress(&resend.id)?;
     let done = await_end(&server, &mut workspace, &resend.id)?;
@@ -88,7 +92,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     );
     for (whose, alone, beside) in [
         (
-            "of the same webhook",
+            "of a webhook with a resend",
             Summary::of(alone.0.latencies_ns),
             Summary::of(beside.0.latencies_ns),
         ),
@@ -109,29 +113,36 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     server.stop()
 }
 
-/// Makes events and refuses them until the drill has enough that were given up. Returns the time that it took.
-fn give_up(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> Result<Duration> {
+/// Makes events and refuses them until the drill has enough that were given up, over all webhooks. Returns the time that
+/// it took.
+fn give_up(
+    lab: &Lab,
+    server: &Server,
+    workspace: &mut Workspace,
+    sinks: [&Sink; 2],
+) -> Result<Duration> {
     let begun = Instant::now();
     let run = lab.next_run();
-    sink.begin(run);
-    sink.refuse(|id, _| id % ACCEPTED != ACCEPTED - 1);
-    let total = lab.size.given_up.div_ceil(ACCEPTED - 1) * ACCEPTED;
+    for sink in sinks {
+        sink.begin(run);
+        sink.refuse(|id, _| id % ACCEPTED != ACCEPTED - 1);
+    }
+    let given_up = lab.size.given_up.div_ceil(HOOKS);
+    let total = given_up.div_ceil(ACCEPTED - 1) * ACCEPTED;
     let mut made = 0;
     while made < total {
         let count = BATCH.min(total - made);
         workspace.create_batch(run, made, count)?;
         made += count;
     }
-    let accepted = |unique: u64| unique >= total / ACCEPTED;
-    let is_done = sink.wait(FILL_TIMEOUT, |counts| accepted(counts.unique));
-    sink.refuse(|_, _| false);
-    let arrived = sink.counts().unique;
-    server.explain(is_done.then_some(()).with_context(|| {
-        format!(
-            "only {arrived} of {} events were accepted",
-            total / ACCEPTED
-        )
-    }))?;
+    for (sink, hooks) in sinks.into_iter().zip([1, HOOKS - 1]) {
+        let wanted = hooks * total / ACCEPTED;
+        let is_done = sink.wait(FILL_TIMEOUT, |counts| counts.hits >= wanted);
+        let hits = sink.counts().hits;
+        let fault = || format!("only {hits} of {wanted} calls were accepted");
+        server.explain(is_done.then_some(()).with_context(fault))?;
+    }
+    sinks.iter().for_each(|sink| sink.refuse(|_, _| false));
     Ok(begun.elapsed())
 }
 

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0030_certificates.sql"),
     include_str!("../migrations/0031_lookups.sql"),
     include_str!("../migrations/0032_sessions.sql"),
+    include_str!("../migrations/0033_node.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

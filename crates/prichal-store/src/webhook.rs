@@ -336,16 +336,24 @@ pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
 
 /// Renews the lease of this node until `until`. Returns false if the node had no row: it has lost everything it
 /// owned. `keys` are the ids of the master keys that the node has, separated by commas, beginning with the one it
-/// seals with.
-pub fn renew_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> Result<bool> {
+/// seals with; the last pair is the version of its program and the time
+/// of its start.
+pub fn renew_node(
+    tx: &mut Tx<'_>,
+    node: Uuid,
+    until: Timestamp,
+    keys: &str,
+    (version, started_at): (&str, Timestamp),
+) -> Result<bool> {
+    let values = params![node, until, keys, version, started_at];
     let known = tx.execute(
-        "UPDATE node SET until = $2, keys = $3 WHERE id = $1",
-        params![node, until, keys],
+        "UPDATE node SET until = $2, keys = $3, version = $4, started_at = $5 WHERE id = $1",
+        values,
     )?;
     if known == 0 {
         tx.run(
-            "INSERT INTO node (id, until, keys) VALUES ($1, $2, $3)",
-            params![node, until, keys],
+            "INSERT INTO node (id, until, keys, version, started_at) VALUES ($1, $2, $3, $4, $5)",
+            values,
         )?;
     }
     Ok(known == 1)
@@ -357,6 +365,36 @@ pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>
         "SELECT id, keys FROM node WHERE until >= $1 ORDER BY id",
         params![now],
         |row| Ok((row.uuid(0)?, row.get(1)?)),
+    )
+}
+
+/// A server among those that share the store.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub id: Uuid,
+    /// The end of its lease, which it renews while it lives.
+    pub until: Timestamp,
+    pub version: String,
+    pub started_at: Timestamp,
+    /// The number of webhooks that it serves.
+    pub webhooks: i64,
+}
+
+/// Lists the nodes with a row, living or not yet cleared away, at most `limit`.
+pub fn describe_nodes(conn: &mut Conn, limit: i64) -> Result<Vec<Node>> {
+    conn.query(
+        "SELECT id, until, version, started_at,
+           (SELECT count(*) FROM webhook WHERE live = 1 AND owner = node.id) FROM node ORDER BY id LIMIT $1",
+        params![limit],
+        |row| {
+            Ok(Node {
+                id: row.uuid(0)?,
+                until: row.time(1)?,
+                version: row.get(2)?,
+                started_at: row.time(3)?,
+                webhooks: row.get(4)?,
+            })
+        },
     )
 }
 

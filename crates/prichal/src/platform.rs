@@ -83,6 +83,7 @@ pub struct Inner {
     pub calls: FairShare,
     /// The id of this process among the nodes that share the store.
     pub node: Uuid,
+    pub started_at: Timestamp,
     /// True if the data directory is new.
     pub is_first_start: bool,
     /// Work started by a request that may outlive it. Stopping waits for it.
@@ -131,6 +132,7 @@ impl Platform {
         let smtp = Smtp::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
+            started_at: clock.now(),
             clock,
             db,
             access,

@@ -3,6 +3,7 @@
 mod admin_token;
 mod caller;
 mod error_response;
+mod nodes;
 mod openapi;
 mod quarantine;
 mod routes;

@@ -20,6 +20,7 @@ mod integrations;
 mod links;
 mod mails;
 pub mod manifest;
+mod matches;
 mod openapi;
 mod preview;
 mod publish;

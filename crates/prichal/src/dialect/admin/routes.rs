@@ -2,7 +2,9 @@
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, quarantine, sessions, signature_policy, tokens, usage, workspaces};
+use super::{
+    admin_token, nodes, quarantine, sessions, signature_policy, tokens, usage, workspaces,
+};
 use crate::app::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -27,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
             signature_policy::get_signature_policy,
             signature_policy::put_signature_policy
         ))
+        .routes(routes!(nodes::list_nodes))
         .routes(routes!(quarantine::list_quarantine))
         .routes(routes!(quarantine::release_quarantined))
         .routes(routes!(quarantine::drop_quarantined))

@@ -138,14 +138,24 @@ impl Company {
         id: Option<Uuid>,
         permission: &str,
     ) -> Result<Employee> {
+        let found = self.acting(conn, id, permission)?;
+        found.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+    }
+
+    /// The same, but `None` in a company without employees.
+    pub(super) fn acting(
+        &self,
+        conn: &mut Conn,
+        id: Option<Uuid>,
+        permission: &str,
+    ) -> Result<Option<Employee>> {
         if let Some(id) = id.or(self.requester.user.map(|user| user.0)) {
-            return self.employee(conn, id, permission);
+            return self.employee(conn, id, permission).map(Some);
         }
         if !self.requester.admin {
             return Err(self.forbid(&NOBODY, &[permission]));
         }
-        let default = self.first_employee(conn)?;
-        default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+        self.first_employee(conn)
     }
 
     /// The first administrator among the first thousand employees, else the first employee.

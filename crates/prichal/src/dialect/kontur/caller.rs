@@ -132,7 +132,7 @@ impl FromRequestParts<App> for Member {
 
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
 /// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
-/// instances. Files have a quota of their own.
+/// instances.
 const WITHOUT_QUOTA: [&str; 8] = [
     "login-links",
     "sessions",
@@ -153,7 +153,8 @@ fn written(parts: &Parts) -> &'static [Kind] {
     let is_exempt = WITHOUT_QUOTA.contains(&collection);
     let action = below.last();
     match parts.method {
-        Method::POST if matches!(collection, "files" | "login-links") => &[],
+        // Files have a quota of their own; the POSTs below `webhooks` only read.
+        Method::POST if matches!(collection, "files" | "login-links" | "webhooks") => &[],
         Method::POST if is_exempt => match action {
             None => &[Kind::Records],
             Some("setup") => &[Kind::Events, Kind::Records],

@@ -4,9 +4,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_types, feed, files, instances, integrations, links, mails, preview, publish,
-    resends, sessions, settings, stream, stream_tickets, system_calls, ui_settings, webhook_state,
-    webhooks,
+    entities, event_types, feed, files, instances, integrations, links, mails, matches, preview,
+    publish, resends, sessions, settings, stream, stream_tickets, system_calls, ui_settings,
+    webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -46,6 +46,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_public_key))
         .routes(routes!(webhook_state::get_webhook_state))
         .routes(routes!(preview::preview_webhook))
+        .routes(routes!(matches::match_filter))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::get_alert))
         .routes(routes!(alerts::acknowledge_alert))

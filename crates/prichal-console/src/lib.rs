@@ -1,0 +1,36 @@
+//! The console: pages in a browser that show what happened in a workspace, and act on it.
+//!
+//! A page is a pure function of a view model (`templates/`, `pages/`), and works without JavaScript. The server is known
+//! by the trait [`Backend`] only: it finds sessions and calls the API with their rights. So the console has no SQL and no
+//! authorization of its own, and shows nothing that the API does not show.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+pub mod api;
+mod assets;
+mod backend;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the pages with charts take them into use")
+)]
+mod chart;
+mod form;
+mod language;
+mod moment;
+mod page;
+mod pages;
+mod parts;
+mod state;
+#[cfg(test)]
+mod testing;
+mod upload;
+mod visit;
+mod words;
+
+pub use backend::{
+    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
+};
+pub use jiff::tz::TimeZone;
+pub use language::Language;
+pub use pages::router;

@@ -1,0 +1,337 @@
+//! Deliveries: every call of webhooks, document hooks and channels; why one failed, and sending it again.
+
+mod advice;
+mod detail;
+mod model;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::{extract::RawQuery, response::Response};
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub(super) use detail::{detail, resend, verify};
+
+use self::model::{Call, CallList, Names, Row, Source};
+use crate::{
+    answer::{Fault, page, redirect},
+    api::{ApiError, query},
+    form::{Action, Fields},
+    moment,
+    page::{Layout, Section},
+    parts::{Choice, choices},
+    visit::Visit,
+    words::{self, fill},
+};
+
+/// The number of calls on a page.
+const PAGE: &str = "50";
+
+/// The criteria of the page's address that the API takes as they are (`docs/deliveries.md §2`).
+const CRITERIA: [&str; 11] = [
+    "source",
+    "status",
+    "httpStatus",
+    "integrationId",
+    "webHookId",
+    "eventId",
+    "eventType",
+    "changeType",
+    "customType",
+    "entityType",
+    "entityId",
+];
+
+/// The criteria of a list, as the address has them.
+struct Criteria {
+    fields: Fields,
+    /// The period as the API takes it.
+    from: String,
+    to: String,
+}
+
+impl Criteria {
+    fn read(query: Option<String>, visit: &Visit) -> Self {
+        Self::of(Fields::parse(query.unwrap_or_default().as_bytes()), visit)
+    }
+
+    fn of(fields: Fields, visit: &Visit) -> Self {
+        let zone = &visit.workspace.zone;
+        // A time that cannot be read goes to the API as it is, which says what is wrong.
+        let time = |name| {
+            let text = fields.text(name);
+            moment::from_input(text, zone).unwrap_or_else(|| text.to_owned())
+        };
+        let (from, to) = (time("from"), time("to"));
+        Self { fields, from, to }
+    }
+
+    /// The criteria with a value, as the API takes them.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = CRITERIA.iter().map(|name| (*name, self.fields.text(name)));
+        named
+            .chain([("from", &*self.from), ("to", &*self.to)])
+            .filter(|(_, value)| !value.is_empty())
+    }
+
+    /// The address of a page with these criteria.
+    fn address(&self, visit: &Visit, below: &str, more: &[(&str, &str)]) -> String {
+        let pairs = self.pairs().chain(more.iter().copied());
+        format!("{}{}", visit.page(below), query(pairs))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pairs().next().is_none()
+    }
+
+    /// The criteria as the body of a resend.
+    fn body(&self) -> Map<String, Value> {
+        self.pairs()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html")]
+struct ListPage {
+    layout: Layout,
+    w: &'static words::Deliveries,
+    filter: Filter,
+    rows: Vec<Row>,
+    /// The address of the next page.
+    older: Option<String>,
+    /// The address of the first page, if this is another one.
+    newest: Option<String>,
+    /// The address of the page that sends everything again that matches.
+    resend: String,
+    /// The address of this list, for live updates; empty for pages of the past.
+    live: String,
+    is_filtered: bool,
+    error: Option<String>,
+    may_change: bool,
+}
+
+struct Filter {
+    statuses: Vec<Choice>,
+    sources: Vec<Choice>,
+    entities: Vec<Choice>,
+    http_status: String,
+    custom_type: String,
+    from: String,
+    to: String,
+    /// Further criteria, which links from other pages set.
+    others: Vec<(&'static str, String)>,
+    /// The address without criteria.
+    reset: String,
+}
+
+impl Filter {
+    fn new(criteria: &Criteria, visit: &Visit, w: &words::Deliveries) -> Self {
+        let text = |name: &str| criteria.fields.text(name).to_owned();
+        let others = [
+            "integrationId",
+            "webHookId",
+            "eventId",
+            "eventType",
+            "changeType",
+            "entityId",
+        ];
+        Self {
+            statuses: choices(
+                &text("status"),
+                [
+                    ("delivered", w.delivered),
+                    ("deferred", w.deferred),
+                    ("exhausted", w.exhausted),
+                ],
+            ),
+            sources: choices(
+                &text("source"),
+                [
+                    ("webhook", w.webhook),
+                    ("documentHook", w.document_hook),
+                    ("channel", w.channel),
+                ],
+            ),
+            entities: choices(
+                &text("entityType"),
+                super::ENTITY_TYPES.map(|one| (one, one)),
+            ),
+            http_status: text("httpStatus"),
+            custom_type: text("customType"),
+            from: text("from"),
+            to: text("to"),
+            others: others
+                .into_iter()
+                .map(|name| (name, text(name)))
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+            reset: visit.page("deliveries"),
+        }
+    }
+}
+
+/// The calls that match the address, newest first.
+pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault> {
+    let w = words::Deliveries::of(visit.language);
+    let criteria = Criteria::read(query, &visit);
+    let before = criteria.fields.text("before").to_owned();
+    let (found, error) = match calls(&visit, &criteria, &before).await {
+        Ok(found) => (found, None),
+        Err(error) if error.is_refusal() => (CallList::default(), Some(error.message)),
+        Err(error) => return Err(error.into()),
+    };
+    let names = Names::read(&visit).await?;
+    let next = found.next.as_deref();
+    let first = criteria.address(&visit, "deliveries", &[]);
+    Ok(page(&ListPage {
+        layout: Layout::of(&visit, Section::Deliveries, w.title),
+        w,
+        filter: Filter::new(&criteria, &visit, w),
+        rows: found
+            .items
+            .iter()
+            .map(|call| Row::new(call, &names, &visit, w))
+            .collect(),
+        older: next.map(|next| criteria.address(&visit, "deliveries", &[("before", next)])),
+        live: if before.is_empty() {
+            first.clone()
+        } else {
+            String::new()
+        },
+        newest: (!before.is_empty()).then_some(first),
+        resend: criteria.address(&visit, "deliveries/resend", &[]),
+        is_filtered: !criteria.is_empty(),
+        error,
+        may_change: visit.may_change(),
+    }))
+}
+
+async fn calls(visit: &Visit, criteria: &Criteria, before: &str) -> Result<CallList, ApiError> {
+    let pairs = criteria
+        .pairs()
+        .chain([("limit", PAGE), ("before", before)]);
+    let path = format!("{}{}", visit.api("deliveries"), query(pairs));
+    visit.get(&path).await
+}
+
+#[derive(Template)]
+#[template(path = "deliveries-resend.html")]
+struct ResendPage {
+    layout: Layout,
+    w: &'static words::Deliveries,
+    /// What is sent again, in a sentence.
+    sentence: String,
+    /// The criteria, as they are shown and sent.
+    criteria: Vec<(String, String)>,
+    count: u64,
+    action: String,
+    back: String,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preview {
+    count: u64,
+    is_complete: bool,
+}
+
+/// Asks before everything that matches is sent again, with the number of events.
+pub(crate) async fn confirm(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault> {
+    let w = words::Deliveries::of(visit.language);
+    let criteria = Criteria::read(query, &visit);
+    let mut body = criteria.body();
+    body.insert("preview".to_owned(), true.into());
+    let sent = visit
+        .send::<Preview>(Method::POST, &visit.api("resends"), &body.into())
+        .await;
+    let (sentence, count, error) = match sent {
+        Ok(found) if found.is_complete => {
+            (fill(w.resend_count, &[&found.count]), found.count, None)
+        }
+        Ok(found) => (fill(w.resend_more, &[&found.count]), found.count, None),
+        Err(error) if error.is_refusal() => (String::new(), 0, Some(error.message)),
+        Err(error) => return Err(error.into()),
+    };
+    let shown = criteria.pairs();
+    Ok(page(&ResendPage {
+        layout: Layout::of(&visit, Section::Deliveries, w.resend_title),
+        w,
+        sentence,
+        criteria: shown
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        count,
+        action: visit.page("deliveries/resend"),
+        back: criteria.address(&visit, "deliveries", &[]),
+        error,
+    }))
+}
+
+/// Sends everything again that matches the criteria of the form.
+pub(crate) async fn resend_matching(action: Action) -> Result<Response, Fault> {
+    let Action { visit, fields } = action;
+    let criteria = Criteria::of(fields, &visit);
+    let body = criteria.body().into();
+    let path = visit.api("resends");
+    let _: Value = visit.send(Method::POST, &path, &body).await?;
+    Ok(redirect(&criteria.address(
+        &visit,
+        "deliveries",
+        &[("done", "resend")],
+    )))
+}
+
+/// The names of integrations and webhooks.
+#[derive(Deserialize)]
+struct Named {
+    items: Vec<NamedItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedItem {
+    id: String,
+    #[serde(default)]
+    name: String,
+}
+
+impl Names {
+    /// Reads the names of the integrations. A session without the right sees their ids.
+    async fn read(visit: &Visit) -> Result<Self, Fault> {
+        let found = visit.get::<Named>(&visit.api("integrations")).await;
+        let items = match found {
+            Ok(found) => found.items,
+            Err(error) if error.is_forbidden() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let pairs = items.into_iter().map(|one| (one.id, one.name));
+        Ok(Self(pairs.collect::<HashMap<_, _>>()))
+    }
+}
+
+impl Source {
+    fn word(self, w: &words::Deliveries) -> &'static str {
+        match self {
+            Self::Webhook => w.webhook,
+            Self::DocumentHook => w.document_hook,
+            Self::Channel => w.channel,
+        }
+    }
+}
+
+/// The sentence about what was just done, by the address.
+fn done(fields: &Fields, w: &words::Deliveries, call: Option<&Call>) -> Option<&'static str> {
+    match (fields.text("done"), call) {
+        ("resend", None) => Some(w.resending_all),
+        ("resend", Some(_)) => Some(w.resending),
+        _ => None,
+    }
+}

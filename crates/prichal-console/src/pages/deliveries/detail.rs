@@ -1,0 +1,370 @@
+//! One call: the event, what was sent, what came back, all attempts, and what can be done.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery},
+    response::Response,
+};
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    advice::{Advice, advice},
+    done,
+    model::{Call, CallList, Names, Row, Status},
+    signature::{self, Verdict},
+};
+use crate::{
+    answer::{Fault, page, redirect},
+    api::{query, segment},
+    form::{Action, Fields},
+    moment::Moment,
+    page::{Layout, Section},
+    parts::{State, Text, visible},
+    visit::Visit,
+    words,
+};
+
+/// A call with all that was kept of it (`GET /api/v1/{ws}/deliveries/{id}`).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    #[serde(flatten)]
+    call: Call,
+    #[serde(default)]
+    next_attempt_at: Option<String>,
+    sent: Sent,
+    received: Received,
+    timings: Timings,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    headers: Vec<Header>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    signed_text: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Received {
+    headers: Vec<Header>,
+    #[serde(default)]
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the members of the API name their unit"
+)]
+struct Timings {
+    #[serde(default)]
+    resolve_ms: Option<f64>,
+    #[serde(default)]
+    connect_ms: Option<f64>,
+    #[serde(default)]
+    tls_ms: Option<f64>,
+    #[serde(default)]
+    first_byte_ms: Option<f64>,
+    total_ms: f64,
+}
+
+/// The place of a webhook (`GET /api/v1/{ws}/webhooks/{id}`).
+#[derive(Deserialize)]
+struct Hook {
+    #[serde(default)]
+    url: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DetailPage {
+    layout: Layout,
+    w: &'static words::Deliveries,
+    row: Row,
+    state: State,
+    advice: Advice,
+    next: Option<Moment>,
+    entity: Option<(String, String)>,
+    sent_headers: Vec<Header>,
+    sent: Option<Text>,
+    signed: Option<Text>,
+    received_headers: Vec<Header>,
+    received: Option<Text>,
+    bars: Vec<Bar>,
+    attempts: Vec<Row>,
+    curl: Option<String>,
+    verdict: Option<&'static str>,
+    /// The address of the whole page, with nothing cut.
+    whole: String,
+    /// The other calls for the event.
+    of_event: String,
+    /// The other calls of the source.
+    of_source: String,
+    here: String,
+    may_resend: bool,
+}
+
+/// A part of a call's time: its share of the whole, in hundredths.
+struct Bar {
+    name: &'static str,
+    ms: String,
+    /// The distance of its beginning, and its length.
+    x: f64,
+    width: f64,
+}
+
+/// A call by its id.
+pub(crate) async fn detail(
+    visit: Visit,
+    Path((_, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Fault> {
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes());
+    show(&visit, &id, &fields, None).await
+}
+
+async fn show(
+    visit: &Visit,
+    id: &str,
+    fields: &Fields,
+    verdict: Option<Verdict>,
+) -> Result<Response, Fault> {
+    let w = words::Deliveries::of(visit.language);
+    let path = visit.api(&format!("deliveries/{}", segment(id)));
+    let detail: Detail = visit.get(&path).await?;
+    let call = &detail.call;
+    let names = Names::read(visit).await?;
+    let attempts = attempts(visit, call).await?;
+    let is_whole = fields.has("all");
+    let text = |text: &String| Text::new(text, is_whole);
+    let url = url(visit, call).await?;
+    let list = |pairs: &[(&str, &str)]| {
+        format!(
+            "{}{}",
+            visit.page("deliveries"),
+            query(pairs.iter().copied())
+        )
+    };
+    let here = visit.page(&format!("deliveries/{}", segment(&call.id)));
+    let layout = Layout::of(visit, Section::Deliveries, w.one);
+    Ok(page(&DetailPage {
+        layout: layout.with_notice(done(fields, w, Some(call))),
+        w,
+        row: Row::new(call, &names, visit, w),
+        state: call.status.state(w),
+        advice: advice(call, w),
+        next: moment(detail.next_attempt_at.as_deref(), visit),
+        entity: call
+            .entities
+            .first()
+            .map(|one| (one.kind.clone(), one.id.clone())),
+        sent: detail.sent.body.as_ref().map(text),
+        signed: detail.sent.signed_text.as_ref().map(text),
+        curl: curl(url.as_deref(), &detail.sent),
+        sent_headers: detail.sent.headers,
+        received_headers: detail.received.headers,
+        received: detail.received.body.as_ref().map(text),
+        bars: bars(&detail.timings, w),
+        attempts: attempts
+            .iter()
+            .map(|one| Row::new(one, &names, visit, w))
+            .collect(),
+        verdict: verdict.map(|verdict| verdict.text(w)),
+        whole: format!("{here}?all=1"),
+        of_event: list(&[("eventId", &call.event_id)]),
+        of_source: list(&[
+            (
+                "integrationId",
+                call.integration_id.as_deref().unwrap_or_default(),
+            ),
+            ("webHookId", &call.web_hook_id),
+        ]),
+        here,
+        may_resend: visit.may_change(),
+    }))
+}
+
+fn moment(text: Option<&str>, visit: &Visit) -> Option<Moment> {
+    Moment::parse(text?, &visit.workspace.zone)
+}
+
+/// The attempts to deliver the same event to the same receiver, newest first.
+async fn attempts(visit: &Visit, call: &Call) -> Result<Vec<Call>, Fault> {
+    let mut pairs = vec![
+        ("eventId", &*call.event_id),
+        ("webHookId", &call.web_hook_id),
+    ];
+    if let Some(integration) = &call.integration_id {
+        pairs.push(("integrationId", integration));
+    }
+    let path = format!("{}{}", visit.api("deliveries"), query(pairs));
+    let found: CallList = visit.get(&path).await?;
+    Ok(found.items)
+}
+
+/// The address that the webhook calls now. Other sources do not tell theirs here.
+async fn url(visit: &Visit, call: &Call) -> Result<Option<String>, Fault> {
+    if call.integration_id.is_none() {
+        return Ok(None);
+    }
+    let path = visit.api(&format!("webhooks/{}", segment(&call.web_hook_id)));
+    match visit.get::<Hook>(&path).await {
+        Ok(hook) => Ok(hook.url),
+        // The webhook was removed, or is not this session's.
+        Err(error) if error.is_not_found() || error.is_forbidden() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The parts of a call's time, one after the other.
+fn bars(timings: &Timings, w: &words::Deliveries) -> Vec<Bar> {
+    let parts = [
+        (w.resolving, timings.resolve_ms),
+        (w.connecting, timings.connect_ms),
+        (w.tls, timings.tls_ms),
+        (w.waiting, timings.first_byte_ms),
+    ];
+    let known: f64 = parts.iter().filter_map(|(_, ms)| *ms).sum();
+    let total = timings.total_ms.max(known);
+    let parts = parts.into_iter().filter_map(|(name, ms)| Some((name, ms?)));
+    let rest = Some((w.reading, total - known)).filter(|_| total - known >= 1.0);
+    let mut at = 0.0;
+    parts
+        .chain(rest)
+        .map(|(name, ms)| {
+            let x = at;
+            at += ms;
+            let share = |ms: f64| if total > 0.0 { ms / total * 100.0 } else { 0.0 };
+            Bar {
+                name,
+                ms: format!("{ms:.1}"),
+                x: share(x),
+                width: share(ms).max(0.5),
+            }
+        })
+        .collect()
+}
+
+/// The call as a command. Headers with secrets are left out, since they are not known here.
+fn curl(url: Option<&str>, sent: &Sent) -> Option<String> {
+    let (url, body) = (url?, sent.body.as_ref()?);
+    let mut lines = vec![format!("curl -sS -X POST {}", quoted(url))];
+    let known = sent.headers.iter().filter(|one| one.value != "***");
+    lines
+        .extend(known.map(|one| format!("-H {}", quoted(&format!("{}: {}", one.name, one.value)))));
+    lines.push(format!("--data-binary {}", quoted(body)));
+    Some(lines.join(" \\\n  "))
+}
+
+/// A word of a POSIX shell (IEEE 1003.1 §2.2.2).
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Sends the event of a call again.
+pub(crate) async fn resend(
+    Path((_, id)): Path<(String, String)>,
+    action: Action,
+) -> Result<Response, Fault> {
+    let Action { visit, .. } = action;
+    let path = format!("deliveries/{}", segment(&id));
+    let sent = visit.api(&format!("{path}/resend"));
+    let _: Value = visit.send(Method::POST, &sent, &json!({})).await?;
+    Ok(redirect(&format!("{}?done=resend", visit.page(&path))))
+}
+
+/// Compares what a receiver got with what was sent. The secret is used once and kept nowhere.
+pub(crate) async fn verify(
+    Path((_, id)): Path<(String, String)>,
+    action: Action,
+) -> Result<Response, Fault> {
+    let Action { visit, fields } = action;
+    let path = visit.api(&format!("deliveries/{}", segment(&id)));
+    let detail: Detail = visit.get(&path).await?;
+    let sent = signature::Sent {
+        headers: &detail.sent.headers,
+        signed: detail.sent.signed_text.as_deref(),
+        body: detail.sent.body.as_deref(),
+    };
+    let received = signature::Received {
+        secret: fields.text("secret"),
+        headers: fields.raw("headers"),
+        body: fields.raw("body"),
+    };
+    show(
+        &visit,
+        &id,
+        &fields,
+        Some(signature::compare(&sent, &received)),
+    )
+    .await
+}
+
+impl DetailPage {
+    fn is_failure(&self) -> bool {
+        self.state.word != self.w.delivered
+    }
+}
+
+impl Status {
+    /// True if the receiver has accepted the event.
+    pub(super) fn is_delivered(self) -> bool {
+        self == Self::Delivered
+    }
+}
+
+/// A header's value as it is shown.
+impl Header {
+    fn shown(&self) -> String {
+        visible(&self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_quoted_and_has_no_masked_header() {
+        let header = |name: &str, value: &str| Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let sent = Sent {
+            headers: vec![header("x-xcom-accesskey", "***"), header("webhook-id", "1")],
+            body: Some("{\"a\":\"it's\"}".to_owned()),
+            signed_text: None,
+        };
+        let command = curl(Some("http://h/;rm"), &sent).expect("a command");
+        assert_eq!(
+            command,
+            "curl -sS -X POST 'http://h/;rm' \\\n  -H 'webhook-id: 1' \\\n  --data-binary '{\"a\":\"it'\\''s\"}'"
+        );
+    }
+
+    #[test]
+    fn bars_follow_each_other() {
+        let timings = Timings {
+            resolve_ms: None,
+            connect_ms: Some(10.0),
+            tls_ms: None,
+            first_byte_ms: Some(30.0),
+            total_ms: 50.0,
+        };
+        let bars = bars(&timings, words::Deliveries::of(crate::Language::En));
+        let places: Vec<_> = bars.iter().map(|bar| (bar.x, bar.width)).collect();
+        assert_eq!(places, [(0.0, 20.0), (20.0, 60.0), (80.0, 20.0)]);
+    }
+}
