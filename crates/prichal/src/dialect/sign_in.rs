@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::{ToSchema, openapi::Object as Schema};
 
 use crate::{
-    dialect::openapi::schema::{body, described, words},
+    dialect::openapi::schema::{body, described, example, words},
     error::{Error, Result},
     platform::session::{Holder, MAX_INTEGRATIONS, NewLink},
 };
@@ -47,9 +47,9 @@ pub(super) const ANY_LINK: &[Field] = &[WORKSPACE, NAME, LINK_ROLE, USER, INTEGR
 
 described! {
     /// A link to sign in to a workspace.
-    pub(super) NewLoginLink = body(LINK);
+    pub(super) NewLoginLink = body(LINK).examples(example(r#"{"role": "viewer"}"#));
     /// A link to sign in, to a workspace or as the server's operator.
-    pub(super) NewAnyLoginLink = body(ANY_LINK);
+    pub(super) NewAnyLoginLink = body(ANY_LINK).examples(example("{}"));
 }
 
 /// The workspace that a new link is for.
