@@ -158,7 +158,11 @@ struct Ticket {
 impl Actions {
     fn of(detail: &Detail, fields: &Fields, here: &str) -> Self {
         let has = |step: &str| detail.steps.iter().any(|one| one == step);
-        let refusals = [("REFUSE", "refuse"), ("REJECT", "reject"), ("DECLINE", "decline")];
+        let refusals = [
+            ("REFUSE", "refuse"),
+            ("REJECT", "reject"),
+            ("DECLINE", "decline"),
+        ];
         let refuse = refusals.into_iter().find(|(step, _)| has(step));
         let ticket = fields.get("ticket").zip(fields.get("link"));
         Self {
@@ -269,13 +273,21 @@ pub(super) async fn show(
         created: moment(document.created_on, visit),
         author: employees.name(&document.document_author_employee_id),
         sender: document.sender.full(),
-        recipients: document.recipients.iter().map(super::model::Party::full).collect(),
+        recipients: document
+            .recipients
+            .iter()
+            .map(super::model::Party::full)
+            .collect(),
         reason: detail.reject_reason.as_deref().map(visible),
         files: files(&detail.files, &here, chosen),
         viewer: viewer(&detail.files, fields, &here),
         drawing: draw(&stops),
         stops,
-        missing: if settled.is_some() { Vec::new() } else { missing },
+        missing: if settled.is_some() {
+            Vec::new()
+        } else {
+            missing
+        },
         settled,
         signatures: signatures
             .iter()
@@ -376,7 +388,8 @@ fn viewer(files: &[File], fields: &Fields, here: &str) -> Option<Viewer> {
     let name = visible(&file.file_name);
     let kind = file.file_name.rsplit_once('.').map_or("", |(_, kind)| kind);
     let kind = format!("x.{}", kind.to_ascii_lowercase());
-    let shown = is_shown(&kind).then(|| format!("{}{}", address(here, file), query([("as", &*kind)])));
+    let shown =
+        is_shown(&kind).then(|| format!("{}{}", address(here, file), query([("as", &*kind)])));
     Some(Viewer {
         name,
         address: shown,

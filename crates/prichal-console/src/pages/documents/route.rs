@@ -91,8 +91,12 @@ pub(super) fn stops(
             "APPROVE" => w.route_approves,
             _ => w.route_informed,
         };
-        node.state
-            .stop(employees.name(&node.employee_id), action, n > 0 && !is_ordered, w)
+        node.state.stop(
+            employees.name(&node.employee_id),
+            action,
+            n > 0 && !is_ordered,
+            w,
+        )
     });
     let inside: Vec<Stop> = inside.collect();
     let is_sequence = order == "SEQUENTIAL";
@@ -112,7 +116,11 @@ pub(super) fn stops(
         name: sender.party.shown(),
         text: format!(
             "{action}: {}",
-            if is_done { w.route_done } else { w.route_active }
+            if is_done {
+                w.route_done
+            } else {
+                w.route_active
+            }
         ),
         tone: if is_done { Tone::Good } else { Tone::Waiting },
         is_beside: false,
@@ -175,7 +183,12 @@ pub(super) fn missing(
     w: &words::Documents,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
-    for node in route.internal.nodes.iter().filter(|one| one.state.is_open()) {
+    for node in route
+        .internal
+        .nodes
+        .iter()
+        .filter(|one| one.state.is_open())
+    {
         let name = employees.name(&node.employee_id);
         match &*node.required_action {
             "SIGN" => sentences.push(fill(w.missing_sign, &[&name])),
@@ -275,7 +288,12 @@ mod tests {
 
     #[test]
     fn stops_at_the_same_time_are_branches() {
-        let stops = [stop("a", false), stop("b", false), stop("c", true), stop("d", false)];
+        let stops = [
+            stop("a", false),
+            stop("b", false),
+            stop("c", true),
+            stop("d", false),
+        ];
         let drawing = draw(&stops);
         let places: Vec<_> = drawing.marks.iter().map(|one| (one.x, one.y)).collect();
         assert_eq!(

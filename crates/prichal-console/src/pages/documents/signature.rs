@@ -101,12 +101,7 @@ pub(super) struct ShownStep {
 
 impl Signature {
     /// The signature of a company with this name.
-    pub(super) fn show(
-        &self,
-        company: &str,
-        visit: &Visit,
-        w: &'static words::Documents,
-    ) -> Shown {
+    pub(super) fn show(&self, company: &str, visit: &Visit, w: &'static words::Documents) -> Shown {
         let report = &self.report;
         let (tone, word) = match &*report.verdict {
             "TOTAL_PASSED" => (Tone::Good, w.valid),

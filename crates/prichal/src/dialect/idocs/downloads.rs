@@ -102,9 +102,7 @@ pub(super) async fn download_file(
     let read = move |conn: &mut Conn| {
         // A signer has to see what is signed.
         if let Err(refused) = asked.require(conn, "DOCUMENT_DOWNLOAD") {
-            asked
-                .require(conn, "DOCUMENT_SIGN")
-                .map_err(|_| refused)?;
+            asked.require(conn, "DOCUMENT_SIGN").map_err(|_| refused)?;
         }
         let document = document::find(conn, asked.id(), id)?;
         let document = document.ok_or_else(|| missing(&asked, id))?;
