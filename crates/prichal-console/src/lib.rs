@@ -28,7 +28,8 @@ mod visit;
 mod words;
 
 pub use backend::{
-    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
+    Workspace,
 };
 pub use language::Language;
 pub use pages::router;

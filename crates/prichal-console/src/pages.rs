@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod home;
+pub(crate) mod live;
 mod sign_in;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/{ws}", get(home::workspace))
+        .route("/console/{ws}/live", get(live::follow))
         .route("/console/{ws}/deliveries", get(deliveries::list))
         .route(
             "/console/{ws}/deliveries/resend",
