@@ -29,7 +29,8 @@ mod visit;
 mod words;
 
 pub use backend::{
-    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
+    Workspace,
 };
 pub use jiff::tz::TimeZone;
 pub use language::Language;

@@ -4,6 +4,7 @@ mod deliveries;
 mod documents;
 mod home;
 mod integrations;
+pub(crate) mod live;
 mod server;
 mod settings;
 mod sign_in;
@@ -56,6 +57,7 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/server/figures", get(server::figures))
         .route("/console/server/quarantine/{id}", post(server::quarantine))
         .route("/console/{ws}", get(home::workspace))
+        .route("/console/{ws}/live", get(live::follow))
         .route("/console/{ws}/deliveries", get(deliveries::list))
         .route(
             "/console/{ws}/deliveries/resend",
