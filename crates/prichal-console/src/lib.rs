@@ -31,5 +31,6 @@ mod words;
 pub use backend::{
     Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
 };
+pub use jiff::tz::TimeZone;
 pub use language::Language;
 pub use pages::router;

@@ -128,7 +128,8 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             "/console/{ws}/settings/alerts/{id}/acknowledge",
             post(settings::acknowledge),
         )
-        .route("/console/{ws}/settings/limits", get(settings::limits));
+        .route("/console/{ws}/settings/limits", get(settings::limits))
+        .route("/console/{ws}/settings/audit", get(settings::audit));
     router
         .merge(documents::router())
         .fallback(async || Fault::NotFound)

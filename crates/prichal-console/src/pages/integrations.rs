@@ -2,6 +2,8 @@
 
 mod model;
 mod one;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use askama::Template;

@@ -1,5 +1,8 @@
 //! The operator's page: nodes, queues, disk, quarantine.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use askama::Template;
@@ -214,19 +217,4 @@ pub(super) async fn quarantine(
     };
     let _: Value = visitor.hub_send(method, &path, &json!({})).await?;
     Ok(redirect("/console/server?done=1"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_added_up_by_name() {
-        let text =
-            "# HELP a b\na{x=\"1\"} 2\na{x=\"2\"} 3.5\n\nh_bucket{le=\"1\"} 9\nh_count 4\nbad\n";
-        let figures = Figures::parse(text);
-        assert_eq!(figures.0.len(), 2);
-        assert!((figures.get("a") - 5.5).abs() < 1e-9);
-        assert!((figures.get("h_count") - 4.0).abs() < 1e-9);
-    }
 }

@@ -7,6 +7,7 @@ words! {
         title: "Сервер", "Сервер", "Server";
         nodes: "Узлы", "Түйіндер", "Nodes";
         node: "Узел", "Түйін", "Node";
+        state: "Состояние", "Күйі", "State";
         alive: "работает", "жұмыс істеуде", "alive";
         expired: "аренда истекла", "жалдау мерзімі өтті", "lease expired";
         answers: "отвечает вам", "сізге жауап береді", "answers you";
