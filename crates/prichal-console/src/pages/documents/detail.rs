@@ -134,7 +134,7 @@ struct Line {
     reason: String,
 }
 
-/// What the employee may do now.
+/// The actions that the employee may take now.
 #[derive(Default)]
 pub(super) struct Actions {
     sign: bool,
@@ -159,7 +159,11 @@ struct Ticket {
 impl Actions {
     fn of(detail: &Detail, fields: &Fields, here: &str) -> Self {
         let has = |step: &str| detail.steps.iter().any(|one| one == step);
-        let refusals = [("REFUSE", "refuse"), ("REJECT", "reject"), ("DECLINE", "decline")];
+        let refusals = [
+            ("REFUSE", "refuse"),
+            ("REJECT", "reject"),
+            ("DECLINE", "decline"),
+        ];
         let refuse = refusals.into_iter().find(|(step, _)| has(step));
         let ticket = fields.get("ticket").zip(fields.get("link"));
         Self {
@@ -275,13 +279,21 @@ pub(super) async fn show(
         created: moment(document.created_on, visit),
         author: employees.name(&document.document_author_employee_id),
         sender: document.sender.full(),
-        recipients: document.recipients.iter().map(super::model::Party::full).collect(),
+        recipients: document
+            .recipients
+            .iter()
+            .map(super::model::Party::full)
+            .collect(),
         reason: detail.reject_reason.as_deref().map(visible),
         files: files(&detail.files, &here, chosen),
         viewer: viewer(&detail.files, fields, &here),
         drawing: draw(&stops),
         stops,
-        missing: if settled.is_some() { Vec::new() } else { missing },
+        missing: if settled.is_some() {
+            Vec::new()
+        } else {
+            missing
+        },
         settled,
         signatures: signatures
             .iter()

@@ -68,7 +68,7 @@ pub(super) struct Sender<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) name: String,
-    /// What happens there, and how far it is, such as «подписывает: готово».
+    /// The action there and its progress, such as «подписывает: готово».
     pub(super) text: String,
     pub(super) tone: Tone,
     /// True if it may act at the same time as the one before.
@@ -93,8 +93,12 @@ pub(super) fn stops(
             "APPROVE" => w.route_approves,
             _ => w.route_informed,
         };
-        node.state
-            .stop(employees.name(&node.employee_id), action, n > 0 && !is_ordered, w)
+        node.state.stop(
+            employees.name(&node.employee_id),
+            action,
+            n > 0 && !is_ordered,
+            w,
+        )
     });
     let inside: Vec<Stop> = inside.collect();
     let is_sequence = order == "SEQUENTIAL";
@@ -181,7 +185,12 @@ pub(super) fn missing(
     w: &words::Documents,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
-    for node in route.internal.nodes.iter().filter(|one| one.state.is_open()) {
+    for node in route
+        .internal
+        .nodes
+        .iter()
+        .filter(|one| one.state.is_open())
+    {
         let name = employees.name(&node.employee_id);
         match &*node.required_action {
             "SIGN" => sentences.push(fill(w.missing_sign, &[&name])),
@@ -282,7 +291,12 @@ mod tests {
 
     #[test]
     fn stops_at_the_same_time_are_branches() {
-        let stops = [stop("a", false), stop("b", false), stop("c", true), stop("d", false)];
+        let stops = [
+            stop("a", false),
+            stop("b", false),
+            stop("c", true),
+            stop("d", false),
+        ];
         let drawing = draw(&stops);
         let places: Vec<_> = drawing.marks.iter().map(|one| (one.x, one.y)).collect();
         assert_eq!(

@@ -101,12 +101,7 @@ pub(super) struct ShownStep {
 
 impl Signature {
     /// The signature of a company with this name.
-    pub(super) fn show(
-        &self,
-        company: &str,
-        visit: &Visit,
-        w: &'static words::Documents,
-    ) -> Shown {
+    pub(super) fn show(&self, company: &str, visit: &Visit, w: &'static words::Documents) -> Shown {
         let report = &self.report;
         let (tone, word) = match &*report.verdict {
             "TOTAL_PASSED" => (Tone::Good, w.valid),
@@ -138,7 +133,7 @@ impl Signature {
 }
 
 impl Report {
-    /// What a policy has left out for any signer, each once.
+    /// The checks that a policy has left out for any signer, each once.
     fn unchecked(&self, w: &words::Documents) -> Vec<String> {
         let mut found: Vec<&str> = Vec::new();
         for word in self.signers.iter().flat_map(|one| &one.unchecked) {
