@@ -267,7 +267,11 @@ fn paths() -> &'static PathTree {
 /// Every path of the server.
 pub fn router(app: App) -> Router {
     let dialects = Dialects {
-        name: |path| Dialect::find(path).map_or("other", |dialect| dialect.name),
+        name: |path| match Dialect::find(path) {
+            Some(dialect) => dialect.name,
+            None if path.starts_with("/console") => "console",
+            None => "other",
+        },
         refuse: |platform, path, headers, error| {
             (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
         },
