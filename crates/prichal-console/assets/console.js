@@ -145,9 +145,14 @@ customElements.define('live-list', class extends HTMLElement {
     const focused = document.activeElement?.getAttribute('href');
     try {
       const answer = await fetch(this.getAttribute('url'), { headers: { 'HX-Request': 'true' } });
+      const signIn = answer.headers.get('hx-redirect');
+      if (signIn) return location.assign(signIn);
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(target.id);
       if (!answer.ok || !fresh) throw new Error(`${answer.status}`);
-      if (this.isPaused || target.contains(document.activeElement) && document.activeElement.matches('input, textarea, select')) return;
+      if (this.isPaused || target.contains(document.activeElement) && document.activeElement.matches('input, textarea, select')) {
+        this.waiting ||= 1;
+        return;
+      }
       target.replaceChildren(...document.adoptNode(fresh).childNodes);
       for (const row of target.querySelectorAll('tr:has([data-row])')) {
         const href = row.querySelector('[data-row]').getAttribute('href');
@@ -155,10 +160,10 @@ customElements.define('live-list', class extends HTMLElement {
         if (href === focused) row.querySelector('[data-row]').focus({ preventScroll: true });
       }
       if (window.htmx) htmx.process(target);
-      this.title = '';
+      this.show();
     } catch {
       this.label.textContent = document.body.dataset.offline;
-      this.waiting = 1;
+      this.waiting ||= 1;
     } finally {
       this.timer = null;
       this.refresh();

@@ -29,6 +29,7 @@ const FILES: &[(&str, &[u8])] = files![
     "console.css",
     "console.js",
     "icon.svg",
+    "ncalayer.js",
     "server-chart.js",
     "vendor/htmx.js",
     "vendor/codejar.js",

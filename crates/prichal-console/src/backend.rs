@@ -1,6 +1,6 @@
 //! What the console needs of the server.
 
-use std::net::IpAddr;
+use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{body::Body, http::Extensions};
 use futures_util::future::BoxFuture;
@@ -123,6 +123,8 @@ pub struct Session {
     pub user: Option<Uuid>,
     /// The workspaces of the session. An operator's list is empty: all are open to it.
     pub workspaces: Vec<Workspace>,
+    /// The rights of the session as the server keeps them. The console passes them back and looks at nothing in them.
+    pub grant: Arc<dyn Any + Send + Sync>,
 }
 
 /// A workspace that a session may enter.

@@ -25,11 +25,13 @@ mod parts;
 mod state;
 #[cfg(test)]
 mod testing;
+mod upload;
 mod visit;
 mod words;
 
 pub use backend::{
     Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
 };
+pub use jiff::tz::TimeZone;
 pub use language::Language;
 pub use pages::router;

@@ -1,6 +1,7 @@
 //! The pages of the console and their addresses. A page is a file with its handlers, its view models and its template.
 
 mod deliveries;
+mod documents;
 mod home;
 mod integrations;
 mod server;
@@ -127,8 +128,10 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             "/console/{ws}/settings/alerts/{id}/acknowledge",
             post(settings::acknowledge),
         )
-        .route("/console/{ws}/settings/limits", get(settings::limits));
+        .route("/console/{ws}/settings/limits", get(settings::limits))
+        .route("/console/{ws}/settings/audit", get(settings::audit));
     router
+        .merge(documents::router())
         .fallback(async || Fault::NotFound)
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))

@@ -147,6 +147,7 @@ impl Fake {
             } else {
                 vec![Self::workspace()]
             },
+            grant: Arc::new(()),
         }
     }
 

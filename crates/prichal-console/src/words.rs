@@ -6,6 +6,7 @@
 mod check;
 mod common;
 mod deliveries;
+mod documents;
 mod integrations;
 mod server;
 mod settings;
@@ -15,6 +16,7 @@ use std::fmt::{Display, Write as _};
 pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
+pub(crate) use documents::Documents;
 pub(crate) use integrations::Integrations;
 pub(crate) use server::Server;
 pub(crate) use settings::Settings;
@@ -71,6 +73,7 @@ const TABLES: &[(&str, Lines)] = &[
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
+    ("documents", Documents::TABLE),
     ("integrations", Integrations::TABLE),
     ("server", Server::TABLE),
     ("settings", Settings::TABLE),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx, delivery, delivery_stats,
     document_hook::INTEGRATION,
-    job,
+    integration, job,
     quarantine::{Kind, not_held},
     usage,
     value::params,
@@ -269,21 +269,26 @@ pub enum Source {
     Channel(EntityId),
 }
 
-/// Lists the delivery sources of a workspace by kind and id, at most `limit` from `offset` on, with their total number.
+/// Lists the delivery sources of a workspace by kind and id, at most `limit` from `offset` on, with their total number:
+/// all, or only the webhooks of the integrations `own`.
 pub fn list_sources(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    offset: i64,
-    limit: i64,
+    own: Option<&[IntegrationId]>,
+    (offset, limit): (i64, i64),
 ) -> Result<(i64, Vec<Source>)> {
-    const SOURCES: &str = "
-        SELECT 2 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration <> $2
+    const OTHERS: &str = "
         UNION ALL SELECT 1 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration = $2
         UNION ALL SELECT 3 AS kind, id AS integration, id FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
-    let count = format!("SELECT count(*) FROM ({SOURCES}) sources");
+    let among = integration::among("integration", own);
+    let others = if own.is_none() { OTHERS } else { "" };
+    let sources = format!(
+        "SELECT 2 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration <> $2{among}{others}"
+    );
+    let count = format!("SELECT count(*) FROM ({sources}) sources");
     let count = conn.query_one(&count, params![workspace, INTEGRATION], |row| row.get(0))?;
     let page = format!(
-        "SELECT kind, integration, id FROM ({SOURCES}) sources ORDER BY kind, integration, id LIMIT $3 OFFSET $4"
+        "SELECT kind, integration, id FROM ({sources}) sources ORDER BY kind, integration, id LIMIT $3 OFFSET $4"
     );
     let page = conn.query(
         &page,

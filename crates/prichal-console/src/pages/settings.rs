@@ -1,6 +1,7 @@
 //! People and settings of a workspace, one tab a file.
 
 mod alerts;
+mod audit;
 mod limits;
 mod people;
 mod signatures;
@@ -9,6 +10,7 @@ mod tests;
 mod tokens;
 
 pub(super) use alerts::{acknowledge, alerts, save_alerts};
+pub(super) use audit::audit;
 pub(super) use limits::limits;
 pub(super) use people::{people, person, save_person};
 pub(super) use signatures::signatures;
@@ -32,15 +34,17 @@ enum Tab {
     Signatures,
     Alerts,
     Limits,
+    Audit,
 }
 
 impl Tab {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::People,
         Self::Tokens,
         Self::Signatures,
         Self::Alerts,
         Self::Limits,
+        Self::Audit,
     ];
 
     const fn path(self) -> &'static str {
@@ -50,6 +54,7 @@ impl Tab {
             Self::Signatures => "settings/signatures",
             Self::Alerts => "settings/alerts",
             Self::Limits => "settings/limits",
+            Self::Audit => "settings/audit",
         }
     }
 
@@ -60,6 +65,7 @@ impl Tab {
             Self::Signatures => w.signatures,
             Self::Alerts => w.alerts,
             Self::Limits => w.limits,
+            Self::Audit => w.audit,
         }
     }
 }

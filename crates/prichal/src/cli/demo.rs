@@ -145,7 +145,8 @@ async fn show(url: String, admin_token: String) -> Result<()> {
         channel::seed(&ours),
         documents::seed(&admin, [&ours, &theirs], now),
     )?;
-    introduce(&url, &token);
+    let link = admin.post("/admin/v1/login-links", json!({})).await?;
+    introduce(&url, &member(&link, "url")?, &token);
     deliveries::change(&space, &deal).await
 }
 
@@ -178,13 +179,14 @@ async fn clients(space: &Caller, manager: &str) -> Result<String> {
     Ok(deal)
 }
 
-fn introduce(url: &str, token: &str) {
+fn introduce(url: &str, link: &str, token: &str) {
     say(&format!(
         "Prichal is at work with made-up companies, calls and documents. Ctrl-C ends it and removes everything.
+The link signs you in once, within ten minutes.
 
-  look at it        {url}
-  the API           {url}/docs
-  with curl         curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/deliveries?status=exhausted'
+  look at it   {link}
+  the API      {url}/docs
+  with curl    curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/deliveries?status=exhausted'
 "
     ));
 }

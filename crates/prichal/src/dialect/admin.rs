@@ -7,6 +7,7 @@ mod nodes;
 mod openapi;
 mod quarantine;
 mod routes;
+mod sessions;
 mod signature_policy;
 mod tokens;
 mod usage;

@@ -26,6 +26,7 @@ mod preview;
 mod publish;
 mod resends;
 mod routes;
+mod sessions;
 mod settings;
 mod stream;
 mod stream_tickets;

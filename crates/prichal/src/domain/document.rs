@@ -10,6 +10,7 @@ pub mod print;
 pub mod public;
 pub mod recheck;
 pub mod record;
+pub mod search;
 pub mod ticket;
 pub mod zip;
 

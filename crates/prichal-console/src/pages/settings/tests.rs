@@ -35,6 +35,13 @@ fn fake(role: Role) -> Fake {
             "GET /api/v1/acme/alert-settings",
             json!({ "silenceMinutes": 60, "recoveryMinutes": 5, "mail": { "recipients": ["ops@acme.kz"] } }),
         )
+        .answer(
+            "GET /api/v1/acme/audit",
+            json!({ "count": 1, "next": "n2", "items": [
+                { "id": "r1", "at": "2026-11-27T15:00:00Z", "actor": { "kind": "token", "id": "t1", "name": "crm" },
+                  "action": "webhooks.patch_webhook", "object": { "kind": "webhook", "id": "h1" },
+                  "address": "192.0.2.7", "result": "refused", "status": 403 }] }),
+        )
         .answer(TOKENS, tokens())
         .answer(
             "GET /admin/v1/workspaces/acme/signature-policy",
@@ -66,6 +73,7 @@ async fn pages_are_as_they_were() {
         "signatures",
         "alerts",
         "limits",
+        "audit",
     ] {
         let name = format!("settings-{}", part.replace('/', "-"));
         snapshot(&name, &format!("{SETTINGS}/{part}"), fake).await;

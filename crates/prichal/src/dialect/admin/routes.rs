@@ -2,7 +2,9 @@
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, nodes, quarantine, signature_policy, tokens, usage, workspaces};
+use super::{
+    admin_token, nodes, quarantine, sessions, signature_policy, tokens, usage, workspaces,
+};
 use crate::app::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -17,6 +19,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         ))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::delete_token))
+        .routes(routes!(sessions::create_login_link))
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(usage::get_usage))
         .routes(routes!(usage::put_quota))
         .routes(routes!(admin_token::rotate_admin_token))

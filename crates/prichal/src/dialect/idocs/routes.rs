@@ -1,4 +1,4 @@
-//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list.
+//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list, and our own.
 
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     blobs, bulk, check_page, documents, downloads, events, hooks, limit::limit, queries,
-    references, signatures, sync_calls,
+    references, search, signatures, sync_calls,
 };
 use crate::{app::App, dialect, error::Error, platform::Platform};
 
@@ -21,6 +21,7 @@ use super::{error_response, language::Language};
 pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
+        .merge(own())
         .merge(check_pages())
 }
 
@@ -43,6 +44,13 @@ fn webhooks() -> OpenApiRouter<App> {
         .routes(routes!(hooks::replay_events))
         .routes(routes!(hooks::get_history))
         .routes(routes!(hooks::list_history))
+}
+
+fn own() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(search::search_documents))
+        .routes(routes!(search::get_document))
+        .routes(routes!(downloads::download_file))
 }
 
 fn v3() -> OpenApiRouter<App> {

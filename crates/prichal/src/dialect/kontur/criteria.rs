@@ -90,12 +90,60 @@ parameters! {
     pub(super) DeliveryQuery = with_criteria![BEFORE, LIMIT];
 }
 
-/// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and
-/// so more than a user without rights may read.
-pub(super) fn own(member: &Member) -> Result<Option<IntegrationId>> {
-    match member.caller.integration() {
-        Some(own) => Ok(Some(own)),
-        None => member.require_admin().map(|()| None),
+/// The integrations that a caller may see the calls of; `None` if the caller may see all.
+#[derive(Clone)]
+pub(super) struct Own(Option<Vec<IntegrationId>>);
+
+impl Own {
+    /// A call shows the event, and so more than a user without rights may read.
+    pub(super) fn of(member: &Member) -> Result<Self> {
+        match member.caller.integrations() {
+            Some(own) => Ok(Self(Some(own.to_vec()))),
+            None => member.require_admin().map(|()| Self(None)),
+        }
+    }
+
+    pub(super) fn has(&self, integration: IntegrationId) -> bool {
+        self.0.as_ref().is_none_or(|own| own.contains(&integration))
+    }
+
+    /// The integration that a list is limited to: the one asked for, or the only one.
+    fn narrow(&self, asked: Option<IntegrationId>) -> Result<Option<IntegrationId>> {
+        match (&self.0, asked) {
+            (Some(own), Some(asked)) if !own.contains(&asked) => {
+                Err(Error::Forbidden("An integration sees its own calls only"))
+            }
+            (Some(own), None) => self.only().map(Some).ok_or_else(|| {
+                let count = own.len();
+                let why = format!(
+                    "Give the {}, because you act for {count} integrations.",
+                    INTEGRATION.name
+                );
+                Error::invalid(INTEGRATION.name, why)
+            }),
+            (_, asked) => Ok(asked),
+        }
+    }
+
+    /// True for an object that is limited to this integration, or to none.
+    pub(super) fn has_limited(&self, integration: Option<IntegrationId>) -> bool {
+        self.0.is_none() || integration.is_some_and(|one| self.has(one))
+    }
+
+    /// The limits of objects that belong to one integration: one for each. A single `None` if the caller may see all.
+    pub(super) fn limits(&self) -> Vec<Option<IntegrationId>> {
+        match &self.0 {
+            None => vec![None],
+            Some(own) => own.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// The integration, if there is just one.
+    fn only(&self) -> Option<IntegrationId> {
+        match self.0.as_deref() {
+            Some([only]) => Some(*only),
+            _ => None,
+        }
     }
 }
 
@@ -120,13 +168,9 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
         |text| Pattern::of_names(text).ok(),
     )?;
     let integration = guid(&INTEGRATION)?.map(IntegrationId);
-    let own = own(member)?;
-    if own.is_some() && integration.is_some() && integration != own {
-        return Err(Error::Forbidden("An integration sees its own calls only"));
-    }
     Ok(Filter {
         source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
-        integration: own.or(integration),
+        integration: Own::of(member)?.narrow(integration)?,
         webhook: guid(&WEBHOOK)?.map(WebhookId),
         event: guid(&EVENT)?.map(EventId),
         status: word(&STATUS, &STATUSES)?.map(|n| STATUSES[n].to_owned()),

@@ -82,7 +82,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     // Integrations, and administrators who can install them, get the same events by webhooks.
-    let sees_all = caller.is_admin() || caller.integration().is_some();
+    let sees_all = caller.reads_all() || caller.integrations().is_some();
     let read = move |conn: &mut Conn| {
         // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;

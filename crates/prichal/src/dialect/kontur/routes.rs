@@ -5,8 +5,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
     entities, event_types, feed, files, instances, integrations, links, mails, matches, preview,
-    publish, resends, settings, stream, stream_tickets, system_calls, ui_settings, webhook_state,
-    webhooks,
+    publish, resends, sessions, settings, stream, stream_tickets, system_calls, ui_settings,
+    webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -63,6 +63,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
             ui_settings::patch_ui_setting
         ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
+        .routes(routes!(sessions::create_login_link))
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(feed::read_feed, publish::publish_events))
         .routes(routes!(
             event_types::list_event_types,
