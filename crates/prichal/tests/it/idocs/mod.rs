@@ -1,6 +1,7 @@
 //! The dialect of iDocs v3: documents, signatures, status webhooks.
 
 mod bulk_calls;
+mod check_page;
 mod console;
 mod description;
 mod documents;
