@@ -2,6 +2,7 @@
 
 mod calls;
 mod channels;
+mod console;
 mod crash;
 mod documents;
 mod feed;
@@ -54,6 +55,8 @@ pub enum Drill {
     Log,
     /// New events beside a resend of many that were given up
     Resend,
+    /// Pages of the console, and the cost of open ones
+    Console,
     /// The memory of streams of server-sent events
     Listeners,
     /// Events per second of a webhook beside many with a rate limit
@@ -77,6 +80,7 @@ impl Drill {
             Self::Channels => channels::run(lab, engine, report),
             Self::Documents => documents::run(lab, engine, report),
             Self::Log => log::run(lab, engine, report),
+            Self::Console => console::run(lab, engine, report),
             Self::Resend => resend::run(lab, engine, report),
             Self::Listeners => listeners::run(lab, engine, report),
             Self::Limits => limits::run(lab, engine, report),

@@ -64,6 +64,8 @@ pub struct Size {
     pub given_up: u64,
     /// The number of streams of server-sent events.
     pub listeners: usize,
+    /// The number of open consoles.
+    pub consoles: usize,
     /// The number of webhooks with a rate limit.
     pub limited: usize,
 }
@@ -86,6 +88,7 @@ impl Size {
         log: [1_000, 1_000_000],
         given_up: 100_000,
         listeners: 1_000,
+        consoles: 200,
         limited: 100,
     };
 
@@ -107,6 +110,7 @@ impl Size {
         log: [1_000, 10_000],
         given_up: 600,
         listeners: 100,
+        consoles: 20,
         limited: 10,
     };
 }

@@ -1,5 +1,6 @@
 //! A Prichal server as a child process, and the set-up of a drill over HTTP.
 
+mod console;
 mod hooks;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
     stamp::Template,
 };
 
+pub use console::Browser;
 pub use hooks::{LogPage, Receiver, Resend};
 
 /// The body of one entity, and its whole length.
@@ -515,6 +517,14 @@ impl Workspace {
         let begun_ns = clock::now_ns();
         let answer = self.api.call(&Method::POST, path, body)?;
         Ok((clock::now_ns() - begun_ns, answer))
+    }
+
+    /// Reads from the workspace's API and returns the nanoseconds until the whole answer.
+    pub fn time_get(&mut self, below: &str) -> Result<u64> {
+        let path = self.path(below);
+        let begun_ns = clock::now_ns();
+        self.api.call(&Method::GET, &path, Bytes::new())?;
+        Ok(clock::now_ns() - begun_ns)
     }
 
     pub fn address(&self) -> &str {

@@ -54,6 +54,7 @@ impl Remote {
             name: "preview".to_owned(),
             user: None,
             workspaces: vec![self.workspace()],
+            grant: Arc::new(()),
         }
     }
 

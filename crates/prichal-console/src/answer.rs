@@ -26,6 +26,17 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
      media-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 
+/// Lets a page connect to one source more.
+pub(crate) fn connecting_to(mut page: Response, source: &str) -> Response {
+    let own = "connect-src 'self'";
+    let policy = CONTENT_POLICY.replace(own, &format!("{own} {source}"));
+    if let Ok(policy) = policy.parse() {
+        let headers = page.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    page
+}
+
 /// A page that cannot be shown.
 #[derive(Debug)]
 pub(crate) enum Fault {

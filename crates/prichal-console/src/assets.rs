@@ -27,6 +27,8 @@ const FILES: &[(&str, &[u8])] = files![
     "console.css",
     "console.js",
     "icon.svg",
+    "ncalayer.js",
+    "server-chart.js",
     "vendor/htmx.js",
     "vendor/codejar.js",
     "vendor/prism.js",

@@ -1,6 +1,6 @@
 //! What the console needs of the server.
 
-use std::net::IpAddr;
+use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{body::Body, http::Extensions};
 use futures_util::{future::BoxFuture, stream::BoxStream};
@@ -163,6 +163,8 @@ pub struct Session {
     pub user: Option<Uuid>,
     /// The workspaces of the session. An operator's list is empty: all are open to it.
     pub workspaces: Vec<Workspace>,
+    /// The rights of the session as the server keeps them. The console passes them back and looks at nothing in them.
+    pub grant: Arc<dyn Any + Send + Sync>,
 }
 
 /// A workspace that a session may enter.
@@ -176,6 +178,21 @@ pub struct Workspace {
     pub zone: TimeZone,
     /// True if the workspace is a company with a BIN, which has documents.
     pub has_documents: bool,
+}
+
+/// The first segments below `/console` that are no workspaces.
+pub(crate) const RESERVED: [&str; 7] = [
+    "assets", "device", "language", "oidc", "server", "sign-in", "sign-out",
+];
+
+impl Workspace {
+    /// The segment of the workspace in addresses: its name, or its id if a page has that name.
+    pub(crate) fn segment(&self) -> String {
+        if RESERVED.contains(&&*self.name) {
+            return self.id.to_string();
+        }
+        crate::api::segment(&self.name)
+    }
 }
 
 /// The refusal of a sign-in.

@@ -69,6 +69,16 @@ impl Fields {
         Self(form_urlencoded::parse(bytes).into_owned().collect())
     }
 
+    pub(crate) fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
+    /// The same fields with one more, which comes before others of its name.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let first = (name.to_owned(), value.to_owned());
+        Self([first].into_iter().chain(self.0.iter().cloned()).collect())
+    }
+
     /// The value of a field, without spaces around it; empty if the form lacks it.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.raw(name).trim()

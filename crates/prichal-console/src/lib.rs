@@ -15,6 +15,7 @@ mod backend;
     expect(dead_code, reason = "the pages with charts take them into use")
 )]
 mod chart;
+mod diff;
 mod form;
 mod language;
 mod moment;
@@ -24,6 +25,7 @@ mod parts;
 mod state;
 #[cfg(test)]
 mod testing;
+mod upload;
 mod visit;
 mod words;
 
@@ -31,5 +33,6 @@ pub use backend::{
     Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
     Workspace,
 };
+pub use jiff::tz::TimeZone;
 pub use language::Language;
 pub use pages::router;

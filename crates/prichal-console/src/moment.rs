@@ -66,6 +66,18 @@ pub(crate) fn span(ms: i64) -> String {
     }
 }
 
+/// A size in short, such as `3.2 GB`.
+pub(crate) fn bytes(size: f64) -> String {
+    let (mut size, mut unit) = (size, 0);
+    let units = ["B", "KB", "MB", "GB", "TB"];
+    while size >= 1000.0 && unit + 1 < units.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0);
+    format!("{size:.digits$} {}", units[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +104,18 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(from_input(text, &zone).as_deref(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (size, text) in [
+            (0.0, "0 B"),
+            (999.0, "999 B"),
+            (1500.0, "1.5 KB"),
+            (50_197_323_776.0, "50.2 GB"),
+        ] {
+            assert_eq!(bytes(size), text);
         }
     }
 

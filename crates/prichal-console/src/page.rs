@@ -1,7 +1,6 @@
 //! The frame around every page: sections, language, account, notices.
 
 use crate::{
-    api,
     backend::{Role, Workspace},
     language::Language,
     visit::{Visit, Visitor},
@@ -190,9 +189,8 @@ impl Layout {
 
     /// The address of the workspace's first page.
     pub(crate) fn home(&self) -> String {
-        let name = |workspace: &Workspace| api::segment(&workspace.name);
-        let name = self.workspace.as_ref().map(name);
-        name.map_or_else(String::new, |name| format!("/console/{name}"))
+        let segment = self.workspace.as_ref().map(Workspace::segment);
+        segment.map_or_else(String::new, |segment| format!("/console/{segment}"))
     }
 
     /// The address at which the workspace's changes are announced; empty outside of workspaces.

@@ -1,8 +1,14 @@
 //! The pages of the console and their addresses. A page is a file with its handlers, its view models and its template.
 
 mod deliveries;
+mod documents;
+mod events;
 mod home;
+mod integrations;
 pub(crate) mod live;
+mod now;
+mod server;
+mod settings;
 mod sign_in;
 
 use std::sync::Arc;
@@ -20,6 +26,26 @@ use crate::{
     state::Console,
 };
 
+/// The types of entities that lists can be filtered by.
+const ENTITY_TYPES: [&str; 16] = [
+    "company",
+    "contact",
+    "deal",
+    "task",
+    "communication",
+    "catalogItem",
+    "notification",
+    "user",
+    "group",
+    "role",
+    "integration",
+    "document",
+    "route",
+    "workflow",
+    "integrationPoint",
+    "svcscript",
+];
+
 /// The console, below `/console`.
 pub fn router(backend: Arc<dyn Backend>) -> Router {
     let console = Console(backend);
@@ -29,6 +55,9 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/language", post(sign_in::choose_language))
         .route("/console/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/console/sign-out", post(sign_in::sign_out))
+        .route("/console/server", get(server::server))
+        .route("/console/server/figures", get(server::figures))
+        .route("/console/server/quarantine/{id}", post(server::quarantine))
         .route("/console/{ws}", get(home::workspace))
         .route("/console/{ws}/live", get(live::follow))
         .route("/console/{ws}/deliveries", get(deliveries::list))
@@ -44,8 +73,71 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route(
             "/console/{ws}/deliveries/{id}/verify",
             post(deliveries::verify),
-        );
+        )
+        .route(
+            "/console/{ws}/integrations",
+            get(integrations::list).post(integrations::add),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}",
+            get(integrations::detail).post(integrations::act),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/setup",
+            post(integrations::setup),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/api-key",
+            post(integrations::api_key),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/secrets",
+            post(integrations::reveal),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks",
+            post(integrations::add_webhook),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks/{hook}",
+            post(integrations::change_webhook),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks/{hook}/test",
+            post(integrations::test_webhook),
+        )
+        .route("/console/{ws}/settings", get(settings::settings))
+        .route("/console/{ws}/settings/people", get(settings::people))
+        .route(
+            "/console/{ws}/settings/people/{id}",
+            get(settings::person).post(settings::save_person),
+        )
+        .route(
+            "/console/{ws}/settings/tokens",
+            get(settings::tokens).post(settings::create_token),
+        )
+        .route(
+            "/console/{ws}/settings/tokens/{id}/revoke",
+            post(settings::revoke_token),
+        )
+        .route(
+            "/console/{ws}/settings/signatures",
+            get(settings::signatures),
+        )
+        .route(
+            "/console/{ws}/settings/alerts",
+            get(settings::alerts).post(settings::save_alerts),
+        )
+        .route(
+            "/console/{ws}/settings/alerts/{id}/acknowledge",
+            post(settings::acknowledge),
+        )
+        .route("/console/{ws}/settings/limits", get(settings::limits))
+        .route("/console/{ws}/settings/audit", get(settings::audit));
     router
+        .merge(documents::router())
+        .merge(events::router())
+        .merge(now::router())
         .fallback(async || Fault::NotFound)
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))

@@ -159,6 +159,7 @@ impl Fake {
             } else {
                 vec![Self::workspace()]
             },
+            grant: Arc::new(()),
         }
     }
 

@@ -64,6 +64,11 @@ pub(crate) fn is_part(parts: &Parts) -> bool {
 }
 
 impl Visitor {
+    /// True for an administrator of the workspace. The API decides; pages show no buttons that it would refuse.
+    pub(crate) fn may_administer(&self) -> bool {
+        matches!(self.session.role, Role::Operator | Role::Admin)
+    }
+
     /// True unless the session only looks: then pages show no buttons that the API would refuse.
     pub(crate) fn may_change(&self) -> bool {
         self.session.role != Role::Viewer
@@ -115,8 +120,7 @@ impl Visit {
 
     /// The address of a page of the workspace, such as `/console/acme/deliveries`.
     pub(crate) fn page(&self, below: &str) -> String {
-        let name = crate::api::segment(&self.workspace.name);
-        format!("/console/{name}/{below}")
+        format!("/console/{}/{below}", self.workspace.segment())
     }
 }
 

@@ -5,16 +5,29 @@
 
 mod common;
 mod deliveries;
+mod documents;
+mod events;
+mod integrations;
+mod now;
+mod server;
+mod settings;
 
 use std::fmt::{Display, Write as _};
 
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
+pub(crate) use documents::Documents;
+pub(crate) use events::Events;
+pub(crate) use integrations::Integrations;
+pub(crate) use now::Now;
+pub(crate) use server::Server;
+pub(crate) use settings::Settings;
 
 /// A table of words: each line has a name, and the Russian, Kazakh and English text. A line without one does not compile.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $ru:literal, $kk:literal, $en:literal;)* }) => {
         $(#[$doc])*
+        #[allow(clippy::struct_field_names, reason = "a key may end as its table")]
         pub(crate) struct $name {
             $(pub(crate) $key: &'static str,)*
         }
@@ -60,6 +73,12 @@ const TABLES: &[(&str, Lines)] = &[
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
+    ("documents", Documents::TABLE),
+    ("events", Events::TABLE),
+    ("integrations", Integrations::TABLE),
+    ("now", Now::TABLE),
+    ("server", Server::TABLE),
+    ("settings", Settings::TABLE),
 ];
 
 #[cfg(test)]

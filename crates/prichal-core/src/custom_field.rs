@@ -1,6 +1,7 @@
 //! Custom fields: their declarations in a workspace, and the files in values of type `files`
 //! (`docs/contracts/kontur.md §5`, `docs/contracts/prichal.md §10.5`).
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -8,11 +9,11 @@ use crate::{
     event::EntityKind,
     id,
     phone::{REGIONS, Region},
-    schema::{Elements, Fault, Field, Key, Object, Preset, Type, Words},
+    schema::{Elements, Fault, Field, Form, Key, Object, Preset, Type, Words},
 };
 
-/// The fields of a workspace's settings: the declarations of custom fields by kind of entity, and the region of phone
-/// numbers without a country code.
+/// The fields of a workspace's settings: the declarations of custom fields by kind of entity, the region of phone numbers
+/// without a country code, and the time zone of its people.
 pub const SETTINGS: &[Field] = &[
     Field::new("customFields", Type::Object(BY_ENTITY))
         .or(Preset::Object)
@@ -20,7 +21,27 @@ pub const SETTINGS: &[Field] = &[
     Field::new("phoneRegion", Type::Enum(&REGIONS))
         .or(Preset::Text("RU"))
         .doc("The country of phone numbers without a plus."),
+    Field::new("timeZone", Type::Text)
+        .or(Preset::Text(DEFAULT_ZONE))
+        .chars(64)
+        .form(&ZONE)
+        .doc("The time zone in which the console shows times, by its IANA name."),
 ];
+
+const DEFAULT_ZONE: &str = "Asia/Almaty";
+
+/// The name of a time zone. The pattern matches names that no zone has as well.
+static ZONE: Form = Form::new(
+    "a time zone of the IANA, such as `Asia/Almaty` or `UTC`",
+    "^[A-Za-z][A-Za-z0-9_+/-]*$",
+    |name| TimeZone::get(name).is_ok(),
+);
+
+/// The time zone of a workspace's people, from its settings.
+pub fn time_zone(settings: &Object) -> TimeZone {
+    let name = settings.get("timeZone").and_then(Value::as_str);
+    TimeZone::get(name.unwrap_or(DEFAULT_ZONE)).unwrap_or(TimeZone::UTC)
+}
 
 /// The region of a workspace's phone numbers, from its settings.
 pub fn phone_region(settings: &Object) -> Region {
@@ -215,6 +236,21 @@ mod tests {
         );
         assert!(files_fields(&settings, EntityKind::Deal).is_empty());
         assert!(files_fields(&Object::new(), EntityKind::Company).is_empty());
+    }
+
+    #[test]
+    fn the_time_zone_is_one_of_the_iana() {
+        for (name, expected) in [
+            (None, "Asia/Almaty"),
+            (Some("Europe/Moscow"), "Europe/Moscow"),
+            (Some("Mars/Olympus"), "UTC"),
+        ] {
+            let settings = object(&json!({ "timeZone": name }));
+            let zone = time_zone(&settings);
+            assert_eq!(zone.iana_name(), Some(expected), "{name:?}");
+        }
+        assert!((ZONE.accepts)("Etc/GMT+5"));
+        assert!(!(ZONE.accepts)("Mars/Olympus"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod limits;
 mod operation;
 mod route;
 pub mod snapshot;
+mod step;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use crate::{
 pub use format::FormatCheck;
 pub use operation::{Actor, Change, Operation, Refusal};
 pub use route::{ActionNode, Internal, NewRoute, NodeState, Recipient, Route};
+pub use step::Step;
 
 words! {
     /// The subject of a document. Numbers on the wire begin with 1.

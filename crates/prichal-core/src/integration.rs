@@ -6,7 +6,7 @@ mod manifest;
 mod secret;
 mod setup;
 mod url;
-mod webhook;
+pub mod webhook;
 
 pub use instance::{Features, INSTANCE, INSTANCE_STATE, Instance, STATUSES, Secrets, Setting};
 pub use manifest::{MANIFEST, Manifest};

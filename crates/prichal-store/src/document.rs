@@ -253,6 +253,58 @@ pub fn list(
     Ok((total, conn.query(&sql, &values, |row| read(row, 0))?))
 }
 
+/// A part of a company's documents: those of a side that have any of the statuses. Without a status, all of the side.
+pub type Place = (Side, Vec<Status>);
+
+/// The place of a document in the order of [`walk`]: its date and its id.
+pub type Position = (i64, Uuid);
+
+/// Lists documents of several places together, the latest date first, from behind `before` on, at most `limit`. The
+/// statuses of the filter are not used.
+pub fn walk(
+    conn: &mut Conn,
+    viewer: WorkspaceId,
+    places: &[Place],
+    filter: &Filter,
+    before: Option<Position>,
+    limit: i64,
+) -> Result<Vec<Document>> {
+    let mut values = params![viewer, limit].to_vec();
+    let mut conditions = conditions(filter, &mut values);
+    if let Some((date, id)) = before {
+        values.extend(params![date, id].to_vec());
+        let n = values.len();
+        let _ = write!(conditions, " AND (date, document) < (${}, ${n})", n - 1);
+    }
+    // Each place and status is read from its own range of an index.
+    let mut stretches = Vec::new();
+    for (side, statuses) in places {
+        let any = statuses.is_empty().then_some(None);
+        for status in any.into_iter().chain(statuses.iter().map(Some)) {
+            values.push(side.name().into());
+            let mut only = format!("direction = ${}", values.len());
+            if let Some(status) = status {
+                values.push(status.name().into());
+                let _ = write!(only, " AND status = ${}", values.len());
+            }
+            let n = stretches.len();
+            stretches.push(format!(
+                "SELECT * FROM (SELECT document, date FROM document_view WHERE workspace = $1 AND {only}{conditions}
+                 ORDER BY date DESC, document DESC LIMIT $2) s{n}"
+            ));
+        }
+    }
+    if stretches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT d.body FROM (SELECT document, date FROM ({}) t ORDER BY date DESC, document DESC LIMIT $2) p
+         JOIN document d ON d.id = p.document ORDER BY p.date DESC, p.document DESC",
+        stretches.join(" UNION ALL ")
+    );
+    conn.query(&sql, &values, |row| read(row, 0))
+}
+
 /// Writes a condition only when it is asked for, so that the engine can use its indexes.
 fn conditions(filter: &Filter, values: &mut Vec<Value<'static>>) -> String {
     let mut conditions = String::new();

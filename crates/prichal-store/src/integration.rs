@@ -112,19 +112,36 @@ pub fn set_api_key(tx: &mut Tx<'_>, id: IntegrationId, hash: &str) -> Result<()>
 /// installed.
 pub type Offered = (Integration, Option<Status>, bool);
 
-/// Lists the integrations that a workspace can install, in the order of creation, with their total number.
+/// The condition that a column with the id of an integration is among `own`; empty for all.
+pub(crate) fn among(column: &str, own: Option<&[IntegrationId]>) -> String {
+    let Some(own) = own else {
+        return String::new();
+    };
+    // Ids need no quoting.
+    let ids: Vec<String> = own.iter().map(|id| format!("'{id}'")).collect();
+    match ids.as_slice() {
+        [] => " AND 1 = 0".to_owned(),
+        ids => format!(" AND {column} IN ({})", ids.join(", ")),
+    }
+}
+
+/// Lists the integrations that a workspace can install, or those among `own`, in the order of creation, with their total
+/// number.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    offset: i64,
-    limit: i64,
+    own: Option<&[IntegrationId]>,
+    (offset, limit): (i64, i64),
 ) -> Result<(i64, Vec<Offered>)> {
-    let count = "SELECT count(*) FROM integration WHERE workspace = $1 OR kind = 'public'";
-    let count = conn.query_one(count, params![workspace], |row| row.get(0))?;
+    let own = among("i.id", own);
+    let count = format!(
+        "SELECT count(*) FROM integration i WHERE (i.workspace = $1 OR i.kind = 'public'){own}"
+    );
+    let count = conn.query_one(&count, params![workspace], |row| row.get(0))?;
     let sql = format!(
         "SELECT {}, {}, n.status, n.installed FROM integration i
          LEFT JOIN instance n ON n.workspace = $1 AND n.integration = i.id
-         WHERE i.workspace = $1 OR i.kind = 'public' ORDER BY i.id LIMIT $2 OFFSET $3",
+         WHERE (i.workspace = $1 OR i.kind = 'public'){own} ORDER BY i.id LIMIT $2 OFFSET $3",
         of("i", COLUMNS),
         of("i", update_info::COLUMNS)
     );
@@ -221,19 +238,19 @@ pub fn find_instance_for_update(
 /// The size at which a page ends early, so that big settings cannot exhaust the memory.
 const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// Lists the instances of a workspace in the order of their ids, with their total number.
+/// Lists the instances of a workspace, or those among `own`, in the order of their ids, with their total number.
 pub fn list_instances(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    offset: i64,
-    limit: i64,
+    own: Option<&[IntegrationId]>,
+    (offset, limit): (i64, i64),
 ) -> Result<(i64, Vec<Instance>)> {
-    let count = conn.query_one(
-        "SELECT count(*) FROM instance WHERE workspace = $1",
-        params![workspace],
-        |row| row.get(0),
-    )?;
-    let sql = instance_sql("WHERE n.workspace = $1 ORDER BY n.integration LIMIT $2 OFFSET $3");
+    let own = among("n.integration", own);
+    let count = format!("SELECT count(*) FROM instance n WHERE n.workspace = $1{own}");
+    let count = conn.query_one(&count, params![workspace], |row| row.get(0))?;
+    let sql = instance_sql(&format!(
+        "WHERE n.workspace = $1{own} ORDER BY n.integration LIMIT $2 OFFSET $3"
+    ));
     let size = |one: &Instance| {
         let secrets = one.secrets.as_ref().map_or(0, Vec::len);
         one.features.len() + one.settings.len() + secrets

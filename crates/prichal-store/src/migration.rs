@@ -32,6 +32,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0029_mail.sql"),
     include_str!("../migrations/0030_certificates.sql"),
     include_str!("../migrations/0031_lookups.sql"),
+    include_str!("../migrations/0032_sessions.sql"),
+    include_str!("../migrations/0033_node.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     Conn, Result, Row, Tx, delivery, delivery_stats,
     document_hook::INTEGRATION,
-    job,
+    integration, job,
     quarantine::{Kind, not_held},
     usage,
     value::params,
@@ -269,21 +269,26 @@ pub enum Source {
     Channel(EntityId),
 }
 
-/// Lists the delivery sources of a workspace by kind and id, at most `limit` from `offset` on, with their total number.
+/// Lists the delivery sources of a workspace by kind and id, at most `limit` from `offset` on, with their total number:
+/// all, or only the webhooks of the integrations `own`.
 pub fn list_sources(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    offset: i64,
-    limit: i64,
+    own: Option<&[IntegrationId]>,
+    (offset, limit): (i64, i64),
 ) -> Result<(i64, Vec<Source>)> {
-    const SOURCES: &str = "
-        SELECT 2 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration <> $2
+    const OTHERS: &str = "
         UNION ALL SELECT 1 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration = $2
         UNION ALL SELECT 3 AS kind, id AS integration, id FROM channel WHERE workspace = $1 AND deleted_at IS NULL";
-    let count = format!("SELECT count(*) FROM ({SOURCES}) sources");
+    let among = integration::among("integration", own);
+    let others = if own.is_none() { OTHERS } else { "" };
+    let sources = format!(
+        "SELECT 2 AS kind, integration, id FROM webhook WHERE workspace = $1 AND integration <> $2{among}{others}"
+    );
+    let count = format!("SELECT count(*) FROM ({sources}) sources");
     let count = conn.query_one(&count, params![workspace, INTEGRATION], |row| row.get(0))?;
     let page = format!(
-        "SELECT kind, integration, id FROM ({SOURCES}) sources ORDER BY kind, integration, id LIMIT $3 OFFSET $4"
+        "SELECT kind, integration, id FROM ({sources}) sources ORDER BY kind, integration, id LIMIT $3 OFFSET $4"
     );
     let page = conn.query(
         &page,
@@ -331,16 +336,24 @@ pub fn find_for_update(tx: &mut Tx<'_>, key: Key) -> Result<Option<Webhook>> {
 
 /// Renews the lease of this node until `until`. Returns false if the node had no row: it has lost everything it
 /// owned. `keys` are the ids of the master keys that the node has, separated by commas, beginning with the one it
-/// seals with.
-pub fn renew_node(tx: &mut Tx<'_>, node: Uuid, until: Timestamp, keys: &str) -> Result<bool> {
+/// seals with; the last pair is the version of its program and the time
+/// of its start.
+pub fn renew_node(
+    tx: &mut Tx<'_>,
+    node: Uuid,
+    until: Timestamp,
+    keys: &str,
+    (version, started_at): (&str, Timestamp),
+) -> Result<bool> {
+    let values = params![node, until, keys, version, started_at];
     let known = tx.execute(
-        "UPDATE node SET until = $2, keys = $3 WHERE id = $1",
-        params![node, until, keys],
+        "UPDATE node SET until = $2, keys = $3, version = $4, started_at = $5 WHERE id = $1",
+        values,
     )?;
     if known == 0 {
         tx.run(
-            "INSERT INTO node (id, until, keys) VALUES ($1, $2, $3)",
-            params![node, until, keys],
+            "INSERT INTO node (id, until, keys, version, started_at) VALUES ($1, $2, $3, $4, $5)",
+            values,
         )?;
     }
     Ok(known == 1)
@@ -352,6 +365,36 @@ pub fn list_nodes(conn: &mut Conn, now: Timestamp) -> Result<Vec<(Uuid, String)>
         "SELECT id, keys FROM node WHERE until >= $1 ORDER BY id",
         params![now],
         |row| Ok((row.uuid(0)?, row.get(1)?)),
+    )
+}
+
+/// A server among those that share the store.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub id: Uuid,
+    /// The end of its lease, which it renews while it lives.
+    pub until: Timestamp,
+    pub version: String,
+    pub started_at: Timestamp,
+    /// The number of webhooks that it serves.
+    pub webhooks: i64,
+}
+
+/// Lists the nodes with a row, living or not yet cleared away, at most `limit`.
+pub fn describe_nodes(conn: &mut Conn, limit: i64) -> Result<Vec<Node>> {
+    conn.query(
+        "SELECT id, until, version, started_at,
+           (SELECT count(*) FROM webhook WHERE live = 1 AND owner = node.id) FROM node ORDER BY id LIMIT $1",
+        params![limit],
+        |row| {
+            Ok(Node {
+                id: row.uuid(0)?,
+                until: row.time(1)?,
+                version: row.get(2)?,
+                started_at: row.time(3)?,
+                webhooks: row.get(4)?,
+            })
+        },
     )
 }
 

@@ -115,7 +115,13 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
         "UPDATE workspace SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
         params![id, now],
     )?;
-    for table in ["token", "webhook", "document_hook", "signature_policy"] {
+    for table in [
+        "token",
+        "login_link",
+        "webhook",
+        "document_hook",
+        "signature_policy",
+    ] {
         let sql = format!("DELETE FROM {table} WHERE workspace = $1");
         tx.run(&sql, params![id])?;
     }

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+mod login_link;
 pub mod pbx;
 mod serve;
 mod simulate_pbx;
@@ -50,6 +51,7 @@ pub async fn run() -> ExitCode {
         Some(("simulate-pbx", matches)) => simulate_pbx::run(matches).await,
         Some(("workspace", matches)) => workspace::run(matches).await,
         Some(("token", matches)) => token::run(matches).await,
+        Some(("login-link", matches)) => login_link::run(matches).await,
         // Its exit status is more than success or failure.
         Some(("verify", matches)) => return verify::run(matches),
         _ => Ok(()),
@@ -84,6 +86,7 @@ fn command() -> Command {
         .subcommand(simulate_pbx::command())
         .subcommand(workspace::command())
         .subcommand(token::command())
+        .subcommand(login_link::command())
         .subcommand(verify::command())
 }
 

@@ -228,7 +228,7 @@ pub struct Config {
     /// The origins whose pages may read streams of server-sent events, separated by commas; empty for none, * for all
     ///
     /// The streams are /api/v1/{ws}/communications/live and /api/v1/{ws}/stream, an origin is written as
-    /// https://crm.example. Even * is safe, since there are no cookies: a page can read nothing without a token or a
+    /// https://crm.example. Even * is safe, since no cookie counts there: a page can read nothing without a token or a
     /// ticket of its own.
     #[arg(long, value_name = "ORIGINS", default_value = "*", value_parser = value::origins)]
     pub allowed_origins: Listed<String>,
@@ -392,11 +392,20 @@ impl Config {
         }
     }
 
-    /// The public URL of this server, without a slash at its end.
+    /// The public URL of this server, without a slash at its end. A server that listens at all addresses is assumed to
+    /// be on the reader's machine.
     pub fn public_url(&self) -> String {
-        self.public_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", self.listen))
+        self.public_url.clone().unwrap_or_else(|| {
+            let port = self.listen.rsplit_once(':').and_then(|(host, port)| {
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let address = host.parse::<IpAddr>().ok()?;
+                address.is_unspecified().then_some(port)
+            });
+            match port {
+                Some(port) => format!("http://localhost:{port}"),
+                None => format!("http://{}", self.listen),
+            }
+        })
     }
 }
 

@@ -7,12 +7,14 @@
 
 mod admin;
 pub mod asyncapi;
+mod console;
 pub mod era;
 pub mod error_table;
 pub mod idocs;
 pub mod kontur;
 pub mod openapi;
 mod path_tree;
+mod sign_in;
 
 use std::{
     error::Error as StdError,
@@ -313,10 +315,14 @@ pub fn router(app: App) -> Router {
     };
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
-    let router = router
+    let api = router
         .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
-        .with_state(app)
+        .with_state(app.clone());
+    // The console calls the API without the layers below, through which its own requests have come.
+    let router = api
+        .clone()
+        .merge(console::router(&app, api))
         .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.

@@ -11,7 +11,7 @@ use crate::{
     dialect::{self, idocs},
     domain::{channel, document, journal, mail, rotation, stream::topic::Topic, telephony},
     http,
-    platform::{bus, telemetry},
+    platform::{bus, telemetry, token_use},
     retention,
 };
 
@@ -108,6 +108,7 @@ fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result
     tasks.spawn(retention::run(app.clone(), work.clone()));
     tasks.spawn(rotation::run(app.domain.clone(), work.clone()));
     tasks.spawn(telemetry::run(app.platform.clone(), work.clone()));
+    tasks.spawn(token_use::run(app.platform.clone(), work.clone()));
     tasks.spawn(telephony::timeouts::run(app.domain.clone(), work.clone()));
     tasks.spawn(telephony::rekey::run(app.domain.clone(), work.clone()));
     tasks.spawn(channel::queue::run(app.domain.clone(), work.clone()));

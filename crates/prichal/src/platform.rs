@@ -17,11 +17,13 @@ pub mod outgoing;
 pub mod quota;
 pub mod reading;
 pub mod security;
+pub mod session;
 pub mod settings;
 pub mod share;
 pub mod smtp;
 pub mod store;
 pub mod telemetry;
+pub mod token_use;
 pub mod vault;
 pub mod writes;
 
@@ -81,6 +83,9 @@ pub struct Inner {
     pub calls: FairShare,
     /// The id of this process among the nodes that share the store.
     pub node: Uuid,
+    pub started_at: Timestamp,
+    /// True if the data directory is new.
+    pub is_first_start: bool,
     /// Work started by a request that may outlive it. Stopping waits for it.
     pub background: TaskTracker,
     /// Cancelled when the server stops. Endless answers, such as streams, end then.
@@ -109,6 +114,7 @@ impl Platform {
         // The recorder is installed before the first metric is counted.
         telemetry::recorder();
         let data_dir = DataDir::open(&config.data_dir)?;
+        let is_first_start = data_dir.is_fresh();
         let (admin_token, admin_token_file) = data_dir.admin_token(&config)?;
         let previous = data_dir.previous_master_key(&config)?;
         let vault = Vault::replacing(
@@ -126,6 +132,7 @@ impl Platform {
         let smtp = Smtp::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
+            started_at: clock.now(),
             clock,
             db,
             access,
@@ -143,6 +150,7 @@ impl Platform {
             quotas: quota::Counts::default(),
             memory,
             node,
+            is_first_start,
             background: TaskTracker::new(),
             stopping: CancellationToken::new(),
             abort: CancellationToken::new(),

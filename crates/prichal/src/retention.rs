@@ -17,9 +17,9 @@ use prichal_store::{
     document_blob::{self, DocumentBlob},
     evidence,
     file::{self, File},
-    idempotency, integration, live_ticket, mail,
+    idempotency, integration, live_ticket, login_link, mail,
     quarantine::{self, Item, Kind},
-    resource, run, signature,
+    resource, run, session, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,8 +49,8 @@ const MAX_CONCURRENT_REMOVALS: usize = 16;
 
 /// The time for which the temporary id of a bound file leads to its permanent one (`prichal_store::file::bind`).
 const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
-/// The lifetime of finished runs of scripts, elements of bulk calls, expired links, and the rows of
-/// deleted channels, types and scripts.
+/// The lifetime of finished runs of scripts, elements of bulk calls, expired links, sessions that are over, and the rows
+/// of deleted channels, types and scripts.
 const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// The time for which a mail is kept, sent or not.
 const MAIL_LIFETIME: Duration = Duration::from_hours(7 * 24);
@@ -128,6 +128,7 @@ enum Step {
     Quarters,
     Alerts,
     Mails,
+    Sessions,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -174,6 +175,10 @@ pub async fn sweep(app: &App) -> Result<()> {
     let answers = step(app, Step::Answers, answers).await;
     let tickets = forget(app, ANY, move |tx| live_ticket::forget(tx, now, most));
     let tickets = step(app, Step::Tickets, tickets).await;
+    let sessions = forget(app, ANY, move |tx| {
+        Ok(login_link::forget(tx, before, most)? + session::forget(tx, before, most)?)
+    });
+    let sessions = step(app, Step::Sessions, sessions).await;
     let keys_over = now - app.config.access_key_ttl - REVOCATION_MARGIN;
     let revoked = forget(app, ANY, move |tx| {
         integration::forget_revoked(tx, keys_over, most)
@@ -213,6 +218,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(runs)
         .and(answers)
         .and(tickets)
+        .and(sessions)
         .and(revoked)
         .and(unfinished)
         .and(orphans)

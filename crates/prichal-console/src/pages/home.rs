@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{
     answer::{Fault, page, redirect},
     api::segment,
-    backend::Role,
+    backend::{RESERVED, Role},
     page::{Layout, Section},
     visit::{Visit, Visitor},
 };
@@ -32,6 +32,7 @@ struct WorkspaceList {
 
 #[derive(Deserialize)]
 struct WorkspaceItem {
+    id: String,
     name: String,
     title: Option<String>,
 }
@@ -42,14 +43,14 @@ pub(super) async fn home(visitor: Visitor) -> Result<Response, Fault> {
     let mut workspaces: Vec<Named> = session
         .workspaces
         .iter()
-        .map(|one| named(&one.name, &one.title))
+        .map(|one| named(&one.id.to_string(), &one.name, &one.title))
         .collect();
     if session.role == Role::Operator {
         let list: WorkspaceList = visitor.hub_get("/admin/v1/workspaces").await?;
         workspaces = list
             .items
             .iter()
-            .map(|one| named(&one.name, one.title.as_deref().unwrap_or_default()))
+            .map(|one| named(&one.id, &one.name, one.title.as_deref().unwrap_or_default()))
             .collect();
     }
     if let [only] = &workspaces[..] {
@@ -62,9 +63,10 @@ pub(super) async fn home(visitor: Visitor) -> Result<Response, Fault> {
     }))
 }
 
-fn named(name: &str, title: &str) -> Named {
+fn named(id: &str, name: &str, title: &str) -> Named {
+    let in_path = if RESERVED.contains(&name) { id } else { name };
     Named {
-        href: format!("/console/{}", segment(name)),
+        href: format!("/console/{}", segment(in_path)),
         name: name.to_owned(),
         title: title.to_owned(),
     }

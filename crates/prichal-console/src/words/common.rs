@@ -35,6 +35,7 @@ words! {
         role_integrator: "интегратор", "интегратор", "integrator";
         role_employee: "сотрудник", "қызметкер", "employee";
         role_viewer: "наблюдатель", "бақылаушы", "viewer";
+        actions: "Действия", "Әрекеттер", "Actions";
         filter: "Показать", "Көрсету", "Show";
         reset: "Сбросить", "Тазалау", "Reset";
         any: "все", "барлығы", "any";

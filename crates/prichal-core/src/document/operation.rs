@@ -174,7 +174,7 @@ impl Document {
     }
 
     /// Checks an operation against the table of transitions.
-    fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
+    pub(super) fn allow(&self, actor: Actor, operation: &Operation) -> Result<(), Refusal> {
         let status = self.status(actor.company).ok_or(Refusal::NotVisible)?;
         let side = self.direction(actor.company).ok_or(Refusal::NotVisible)?;
         let on_side = |wanted: Direction| {

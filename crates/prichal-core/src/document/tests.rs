@@ -663,3 +663,74 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// A step is offered exactly if the operation behind it would be accepted.
+    #[test]
+    fn offered_steps_are_accepted(
+        sequence in prop::collection::vec(0_usize..6, 0..6),
+        second in any::<bool>(),
+        sign_required in any::<bool>(),
+    ) {
+        let mut document = draft(Kind::External);
+        let parties = [SENDER, company(2)];
+        for n in sequence {
+            let recipients = [recipient(2, 0, sign_required)];
+            let operation = match n {
+                0 => Operation::QuickRoute(route(&recipients)),
+                1 => Operation::Route(NewRoute {
+                    internal: Some(internal(Ordering::Parallel, &[node(0, ALICE, Action::Approve)])),
+                    ..route(&recipients)
+                }),
+                2 => Operation::Sign(Direction::Outbox),
+                3 => Operation::Sign(Direction::Inbox),
+                4 => Operation::Act { action: Action::Approve, reason: None },
+                _ => Operation::InboxRoute(internal(Ordering::None, &[node(0, ALICE, Action::Sign)])),
+            };
+            let side = if matches!(n, 3 | 5) { 1 } else { 0 };
+            // Refused operations change nothing.
+            let _ = document.apply(by(parties[side]), operation, 1);
+        }
+        let actor = by(parties[usize::from(second)]);
+        let reason = None;
+        let offered = document.steps(actor);
+        let accepted = |operation: Operation| document.clone().apply(actor, operation, 2).is_ok();
+        let sides = [Direction::Outbox, Direction::Inbox];
+        let pairs = [
+            (Step::Sign, accepted(Operation::Sign(sides[usize::from(second)]))),
+            (Step::Approve, accepted(Operation::Act { action: Action::Approve, reason: None })),
+            (Step::Refuse, accepted(Operation::Act { action: Action::Reject, reason: None })),
+            (Step::Reject, accepted(Operation::Reject { reason: reason.clone() })),
+            (Step::Decline, accepted(Operation::Decline { reason: reason.clone() })),
+            (Step::Recall, accepted(Operation::Recall { reason })),
+            (Step::Route, accepted(Operation::QuickRoute(route(&[recipient(2, 0, true)])))),
+        ];
+        for (step, is_accepted) in pairs {
+            prop_assert_eq!(offered.contains(&step), is_accepted, "{:?}", step);
+        }
+    }
+}
+
+#[test]
+fn documents_are_found_by_their_names_and_companies() {
+    let mut document = draft(Kind::External);
+    document.name = "Договор поставки".to_owned();
+    document.number = "17/A".to_owned();
+    let one = route(&[recipient(2, 0, true)]);
+    document
+        .apply(by(SENDER), Operation::QuickRoute(one), 1)
+        .unwrap();
+    for (text, is_found) in [
+        ("ДОГОВОР", true),
+        ("17/a", true),
+        ("971240001315", true),
+        ("000000000002", true),
+        ("0002", false),
+        ("накладная", false),
+    ] {
+        assert_eq!(document.mentions(text), is_found, "{text}");
+    }
+    assert!(document.is_with("000000000002", SENDER));
+    assert!(!document.is_with("971240001315", SENDER));
+    assert!(document.is_with("971240001315", company(2)));
+}

@@ -126,13 +126,8 @@ impl Webhook {
             .ok_or("the id is not a GUID")?;
         let relative_url = text("relativeUrl").unwrap_or_default().to_owned();
         check_relative_url(&relative_url).map_err(|why| format!("relativeUrl {why}"))?;
-        let items = element.get("filter").and_then(|filter| filter.get("items"));
-        let items: Vec<FilterItem> = items
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .map(item)
-            .collect::<Result<_, _>>()?;
+        let filter = element.get("filter").and_then(Value::as_object);
+        let items = filter.map(items).transpose()?.unwrap_or_default();
         let period = element
             .get("schedule")
             .and_then(|schedule| schedule.get("period"));
@@ -166,6 +161,16 @@ fn trigger(
         }
         _ => Err("triggerType is required".to_owned()),
     }
+}
+
+/// Reads a filter that was read by [`FILTER`]. The error is the reason for which an item is refused.
+pub fn read_filter(filter: &Object) -> Result<Filter, String> {
+    items(filter).map(|items| Filter::new(&items))
+}
+
+fn items(filter: &Object) -> Result<Vec<FilterItem>, String> {
+    let items = filter.get("items").and_then(Value::as_array);
+    items.into_iter().flatten().map(item).collect()
 }
 
 fn item(value: &Value) -> Result<FilterItem, String> {
@@ -258,7 +263,8 @@ pub(super) static WEBHOOKS: Elements = Elements {
     )
 };
 
-const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM))
+/// The filter of a webhook by itself. [`read_filter`] checks what a table cannot say.
+pub const FILTER: &[Field] = &[Field::new("items", Type::Objects(ITEM))
     .or(Preset::List)
     .doc("Alternatives. An event is sent if it matches one of them; without any, none is sent.")];
 const SCHEDULE: &[Field] = &[Field::new("period", Type::TimeSpan)

@@ -1,6 +1,6 @@
 //! The vendor's enumerations, under the names that they have in its description (`docs/contracts/idocs.md §1.4`).
 
-use prichal_core::document::{Action, Direction, Group, NodeStatus, Ordering, Status};
+use prichal_core::document::{Action, Direction, Group, NodeStatus, Ordering, Status, Step};
 use utoipa::openapi::{
     RefOr, Schema,
     schema::{ObjectBuilder, Type},
@@ -46,4 +46,6 @@ word_schemas! {
     pub RouteActionEnum: Action::WORDS;
     /// The progress of a node.
     pub NodeActionStatus: NodeStatus::WORDS;
+    /// A step that an employee may take on a document.
+    pub DocumentStep: Step::WORDS;
 }

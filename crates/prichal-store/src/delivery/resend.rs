@@ -157,14 +157,14 @@ pub fn begin(
 }
 
 /// Adds events to a resend, without those of webhooks that were removed, and queues messages for another attempt. A
-/// message that is being sent, or was delivered since, is left alone.
+/// message that is being sent, or was delivered since, is left alone. Returns the number of those that were added.
 fn add(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     id: Uuid,
     selected: &Selected,
     (node, now): (Uuid, Timestamp),
-) -> Result<()> {
+) -> Result<i64> {
     let mut added = 0;
     for event in &selected.events {
         added += tx.execute(
@@ -178,10 +178,12 @@ fn add(
     for message in &selected.messages {
         added += u64::from(run::try_again(tx, node, now, workspace, *message)?);
     }
+    let added = i64::try_from(added).unwrap_or(0);
     tx.run(
         "UPDATE resend SET selected = selected + $3 WHERE workspace = $1 AND id = $2",
-        params![workspace, id, i64::try_from(added).unwrap_or(0)],
-    )
+        params![workspace, id, added],
+    )?;
+    Ok(added)
 }
 
 /// Begins the replays of a resend whose events are selected.
@@ -207,22 +209,26 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job, node: Uuid, now: Timestamp) -> Resu
         selection.filter.before = Some(last);
     }
     let workspace = job.workspace;
-    if find(tx.conn()?, workspace, id)?.is_none() {
+    let Some(before) = selected(tx.conn()?, workspace, id)? else {
         // It was removed with its workspace.
         return Ok(None);
-    }
+    };
     let (found, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
-    add(tx, workspace, id, &found, (node, now))?;
-    let selected = tx.conn()?.query_one(
-        "SELECT selected FROM resend WHERE workspace = $1 AND id = $2",
-        params![workspace, id],
-        |row| row.get::<i64>(0),
-    )?;
-    if let Some(next) = next.filter(|_| selected.unwrap_or(0) < MAX_SELECTED) {
+    let added = add(tx, workspace, id, &found, (node, now))?;
+    if let Some(next) = next.filter(|_| before + added < MAX_SELECTED) {
         return Ok(Some(next.to_string()));
     }
     start(tx, workspace, id)?;
     Ok(None)
+}
+
+/// The number of events that a resend has found so far. `None` if there is no such resend.
+fn selected(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<i64>> {
+    conn.query_one(
+        "SELECT selected FROM resend WHERE workspace = $1 AND id = $2",
+        params![workspace, id],
+        |row| row.get(0),
+    )
 }
 
 /// Finds the next part of a selection, and the value of [`Filter::before`] for those that follow.

@@ -86,7 +86,7 @@ async fn prepare(db: &Db, hooks: u128) {
 
 async fn claim(db: &Db, node: Uuid, now: i64) -> Vec<Webhook> {
     let write = db.write(workspace(0), move |tx| {
-        webhook::renew_node(tx, node, at(now + 5), "")?;
+        webhook::renew_node(tx, node, at(now + 5), "", ("1.0", at(0)))?;
         webhook::claim(tx, node, at(now), 100)
     });
     write.await.expect("claimed")
@@ -148,7 +148,9 @@ async fn a_dead_node_loses_its_hooks_and_cannot_move_their_cursors() {
 
     let known = store
         .db
-        .write(workspace(0), |tx| webhook::renew_node(tx, ONE, at(30), ""))
+        .write(workspace(0), |tx| {
+            webhook::renew_node(tx, ONE, at(30), "", ("1.0", at(0)))
+        })
         .await
         .expect("kept");
     assert!(!known, "the first node learns that its lease had expired");
@@ -163,7 +165,7 @@ async fn two_nodes_never_claim_the_same_hook() {
         let mut mine = Vec::new();
         loop {
             let claimed = db.write(workspace(0), move |tx| {
-                webhook::renew_node(tx, node, at(15), "")?;
+                webhook::renew_node(tx, node, at(15), "", ("1.0", at(0)))?;
                 webhook::claim(tx, node, at(10), 3)
             });
             let claimed = claimed.await.expect("claimed");

@@ -141,6 +141,10 @@ async fn show(url: String, admin_token: String) -> Result<()> {
             json!({ "name": "demo", "title": "Demo" }),
         )
         .await?;
+    let link = admin
+        .send(Method::POST, "/admin/v1/login-links", json!({}))
+        .await?;
+    let link = link["url"].as_str().context("no link")?.to_owned();
     let made = admin
         .send(
             Method::POST,
@@ -184,14 +188,15 @@ async fn show(url: String, admin_token: String) -> Result<()> {
         .and_then(|secret| secret["value"].as_str())
         .context("no signing secret")?;
     secret.set(signing.to_owned())?;
-    introduce(&url, &token, &id, &receiver);
+    introduce(&url, &link, &token, &id, &receiver);
     change(&space).await
 }
 
-fn introduce(url: &str, token: &str, id: &str, receiver: &str) {
+fn introduce(url: &str, link: &str, token: &str, id: &str, receiver: &str) {
     say(&format!(
         "Prichal is at work. A deal changes every second, and its webhook tells the receiver at {receiver}.
 
+  the console              {link}
   the API in a browser     {url}/docs
   the feed                 {url}/api/v1/demo/events
   what came of each call   {url}/api/v1/demo/integrations/instances/{id}/deliveries

@@ -14,7 +14,12 @@ use crate::{
     app::{self, App},
     config::{Config, unknown_variables},
     lifecycle,
-    platform::{clock::Clock, telemetry},
+    platform::{
+        access::Caller,
+        clock::Clock,
+        session::{self, Holder},
+        telemetry,
+    },
 };
 
 pub(super) fn command() -> Command {
@@ -52,12 +57,29 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     }
     let (app, listener) = open(config).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "server is listening");
+    if app.is_first_start {
+        introduce(&app).await;
+    }
     let tried = app.clone();
     let served = lifecycle::run(app, listener, stop_signal()?);
     let (served, ()) = tokio::join!(served, tried.scripts.try_out());
     served?;
     tracing::info!("server has stopped");
     Ok(())
+}
+
+/// Prints a link to the console of a new server.
+async fn introduce(app: &App) {
+    match session::create_link(app, &Caller::Admin, Holder::operator()).await {
+        Ok(link) => super::say(&format!(
+            "Sign in at the console within ten minutes: {}\n`prichal login-link` prints another link.",
+            link.url
+        )),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot make a link to the console; `prichal login-link` makes one"
+        ),
+    }
 }
 
 /// Opens everything that a server needs, first the address, which most often fails.

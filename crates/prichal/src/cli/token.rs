@@ -1,7 +1,7 @@
 //! `prichal token …`.
 
 use anyhow::Result;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
@@ -30,7 +30,14 @@ pub(super) fn command() -> Command {
                 .long("role")
                 .value_name("ROLE")
                 .default_value("member")
-                .help("admin or member"),
+                .help("admin, member, viewer or integrator"),
+        )
+        .arg(
+            Arg::new("integration")
+                .long("integration")
+                .value_name("ID")
+                .action(ArgAction::Append)
+                .help("An integration that an integrator acts for; may be repeated"),
         )
         .arg(
             Arg::new("user")
@@ -89,7 +96,11 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
             let members = members
                 .into_iter()
                 .filter_map(|(member, flag)| Some((member.to_owned(), given(flag)?.into())));
-            let body: Map<String, Value> = members.collect();
+            let mut body: Map<String, Value> = members.collect();
+            if let Some(ids) = matches.get_many::<String>("integration") {
+                let ids: Vec<&str> = ids.map(String::as_str).collect();
+                body.insert("integrations".to_owned(), ids.into());
+            }
             let made = client.send(Method::POST, &path, Some(body.into())).await?;
             client.show(&made, |made| text(made, "token").to_owned());
         }

@@ -34,6 +34,28 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.public_url(), "http://127.0.0.1:8080");
 }
 
+#[test]
+fn links_lead_to_an_address_that_a_browser_can_open() {
+    for (listen, url) in [
+        ("0.0.0.0:8080", "http://localhost:8080"),
+        ("[::]:80", "http://localhost:80"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("hub.example:8080", "http://hub.example:8080"),
+    ] {
+        let config = Config {
+            listen: listen.to_owned(),
+            ..Config::for_data_dir("x".into())
+        };
+        assert_eq!(config.public_url(), url);
+    }
+    let behind = Config {
+        public_url: Some("https://hub.example".to_owned()),
+        listen: "0.0.0.0:8080".to_owned(),
+        ..Config::for_data_dir("x".into())
+    };
+    assert_eq!(behind.public_url(), "https://hub.example");
+}
+
 /// The file equals the output of `prichal config`, which updates it.
 #[test]
 fn the_annotated_file_has_the_help_of_the_flags() {

@@ -197,8 +197,9 @@ impl Supervisor {
     async fn poll(&mut self, now: Timestamp) {
         let (node, keys) = (self.app.node, rotation::announced(&self.app));
         let until = now + LEASE_DURATION;
+        let program = (env!("CARGO_PKG_VERSION"), self.app.started_at);
         let kept = self
-            .write(move |tx| Ok(webhook::renew_node(tx, node, until, &keys)?))
+            .write(move |tx| Ok(webhook::renew_node(tx, node, until, &keys, program)?))
             .await;
         match kept {
             Ok(kept) => {

@@ -3,9 +3,11 @@
 mod admin_token;
 mod caller;
 mod error_response;
+mod nodes;
 mod openapi;
 mod quarantine;
 mod routes;
+mod sessions;
 mod signature_policy;
 mod tokens;
 mod usage;

@@ -1,4 +1,5 @@
-//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`).
+//! iDocs: e-documents under `/api/v3`, their webhooks under `/api/1` (`docs/contracts/idocs.md`), and our own search under
+//! `/documents/v1`.
 
 mod actions;
 mod answer;
@@ -22,6 +23,7 @@ mod queries;
 mod read;
 mod references;
 pub mod routes;
+mod search;
 mod signatures;
 mod signing;
 mod sync_calls;
@@ -32,7 +34,7 @@ pub const DIALECT: Dialect = Dialect {
     name: "edo",
     document: "idocs",
     title: "iDocs: exchange of signed documents",
-    prefixes: &["/api/v3", "/api/1"],
+    prefixes: &["/api/v3", "/api/1", "/documents/v1"],
     has_lenient_paths: true,
     credential_headers: &[],
     credential_paths: &[],
@@ -41,7 +43,7 @@ pub const DIALECT: Dialect = Dialect {
     render_errors: routes::render_errors,
     render: |platform, headers, error| routes::words(platform, error, headers),
     errors: Errors {
-        title: "iDocs: `/api/v3/…`, `/api/1/webhooks/document-events/…`",
+        title: "iDocs: `/api/v3/…`, `/api/1/webhooks/document-events/…`, `/documents/v1/…`",
         about: "`{\"response\":null,\"errors\":[{\"errorCode\":\"<code>\",\"errorDescription\":\"…\",\"errorDocumentationLink\":null}]}`, \
                 the text in Russian, or in Kazakh or English by `Accept-Language`. Five calls of the vendor's answer 404 with \
                 `{}`. With `--edo-strict-codes`, `PERMISSION_ERROR` of a known caller is 403 and `BILLING_ERROR` 402.",

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod print;
 pub mod recheck;
 pub mod record;
+pub mod search;
 pub mod ticket;
 pub mod zip;
 

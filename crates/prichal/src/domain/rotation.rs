@@ -27,6 +27,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         security::{self, Event},
+        session,
         vault::{CellRef, hex},
     },
 };
@@ -115,6 +116,7 @@ fn is_finished(app: &Domain, resealed: Option<&str>) -> bool {
 pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     let work = async {
         let (mut is_done, mut waits) = (false, false);
+        let mut known_token = None;
         loop {
             if !is_done {
                 is_done = turn(&app, &mut waits).await.unwrap_or_else(|error| {
@@ -126,6 +128,7 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                 });
             }
             app.admin_token.reload();
+            end_sessions(&app, &mut known_token).await;
             app.clock
                 .sleep(if is_done {
                     TOKEN_FILE_POLL_INTERVAL
@@ -137,6 +140,21 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
     };
     stop.run_until_cancelled(work).await;
     Ok(())
+}
+
+/// Ends the sessions of an earlier admin token, if the present one is not the known one.
+async fn end_sessions(app: &Domain, known: &mut Option<String>) {
+    let present = Some(app.admin_token.fingerprint());
+    if *known == present {
+        return;
+    }
+    match session::end_of_earlier_admin(app).await {
+        Ok(()) => *known = present,
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot end the sessions of an earlier admin token; trying again"
+        ),
+    }
 }
 
 /// A node and the keys that it knows.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::Extensions;
 use prichal_core::{
     channel::Channel,
     entity::rights::Authority,
@@ -24,12 +25,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     platform::{
         Platform,
         cache::Cache,
         guess,
         security::{self, Actor},
+        session::LiveSession,
+        token_use::TokenUses,
         vault::{AccessKey, sha256_hex},
     },
 };
@@ -69,6 +72,16 @@ impl Caller {
         }
     }
 
+    /// True if the caller reads everything in the workspace, except for secrets: an administrator or a viewer.
+    pub fn reads_all(&self) -> bool {
+        self.is_admin() || self.is_viewer()
+    }
+
+    /// True if the caller may change nothing.
+    pub fn is_viewer(&self) -> bool {
+        matches!(self, Self::Token(token) if token.role == Role::Viewer)
+    }
+
     /// The rights under which the caller's changes are made.
     pub fn authority(&self) -> Authority {
         if self.is_admin() {
@@ -87,19 +100,33 @@ impl Caller {
         }
     }
 
-    /// The integration behind the caller.
-    pub fn integration(&self) -> Option<IntegrationId> {
+    /// The integrations that the caller acts for, and whose things alone it may see: that of an access key, those of an
+    /// integrator's token. `None` for everybody else.
+    pub fn integrations(&self) -> Option<&[IntegrationId]> {
         match self {
-            Self::Integration(key) => Some(key.integration),
+            Self::Integration(key) => Some(std::slice::from_ref(&key.integration)),
+            Self::Token(token) if token.role == Role::Integrator => Some(&token.integrations),
             Self::Admin | Self::Token(_) | Self::Channel(_) => None,
         }
+    }
+
+    /// The integrations of an integrator's token, which sees no others. An access key sees all, without their secrets.
+    pub fn only_sees(&self) -> Option<&[IntegrationId]> {
+        self.integrations()
+            .filter(|_| matches!(self, Self::Token(_)))
+    }
+
+    /// True if the caller acts for this integration.
+    pub fn acts_for(&self, integration: IntegrationId) -> bool {
+        let own = self.integrations();
+        own.is_some_and(|own| own.contains(&integration))
     }
 
     /// The name of the credentials. Access keys change every twenty minutes, so theirs is the integration's.
     pub fn identity(&self) -> String {
         match self {
             Self::Admin => "admin".to_owned(),
-            Self::Token(token) => token_identity(token.id),
+            Self::Token(token) => token::identity(token.id),
             Self::Integration(key) => format!("integration:{}", key.integration),
             Self::Channel(handle) => format!("channel:{}", handle.channel.id),
         }
@@ -131,9 +158,43 @@ impl From<&Caller> for Actor {
     }
 }
 
-/// The name of a workspace's token among credentials.
-pub fn token_identity(token: TokenId) -> String {
-    format!("token:{token}")
+/// The person at the console whose rights a request has. It is among the extensions of a request, where only this server
+/// can put it.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub caller: Caller,
+    pub session: Uuid,
+}
+
+impl From<&SignedIn> for Actor {
+    fn from(person: &SignedIn) -> Self {
+        match &person.caller {
+            Caller::Admin => Self::new(format!("session:{}", person.session), None, None),
+            caller => caller.into(),
+        }
+    }
+}
+
+/// The caller of a request: the person who is signed in at the console, or else the holder of the bearer token.
+pub async fn of_request(
+    app: &Platform,
+    extensions: &Extensions,
+    bearer: Option<&str>,
+) -> Result<Caller> {
+    if let Some(person) = extensions.get::<SignedIn>() {
+        security::set_actor(person);
+        return Ok(person.caller.clone());
+    }
+    let token = bearer.ok_or(Error::Unauthenticated)?;
+    by_token(app, token).await?.ok_or(Error::Unauthenticated)
+}
+
+/// Refuses a viewer's request that may write.
+pub fn permit(caller: &Caller, only_reads: bool) -> Result<()> {
+    if caller.is_viewer() && !only_reads {
+        return Err(Error::Forbidden("A viewer may read, and change nothing"));
+    }
+    Ok(())
 }
 
 /// A permission that the token's user has for itself, or to act for a named employee.
@@ -149,6 +210,8 @@ pub struct Permitted {
 pub struct Access {
     tokens: Cache<String, Arc<Token>>,
     tokens_by_id: Cache<TokenId, Arc<Token>>,
+    pub(super) sessions: Cache<String, Arc<LiveSession>>,
+    pub(super) uses: TokenUses,
     permitted: Cache<Permitted, ()>,
     workspaces: Cache<String, Arc<Workspace>>,
     /// Access keys that were revoked before they expired.
@@ -158,10 +221,11 @@ pub struct Access {
 }
 
 impl Access {
-    /// Forgets a token by its hash, after it was revoked on this node.
-    pub fn forget_token(&self, hash: &str) {
-        self.tokens.forget(hash);
+    /// Forgets all tokens and sessions, after one was ended on this node.
+    pub fn forget_tokens(&self) {
+        self.tokens.clear();
         self.tokens_by_id.clear();
+        self.sessions.clear();
         self.permitted.clear();
         self.changes.send_replace(());
     }
@@ -183,6 +247,7 @@ impl Access {
             if event.head.kind == EventType::Change(ChangeType::Delete) {
                 self.tokens.clear();
                 self.tokens_by_id.clear();
+                self.sessions.clear();
             }
         }
         if are_changed {
@@ -203,11 +268,8 @@ impl Access {
 
     /// Forgets all tokens and workspaces, after a workspace was deleted on this node.
     pub fn forget_all(&self) {
-        self.tokens.clear();
-        self.tokens_by_id.clear();
-        self.permitted.clear();
         self.workspaces.clear();
-        self.changes.send_replace(());
+        self.forget_tokens();
     }
 
     pub fn revoke(&self, revocation: Revocation) {
@@ -276,6 +338,7 @@ pub async fn by_hash(app: &Platform, hash: &str) -> Result<Option<Caller>> {
         return Ok(None);
     };
     let token = Arc::new(token);
+    app.access.uses.note(&token, now);
     app.access.tokens.put(hash, token.clone(), now);
     Ok(alive(token, now))
 }

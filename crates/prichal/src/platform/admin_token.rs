@@ -16,7 +16,7 @@ use crate::{
     platform::{
         data_dir::write_whole,
         security::{self, Event},
-        vault::random_token,
+        vault::{random_token, sha256_hex},
     },
 };
 
@@ -64,6 +64,12 @@ impl AdminToken {
         let previous = good.previous.as_ref();
         let previous = previous.is_some_and(|(token, until)| now < *until && is(token));
         is(&good.token) | previous
+    }
+
+    /// The SHA-256 of the token, in hex, which tells it from others.
+    pub fn fingerprint(&self) -> String {
+        let good = self.good.read().unwrap_or_else(PoisonError::into_inner);
+        sha256_hex(good.token.expose_secret().as_bytes())
     }
 
     /// Makes a new token and stores it. The previous token stays valid for `overlap`. The file is written first, so

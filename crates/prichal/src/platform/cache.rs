@@ -30,9 +30,14 @@ pub trait Weigh {
 }
 
 impl Weigh for () {}
-impl Weigh for Token {}
 impl Weigh for Workspace {}
 impl Weigh for Usage {}
+
+impl Weigh for Token {
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.integrations)
+    }
+}
 
 impl Weigh for ChannelHandle {
     fn bytes(&self) -> usize {

@@ -142,6 +142,11 @@ impl DataDir {
         read_node(&text, &path)
     }
 
+    /// True before the first start on the directory.
+    pub fn is_fresh(&self) -> bool {
+        !self.path.join(NODE_ID_FILE).exists()
+    }
+
     /// The path of the journal of work in progress.
     pub fn journal(&self) -> PathBuf {
         self.path.join("under-way")

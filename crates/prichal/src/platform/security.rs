@@ -33,6 +33,12 @@ pub enum Event {
     Throttled,
     /// An integration was given an access key.
     SignedIn,
+    /// A one-time link to sign in at the console was made.
+    LoginLinkCreated,
+    /// Somebody signed in at the console.
+    SessionBegun,
+    /// A session at the console was ended before its time.
+    SessionEnded,
     WorkspaceCreated,
     WorkspaceDeleted,
     TokenCreated,
@@ -79,11 +85,14 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Throttled,
         Self::SignedIn,
+        Self::LoginLinkCreated,
+        Self::SessionBegun,
+        Self::SessionEnded,
         Self::WorkspaceCreated,
         Self::WorkspaceDeleted,
         Self::TokenCreated,
@@ -118,6 +127,9 @@ impl Event {
             Self::Forbidden => "forbidden",
             Self::Throttled => "throttled",
             Self::SignedIn => "signed_in",
+            Self::LoginLinkCreated => "login_link_created",
+            Self::SessionBegun => "session_begun",
+            Self::SessionEnded => "session_ended",
             Self::WorkspaceCreated => "workspace_created",
             Self::WorkspaceDeleted => "workspace_deleted",
             Self::TokenCreated => "token_created",

@@ -14,7 +14,10 @@ use crate::{
         body::{Raw, overlap, overlap_field},
         idempotency::JsonAnswer,
     },
-    platform::security::{self, Event},
+    platform::{
+        security::{self, Event},
+        session,
+    },
 };
 
 /// The member of a rotation.
@@ -53,6 +56,13 @@ pub(super) async fn rotate_admin_token(
     let made = tokio::task::spawn_blocking(move || at.admin_token.rotate(overlap, now));
     let token = made.await.map_err(Error::internal)??;
     security::record(Event::AdminTokenRotated, None, "api");
+    // The new token has to be answered. If this fails, the task that rotates keys does it.
+    if let Err(error) = session::end_of_earlier_admin(&app).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot end the sessions of the earlier admin token; trying again"
+        );
+    }
     let rotated = Rotated {
         token: token.expose_secret().to_owned(),
         previous_until: (now + overlap).to_string(),

@@ -21,11 +21,7 @@ impl FromRequestParts<App> for Administrator {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-        match access::by_token(app, token)
-            .await?
-            .ok_or(Error::Unauthenticated)?
-        {
+        match access::of_request(app, &parts.extensions, bearer(&parts.headers)).await? {
             Caller::Admin => {
                 Payer::name(&parts.extensions, None, Caller::Admin.credential());
                 Ok(Self)

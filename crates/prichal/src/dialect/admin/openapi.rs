@@ -7,7 +7,7 @@ use crate::dialect::openapi::refusals::{add_bearer, add_refusals, add_tags, add_
 
 const TAGS: &[(&str, &str)] = &[(
     "administration",
-    "Workspaces and their tokens, with the administrator's token.",
+    "Workspaces, their tokens, and sessions at the console, with the administrator's token.",
 )];
 
 const REFUSALS: &[(&str, &str)] = &[

@@ -2,7 +2,9 @@
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, quarantine, signature_policy, tokens, usage, workspaces};
+use super::{
+    admin_token, nodes, quarantine, sessions, signature_policy, tokens, usage, workspaces,
+};
 use crate::app::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -17,6 +19,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         ))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::delete_token))
+        .routes(routes!(sessions::create_login_link))
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(usage::get_usage))
         .routes(routes!(usage::put_quota))
         .routes(routes!(admin_token::rotate_admin_token))
@@ -24,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
             signature_policy::get_signature_policy,
             signature_policy::put_signature_policy
         ))
+        .routes(routes!(nodes::list_nodes))
         .routes(routes!(quarantine::list_quarantine))
         .routes(routes!(quarantine::release_quarantined))
         .routes(routes!(quarantine::drop_quarantined))

@@ -2,18 +2,16 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use prichal_core::{
-    event::EntityKind,
-    id::{EntityId, TokenId, UserId, WorkspaceId},
-    names,
-    schema::{self, Field, Type, Words},
+    id::{TokenId, WorkspaceId},
+    schema::{self, Field, Type},
     time::Timestamp,
 };
 use prichal_store::{
-    Tx, entity,
-    token::{self, Role, Token},
+    Tx,
+    token::{self, Token},
 };
 use serde::Serialize;
-use utoipa::{ToSchema, openapi::Object};
+use utoipa::ToSchema;
 
 use super::{
     caller::{Administrator, Requester},
@@ -21,7 +19,10 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{body, described, words},
+    dialect::{
+        openapi::schema::{body, described},
+        sign_in::{INTEGRATIONS, ROLE, USER, holder, role_words},
+    },
     error::{Error, Result},
     http::{
         body::Raw,
@@ -32,6 +33,7 @@ use crate::{
     platform::{
         reading::parse_json_strictly,
         security::{self, Event},
+        session::{self, Holder},
         vault::{random_token, sha256_hex},
     },
 };
@@ -41,14 +43,6 @@ described! {
     NewToken = body(FIELDS);
 }
 
-/// The meaning of a token's role.
-const RIGHTS: &str = "The rights of the holder.";
-
-static ROLES: Words = Words {
-    name: "role",
-    words: &names!(Role),
-};
-
 const FIELDS: &[Field] = &[
     Field::new("name", Type::Text)
         .required()
@@ -56,11 +50,9 @@ const FIELDS: &[Field] = &[
         .worded(|path, _| format!("The {path} must be 1 to 256 characters."))
         .doc("A name for people.")
         .example("integrator"),
-    Field::new("role", Type::Enum(&ROLES))
-        .required()
-        .doc(RIGHTS)
-        .example("admin"),
-    Field::new("userId", Type::Guid).doc("The user of the workspace for whom the token acts."),
+    ROLE.required(),
+    USER,
+    INTEGRATIONS,
     Field::new("expiresAt", Type::Moment)
         .doc("The end of the token, in the future. By default it has none.")
         .example("2099-01-01T00:00:00Z"),
@@ -81,9 +73,17 @@ pub(super) struct TokenModel {
     /// The user for whom the token acts; null if it acts for none.
     #[schema(required = true, format = "uuid")]
     user_id: Option<String>,
+    /// The integrations that an integrator's token acts for.
+    integrations: Vec<String>,
     /// The end of the token; null if it has none.
     #[schema(required = true, format = DateTime)]
     expires_at: Option<String>,
+    /// The last use, to the minute; null if it was not used yet.
+    #[schema(required = true, format = DateTime)]
+    last_used_at: Option<String>,
+    /// The address of the sender of that use.
+    #[schema(required = true)]
+    last_used_from: Option<String>,
 }
 
 /// A token of a workspace, as its creation shows it.
@@ -95,10 +95,6 @@ pub(super) struct CreatedToken {
     token: String,
 }
 
-fn role_words() -> Object {
-    words(ROLES.words, RIGHTS)
-}
-
 impl TokenModel {
     fn new(token: &Token) -> Self {
         Self {
@@ -106,7 +102,10 @@ impl TokenModel {
             name: token.name.clone(),
             role: token.role.name(),
             user_id: token.user.map(|user| user.to_string()),
+            integrations: token.integrations.iter().map(ToString::to_string).collect(),
             expires_at: token.expires_at.map(|at| at.to_string()),
+            last_used_at: token.used_at.map(|at| at.to_string()),
+            last_used_from: token.used_from.clone(),
         }
     }
 }
@@ -132,7 +131,7 @@ pub(super) async fn create_token(
 ) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
     let now = app.clock.now();
-    let new = read_new(&parse_json_strictly(&body)?, workspace, now)?;
+    let (new, holder) = read_new(&parse_json_strictly(&body)?, workspace, now)?;
     let secret = random_token();
     let (stored, hash) = (new.clone(), sha256_hex(secret.as_bytes()));
     let object = format!("token:{}", new.id);
@@ -147,16 +146,7 @@ pub(super) async fn create_token(
         now,
     };
     let write = move |tx: &mut Tx<'_>| {
-        if let Some(user) = stored.user {
-            let (kind, id) = (EntityKind::User, EntityId(user.0));
-            let user = entity::find_for_update(tx, workspace, kind, id)?;
-            if user.is_none_or(|user| user.deleted_at.is_some()) {
-                return Err(Error::invalid(
-                    "userId",
-                    "The userId is not a user of this workspace.",
-                ));
-            }
-        }
+        session::check_holder(tx, &holder)?;
         token::insert(tx, &stored, &hash)?;
         let answer = JsonAnswer::new(StatusCode::CREATED, text.as_str());
         Ok((answer, ()))
@@ -168,16 +158,16 @@ pub(super) async fn create_token(
     Ok(answer)
 }
 
-fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) -> Result<Token> {
+fn read_new(
+    body: &serde_json::Value,
+    workspace: WorkspaceId,
+    now: Timestamp,
+) -> Result<(Token, Holder)> {
     let body = body
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
     let body = schema::read_strictly(FIELDS, body, &mut || prichal_core::id::generate(now))?;
     let text = |name: &str| body.get(name).and_then(|value| value.as_str());
-    let name = text("name").unwrap_or_default().to_owned();
-    let role = text("role")
-        .and_then(Role::parse)
-        .ok_or_else(|| Error::invalid("role", "The role must be admin or member."))?;
     let expires_at = text("expiresAt").and_then(Timestamp::parse);
     if expires_at.is_some_and(|at| at <= now) {
         return Err(Error::invalid(
@@ -185,16 +175,21 @@ fn read_new(body: &serde_json::Value, workspace: WorkspaceId, now: Timestamp) ->
             "The value of expiresAt is in the past.",
         ));
     }
-    let user = text("userId").and_then(UserId::parse);
-    Ok(Token {
+    let holder = holder(&body, workspace)?;
+    let token = Token {
         id: TokenId::generate(now),
         workspace,
-        name,
-        role,
-        user,
+        name: holder.name.clone(),
+        role: holder.role,
+        user: holder.user,
+        integrations: holder.integrations.clone(),
+        session: None,
         expires_at,
         created_at: now,
-    })
+        used_at: None,
+        used_from: None,
+    };
+    Ok((token, holder))
 }
 
 /// List the tokens of a workspace, without the tokens themselves.
@@ -230,14 +225,11 @@ pub(super) async fn delete_token(
     let unknown = || Error::NotFound(format!("Token {id}"));
     let token = TokenId::parse(&id).ok_or_else(unknown)?;
     let now = app.clock.now();
-    let hash = app
-        .db
-        .write(workspace, move |tx| {
-            token::delete(tx, workspace, token, now)
-        })
-        .await?
-        .ok_or_else(unknown)?;
-    app.access.forget_token(&hash);
+    let delete = move |tx: &mut Tx<'_>| token::delete(tx, workspace, token, now);
+    if !app.db.write(workspace, delete).await? {
+        return Err(unknown());
+    }
+    app.access.forget_tokens();
     let object = format!("token:{token}");
     security::record(Event::TokenRevoked, Some(workspace), &object);
     Ok(StatusCode::NO_CONTENT)

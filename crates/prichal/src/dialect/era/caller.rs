@@ -86,15 +86,13 @@ impl FromRequestParts<App> for Tenant {
             let caller = Caller::Channel(handle.clone());
             return Self::admit(app, handle.workspace, caller, parts).await;
         }
-        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-        let caller = access::by_token(app, token)
-            .await?
-            .ok_or(Error::Unauthenticated)?;
+        let caller = access::of_request(app, &parts.extensions, bearer(&parts.headers)).await?;
         let Caller::Token(token) = &caller else {
             return Err(Error::Forbidden(
                 "A workspace's token is required, because the path names no workspace",
             ));
         };
+        access::permit(&caller, parts.method.is_safe() || is_lookup(parts))?;
         let workspace = token.workspace;
         Payer::name(&parts.extensions, Some(workspace), token.id.0);
         tracing::Span::current().record("workspace", tracing::field::display(workspace));
@@ -135,8 +133,8 @@ impl Tenant {
     }
 }
 
-/// An administrator of the workspace, because channels hold tokens; or a channel, over a websocket, whose roles
-/// open the path. Such a channel cannot change entities that grant rights.
+/// An administrator of the workspace, because channels hold tokens, or for a request that only reads a viewer; or a
+/// channel, over a websocket, whose roles open the path. Such a channel cannot change entities that grant rights.
 pub(super) struct Admin(pub(super) Tenant);
 
 impl FromRequestParts<App> for Admin {
@@ -144,7 +142,7 @@ impl FromRequestParts<App> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let tenant = Tenant::from_request_parts(parts, app).await?;
-        if tenant.caller.is_admin() || matches!(tenant.caller, Caller::Channel(_)) {
+        if tenant.caller.reads_all() || matches!(tenant.caller, Caller::Channel(_)) {
             Ok(Self(tenant))
         } else {
             Err(Error::Forbidden(

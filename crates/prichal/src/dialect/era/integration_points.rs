@@ -123,10 +123,11 @@ impl Resource for Channel {
         self.entity()
     }
 
-    /// Masks the tokens of other channels over a websocket, because those may have other rights, and those of the
-    /// channel itself if the websocket was opened with a previous token, which may end sooner.
+    /// Masks the tokens for a viewer. Over a websocket, masks those of other channels, because those may have other
+    /// rights, and those of the channel itself if the websocket was opened with a previous token, which may end sooner.
     fn shown(&self, caller: &Caller) -> Object {
         match caller {
+            viewer if viewer.is_viewer() => self.masked(),
             Caller::Channel(handle)
                 if handle.channel.id != self.id
                     || handle.token_hash != sha256_hex(self.tokens.local.as_bytes()) =>

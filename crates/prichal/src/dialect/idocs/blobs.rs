@@ -190,12 +190,12 @@ impl UploadedBlob {
 }
 
 /// The extension of a file's name, with its dot and in lower case.
-fn extension(name: &str) -> String {
+pub(super) fn extension(name: &str) -> String {
     let dot = name.rfind('.').map_or(name.len(), |dot| dot);
     name[dot..].to_ascii_lowercase()
 }
 
-fn mime_type(extension: &str) -> &'static str {
+pub(super) fn mime_type(extension: &str) -> &'static str {
     match extension {
         ".pdf" => "application/pdf",
         ".doc" => "application/msword",

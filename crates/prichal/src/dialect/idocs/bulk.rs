@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashMap, marker::PhantomData};
 use futures_util::future::BoxFuture;
 use prichal_core::id::generate;
 use prichal_dialect::word_schemas;
-use prichal_store::{Conn, Tx, bulk as store};
+use prichal_store::{Conn, Tx, bulk as store, token};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use utoipa::{
@@ -37,7 +37,7 @@ use crate::{
         body::{Json, Raw},
         idempotency::{IdempotencyKey, JsonAnswer, write_once},
     },
-    platform::{access, quota, reading::parse_json, security::Actor},
+    platform::{quota, reading::parse_json, security::Actor},
 };
 
 /// The maximum number of elements of a call.
@@ -477,7 +477,7 @@ impl BulkHandler for Elements {
 
     fn actor(&self, element: &store::Element) -> Option<Actor> {
         let requester: Requester = serde_json::from_str(&element.caller).ok()?;
-        let name = access::token_identity(requester.token);
+        let name = token::identity(requester.token);
         Some(Actor::new(name, requester.user, Some(element.workspace)))
     }
 

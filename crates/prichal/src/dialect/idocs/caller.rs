@@ -15,7 +15,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Conn, entity,
-    token::{Role, Token},
+    token::{self, Role, Token},
     workspace::Workspace,
 };
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,8 @@ impl Requester {
         Self {
             token: token.id,
             user: token.user,
-            admin: token.role == Role::Admin,
+            // A viewer's requests only read.
+            admin: matches!(token.role, Role::Admin | Role::Viewer),
             language,
         }
     }
@@ -137,14 +138,24 @@ impl Company {
         id: Option<Uuid>,
         permission: &str,
     ) -> Result<Employee> {
+        let found = self.acting(conn, id, permission)?;
+        found.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+    }
+
+    /// The same, but `None` in a company without employees.
+    pub(super) fn acting(
+        &self,
+        conn: &mut Conn,
+        id: Option<Uuid>,
+        permission: &str,
+    ) -> Result<Option<Employee>> {
         if let Some(id) = id.or(self.requester.user.map(|user| user.0)) {
-            return self.employee(conn, id, permission);
+            return self.employee(conn, id, permission).map(Some);
         }
         if !self.requester.admin {
             return Err(self.forbid(&NOBODY, &[permission]));
         }
-        let default = self.first_employee(conn)?;
-        default.ok_or_else(|| self.forbid(&NO_EMPLOYEES, &[]))
+        self.first_employee(conn)
     }
 
     /// The first administrator among the first thousand employees, else the first employee.
@@ -252,7 +263,7 @@ impl Asking for Company {
     }
 
     fn identity(&self) -> String {
-        access::token_identity(self.requester.token)
+        token::identity(self.requester.token)
     }
 
     fn now(&self) -> Timestamp {
@@ -264,18 +275,20 @@ impl FromRequestParts<App> for Company {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-        let caller = access::by_token(app, token)
-            .await?
-            .ok_or(Error::Unauthenticated)?;
+        let caller = access::of_request(app, &parts.extensions, bearer(&parts.headers)).await?;
         let Caller::Token(token) = &caller else {
             return Err(Error::Forbidden("The token of a company is required"));
         };
+        if token.role == Role::Integrator {
+            return Err(Error::Forbidden("An integrator has no part in documents"));
+        }
+        let only_reads = parts.method.is_safe() || only_reads(parts);
+        access::permit(&caller, only_reads)?;
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));
-        if !parts.method.is_safe() && !only_reads(parts) {
+        if !only_reads {
             writes::admit(app, company.id())?;
         }
         Ok(company)

@@ -8,7 +8,7 @@ use axum::{
 };
 use prichal_core::id::generate;
 use prichal_store::{
-    Conn,
+    Conn, document,
     document_blob::{self, DocumentBlob, Kind},
     signature::{self, Link},
     usage,
@@ -19,11 +19,12 @@ use uuid::Uuid;
 
 use super::{
     answer::{EmptyResponse, absent},
+    blobs::{extension, mime_type},
     caller::Company,
     documents::read_id,
     language::Localized,
     member::bodies,
-    prepared::{Prepared, missing},
+    prepared::{Prepared, missing, no_blob},
     signing::download_link,
 };
 use crate::{
@@ -85,6 +86,42 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
         answer.headers_mut().insert(header::ETAG, tag);
     }
     Ok(answer)
+}
+
+/// Download an original of a document, by the id from its list of files.
+#[utoipa::path(get, path = "/documents/v1/documents/{id}/files/{fileId}", tag = "documents",
+    params(("id" = Uuid, Path, description = "The id of the document"),
+        ("fileId" = Uuid, Path, description = "The id of the file")),
+    responses((status = 200, content_type = "application/octet-stream", body = inline(Binary))))]
+pub(super) async fn download_file(
+    company: Company,
+    Path((id, file_id)): Path<(String, String)>,
+) -> Result<Response> {
+    let (id, file_id) = (read_id(&company, &id)?, read_id(&company, &file_id)?);
+    let asked = company.clone();
+    let read = move |conn: &mut Conn| {
+        // A signer has to see what is signed.
+        if let Err(refused) = asked.require(conn, "DOCUMENT_DOWNLOAD") {
+            asked.require(conn, "DOCUMENT_SIGN").map_err(|_| refused)?;
+        }
+        let document = document::find(conn, asked.id(), id)?;
+        let document = document.ok_or_else(|| missing(&asked, id))?;
+        let sender = document.sender.company;
+        let blob = match document.contents.contains(&file_id) {
+            true => document_blob::find(conn, sender, file_id, asked.now)?,
+            false => None,
+        };
+        blob.ok_or_else(|| no_blob(&asked, file_id))
+    };
+    let blob = company.app.db.read(read).await?;
+    let contents = company.app.blobs.read(key(&blob), None).await?;
+    let kind = HeaderValue::from_static(mime_type(&extension(&blob.name)));
+    Ok(file(
+        Body::from_stream(contents),
+        kind,
+        &blob.name,
+        Some(blob.size),
+    ))
 }
 
 fn file(body: Body, kind: HeaderValue, name: &str, size: Option<i64>) -> Response {

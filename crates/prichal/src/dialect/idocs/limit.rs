@@ -21,11 +21,8 @@ pub(super) async fn limit(State(app): State<App>, request: Request, next: Next) 
     if rate.most == 0 {
         return next.run(request).await;
     }
-    let token = match bearer(request.headers()) {
-        Some(text) => access::by_token(&app, text).await,
-        None => Ok(None),
-    };
-    let Ok(Some(Caller::Token(token))) = token else {
+    let caller = access::of_request(&app, request.extensions(), bearer(request.headers())).await;
+    let Ok(Caller::Token(token)) = caller else {
         // Authentication refuses the request.
         return next.run(request).await;
     };

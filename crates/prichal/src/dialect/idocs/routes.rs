@@ -1,4 +1,4 @@
-//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list.
+//! The routes under `/api/v3` and `/api/1`, in the order of the vendor's list, and our own.
 
 use axum::{
     Router,
@@ -10,7 +10,7 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references,
+    blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references, search,
     signatures, sync_calls,
 };
 use crate::{app::App, dialect, error::Error, platform::Platform};
@@ -21,6 +21,7 @@ use super::{error_response, language::Language};
 pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
+        .merge(own())
         .merge(OpenApiRouter::new().routes(routes!(signatures::check_page)))
 }
 
@@ -36,6 +37,13 @@ fn webhooks() -> OpenApiRouter<App> {
         .routes(routes!(hooks::replay_events))
         .routes(routes!(hooks::get_history))
         .routes(routes!(hooks::list_history))
+}
+
+fn own() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(search::search_documents))
+        .routes(routes!(search::get_document))
+        .routes(routes!(downloads::download_file))
 }
 
 fn v3() -> OpenApiRouter<App> {

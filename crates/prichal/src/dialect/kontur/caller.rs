@@ -35,6 +35,7 @@ pub(super) const WORKSPACE: &[Field] = &[Field::new("ws", Type::Text)
 takes! {
     Member: Path WORKSPACE;
     Admin: Path WORKSPACE;
+    Observer: Path WORKSPACE;
 }
 
 /// A caller with access to the workspace in the path.
@@ -60,9 +61,9 @@ impl Member {
         }
     }
 
-    /// Refuses callers who are not administrators of the workspace.
+    /// Refuses callers who are not administrators of the workspace. A viewer is admitted, whose requests only read.
     pub(super) fn require_admin(&self) -> Result<()> {
-        if self.caller.is_admin() {
+        if self.caller.reads_all() {
             Ok(())
         } else {
             Err(Error::Forbidden(
@@ -73,7 +74,7 @@ impl Member {
 
     /// Refuses callers who may not change this instance: all but administrators and the integration itself.
     pub(super) fn require_owner(&self, integration: IntegrationId) -> Result<()> {
-        if self.caller.is_admin() || self.caller.integration() == Some(integration) {
+        if self.caller.is_admin() || self.caller.acts_for(integration) {
             return Ok(());
         }
         Err(Error::Forbidden(
@@ -105,6 +106,7 @@ impl FromRequestParts<App> for Member {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let caller = caller(parts, app).await?;
+        access::permit(&caller, parts.method.is_safe())?;
         let ws = segment(parts.uri.path());
         let workspace = match access::find_workspace(app, ws).await? {
             Some(workspace) if caller.may_enter(workspace.id) => workspace,
@@ -130,8 +132,10 @@ impl FromRequestParts<App> for Member {
 
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
 /// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
-/// instances. Files have a quota of their own.
-const WITHOUT_QUOTA: [&str; 6] = [
+/// instances.
+const WITHOUT_QUOTA: [&str; 8] = [
+    "login-links",
+    "sessions",
     "integrations",
     "private-integrations",
     "settings",
@@ -149,7 +153,8 @@ fn written(parts: &Parts) -> &'static [Kind] {
     let is_exempt = WITHOUT_QUOTA.contains(&collection);
     let action = below.last();
     match parts.method {
-        Method::POST if collection == "files" => &[],
+        // Files have a quota of their own; the POSTs below `webhooks` only read.
+        Method::POST if matches!(collection, "files" | "login-links" | "webhooks") => &[],
         Method::POST if is_exempt => match action {
             None => &[Kind::Records],
             Some("setup") => &[Kind::Events, Kind::Records],
@@ -166,7 +171,7 @@ fn written(parts: &Parts) -> &'static [Kind] {
     }
 }
 
-/// An administrator of the workspace in the path.
+/// An administrator of the workspace in the path, or for a request that only reads a viewer.
 pub(super) struct Admin(pub(super) Member);
 
 impl FromRequestParts<App> for Admin {
@@ -179,6 +184,29 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
+/// A caller who may see the sources of calls: an administrator or a viewer, or an integrator, who sees those of its
+/// integrations.
+pub(super) struct Observer(pub(super) Member);
+
+impl Observer {
+    /// The integrations whose sources alone the caller sees.
+    pub(super) fn only_sees(&self) -> Option<Vec<IntegrationId>> {
+        self.0.caller.only_sees().map(<[_]>::to_vec)
+    }
+}
+
+impl FromRequestParts<App> for Observer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let member = Member::from_request_parts(parts, app).await?;
+        if member.caller.only_sees().is_none() {
+            member.require_admin()?;
+        }
+        Ok(Self(member))
+    }
+}
+
 /// The caller by the credentials of a request. An access key takes precedence over a token: connectors that act for
 /// themselves send both.
 async fn caller(parts: &Parts, app: &App) -> Result<Caller> {
@@ -186,10 +214,7 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller> {
         let key = key.to_str().unwrap_or_default();
         return access::by_access_key(app, key).ok_or(Error::Unauthenticated);
     }
-    let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-    access::by_token(app, token)
-        .await?
-        .ok_or(Error::Unauthenticated)
+    access::of_request(app, &parts.extensions, bearer(&parts.headers)).await
 }
 
 /// `{ws}` of `/api/v1/{ws}/…`.

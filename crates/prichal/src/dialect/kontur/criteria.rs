@@ -1,7 +1,9 @@
 //! The criteria by which calls are listed and sent again, as parameters of a query and as members of a body.
 
 use prichal_core::{
-    event::{CHANGE_TYPES, ChangeType, EntityKind, EventKind, EventType, custom::Pattern},
+    event::{
+        CHANGE_TYPES, ChangeType, EntityKind, EventHead, EventKind, EventType, custom::Pattern,
+    },
     id::{self, EventId, IntegrationId, WebhookId},
     schema::{Field, Type, Words},
     time::Timestamp,
@@ -10,6 +12,7 @@ use prichal_store::delivery::{
     STATUSES,
     log::{Filter, HttpStatus, Source},
 };
+use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
@@ -90,43 +93,75 @@ parameters! {
     pub(super) DeliveryQuery = with_criteria![BEFORE, LIMIT];
 }
 
-/// The integration that the caller may see the calls of. `None` if the caller may see all. A call shows the event, and
-/// so more than a user without rights may read.
-pub(super) fn own(member: &Member) -> Result<Option<IntegrationId>> {
-    match member.caller.integration() {
-        Some(own) => Ok(Some(own)),
-        None => member.require_admin().map(|()| None),
+/// The integrations that a caller may see the calls of; `None` if the caller may see all.
+#[derive(Clone)]
+pub(super) struct Own(Option<Vec<IntegrationId>>);
+
+impl Own {
+    /// A call shows the event, and so more than a user without rights may read.
+    pub(super) fn of(member: &Member) -> Result<Self> {
+        match member.caller.integrations() {
+            Some(own) => Ok(Self(Some(own.to_vec()))),
+            None => member.require_admin().map(|()| Self(None)),
+        }
+    }
+
+    pub(super) fn has(&self, integration: IntegrationId) -> bool {
+        self.0.as_ref().is_none_or(|own| own.contains(&integration))
+    }
+
+    /// The integration that a list is limited to: the one asked for, or the only one.
+    fn narrow(&self, asked: Option<IntegrationId>) -> Result<Option<IntegrationId>> {
+        match (&self.0, asked) {
+            (Some(own), Some(asked)) if !own.contains(&asked) => {
+                Err(Error::Forbidden("An integration sees its own calls only"))
+            }
+            (Some(own), None) => self.only().map(Some).ok_or_else(|| {
+                let count = own.len();
+                let why = format!(
+                    "Give the {}, because you act for {count} integrations.",
+                    INTEGRATION.name
+                );
+                Error::invalid(INTEGRATION.name, why)
+            }),
+            (_, asked) => Ok(asked),
+        }
+    }
+
+    /// True for an object that is limited to this integration, or to none.
+    pub(super) fn has_limited(&self, integration: Option<IntegrationId>) -> bool {
+        self.0.is_none() || integration.is_some_and(|one| self.has(one))
+    }
+
+    /// The limits of objects that belong to one integration: one for each. A single `None` if the caller may see all.
+    pub(super) fn limits(&self) -> Vec<Option<IntegrationId>> {
+        match &self.0 {
+            None => vec![None],
+            Some(own) => own.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// The integration, if there is just one.
+    fn only(&self) -> Option<IntegrationId> {
+        match self.0.as_deref() {
+            Some([only]) => Some(*only),
+            _ => None,
+        }
     }
 }
 
 /// Reads the criteria of a list of calls.
 pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
-    let word = |field: &Field, words: &'static [&'static str]| {
-        let what = words.join(", ");
-        let known = |text: &str| {
-            words
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(text))
-        };
-        query.read(field.name, &format!("one of {what}"), known)
-    };
+    let word = |field: &Field, words| word(query, field, words);
     let guid = |field: &Field| query.read(field.name, "a GUID", id::parse_any);
     let moment = |field: &Field| query.read(field.name, "an ISO-8601 time", Timestamp::parse);
     let kind = word(&EVENT_TYPE, &EVENT_TYPE_WORDS)?.map(|n| EVENT_TYPE_WORDS[n]);
     let change = word(&CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
-    let custom = query.read(
-        CUSTOM_TYPE.name,
-        "the name of an event type, such as order.created, order.* or *",
-        |text| Pattern::of_names(text).ok(),
-    )?;
+    let custom = custom(query)?;
     let integration = guid(&INTEGRATION)?.map(IntegrationId);
-    let own = own(member)?;
-    if own.is_some() && integration.is_some() && integration != own {
-        return Err(Error::Forbidden("An integration sees its own calls only"));
-    }
     Ok(Filter {
         source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
-        integration: own.or(integration),
+        integration: Own::of(member)?.narrow(integration)?,
         webhook: guid(&WEBHOOK)?.map(WebhookId),
         event: guid(&EVENT)?.map(EventId),
         status: word(&STATUS, &STATUSES)?.map(|n| STATUSES[n].to_owned()),
@@ -143,6 +178,62 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
         to: moment(&TO)?,
         before: guid(&BEFORE)?,
     })
+}
+
+/// Reads one of the words of a parameter, as its index.
+fn word(query: &Query, field: &Field, words: &'static [&'static str]) -> Result<Option<usize>> {
+    let what = words.join(", ");
+    let known = |text: &str| {
+        words
+            .iter()
+            .position(|word| word.eq_ignore_ascii_case(text))
+    };
+    query.read(field.name, &format!("one of {what}"), known)
+}
+
+/// The events that a search of the log selects.
+pub(super) struct EventFilter {
+    types: Option<Vec<EventType>>,
+    custom: Option<Pattern>,
+    entity_kind: Option<EntityKind>,
+    entity: Option<Uuid>,
+}
+
+impl EventFilter {
+    pub(super) fn read(query: &Query) -> Result<Self> {
+        let kind = word(query, &EVENT_TYPE, &EVENT_TYPE_WORDS)?.map(|n| EVENT_TYPE_WORDS[n]);
+        let change = word(query, &CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
+        let custom = custom(query)?;
+        Ok(Self {
+            types: types(kind, change, custom.is_some()),
+            custom,
+            entity_kind: word(query, &ENTITY_TYPE, EntityKind::NAMES)?.map(|n| EntityKind::ALL[n]),
+            entity: query.read(ENTITY.name, "a GUID", id::parse_any)?,
+        })
+    }
+
+    pub(super) fn wants(&self, head: &EventHead) -> bool {
+        let name = head.custom.as_ref().map(|custom| custom.name.as_str());
+        let is_named = |pattern: &Pattern| name.is_some_and(|name| pattern.matches_name(name));
+        let is_about = |kind: EntityKind, id: Uuid| {
+            self.entity_kind.is_none_or(|wanted| kind == wanted)
+                && self.entity.is_none_or(|wanted| id == wanted)
+        };
+        let is_any = self.entity_kind.is_none() && self.entity.is_none();
+        self.types
+            .as_ref()
+            .is_none_or(|types| types.contains(&head.kind))
+            && self.custom.as_ref().is_none_or(is_named)
+            && (is_any || head.entities.iter().any(|(kind, id)| is_about(*kind, *id)))
+    }
+}
+
+fn custom(query: &Query) -> Result<Option<Pattern>> {
+    query.read(
+        CUSTOM_TYPE.name,
+        "the name of an event type, such as order.created, order.* or *",
+        |text| Pattern::of_names(text).ok(),
+    )
 }
 
 /// The types of events with this name and this change; with `is_custom` the own types only. `None` if all are wanted.

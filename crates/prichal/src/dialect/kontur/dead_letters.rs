@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    criteria::{DeliveryQuery, own, read_filter},
+    criteria::{DeliveryQuery, Own, read_filter},
     delivery_log::{DeliveredEntity, MAX_ROWS, answer, entities, id_in_path},
 };
 use crate::{
@@ -138,13 +138,14 @@ pub(super) async fn dismiss_dead_letter(
     member: Member,
     LetterInPath(id): LetterInPath,
 ) -> Result<StatusCode> {
-    let (own, workspace) = (own(&member)?, member.workspace_id());
+    let (limits, workspace) = (Own::of(&member)?.limits(), member.workspace_id());
     let write = move |tx: &mut Tx<'_>| {
-        if dead_letter::dismiss(tx, workspace, id, own)? {
-            Ok(StatusCode::NO_CONTENT)
-        } else {
-            Err(Error::NotFound(format!("Dead letter {id}")))
+        for limit in &limits {
+            if dead_letter::dismiss(tx, workspace, id, *limit)? {
+                return Ok(StatusCode::NO_CONTENT);
+            }
         }
+        Err(Error::NotFound(format!("Dead letter {id}")))
     };
     member.app.db.write(workspace, write).await
 }

@@ -113,7 +113,7 @@ pub(super) async fn list_deliveries(
     InPath(id): InPath,
     query: Query,
 ) -> Result<Response> {
-    if member.caller.integration().is_some() {
+    if member.caller.integrations().is_some() {
         member.require_owner(id)?;
     }
     let filter = AttemptFilter {

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    criteria::{DeliveryQuery, own, read_filter},
+    criteria::{DeliveryQuery, Own, read_filter},
 };
 use crate::{
     delivery::target::{self, SentText},
@@ -265,7 +265,7 @@ pub(super) async fn get_delivery(
     member: Member,
     DeliveryInPath(id): DeliveryInPath,
 ) -> Result<Response> {
-    let own = own(&member)?;
+    let own = Own::of(&member)?;
     let workspace = member.workspace_id();
     let read = move |conn: &mut Conn| {
         let Some(found) = log::find(conn, workspace, id)? else {
@@ -289,7 +289,7 @@ pub(super) async fn get_delivery(
         Ok::<_, Error>(Some((found, key, event, next)))
     };
     let found = member.app.db.read(read).await?;
-    let found = found.filter(|(found, ..)| own.is_none_or(|own| own == found.integration));
+    let found = found.filter(|(found, ..)| own.has(found.integration));
     let (found, key, event, next) =
         found.ok_or_else(|| Error::NotFound(format!("Delivery {id}")))?;
     let headers = lines(&found.attempt.exchange.sent);

@@ -51,7 +51,7 @@ described! {
     /// An event of one of the workspace's own types.
     CustomEvent = model(CUSTOM_EVENT).examples(example(include_str!("examples/custom-event.json")));
     /// An event of the feed.
-    FeedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
+    pub(super) FeedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
     /// A page of the feed.
     ObjectEventsList = page_of::<FeedEvent>("The number of events on the page.")
         .property("firstOffset", uuid().description(Some("The offset of the first event. On an empty page, that of the request.")))
@@ -82,7 +82,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     let after = offset::seq_at(workspace, cursor);
     let caller = member.caller;
     // Integrations, and administrators who can install them, get the same events by webhooks.
-    let sees_all = caller.is_admin() || caller.integration().is_some();
+    let sees_all = caller.reads_all() || caller.integrations().is_some();
     let read = move |conn: &mut Conn| {
         // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;

@@ -144,7 +144,8 @@ pub(super) async fn list_instances(member: Member, page: Page) -> Result<Respons
     let (app, workspace) = (member.app.clone(), member.workspace_id());
     let member = Arc::new(member);
     let read = move |conn: &mut Conn, offset, limit| {
-        let (count, rows) = integration::list_instances(conn, workspace, offset, limit)?;
+        let own = member.caller.only_sees();
+        let (count, rows) = integration::list_instances(conn, workspace, own, (offset, limit))?;
         let items = rows.into_iter().map(|row| {
             let found = instance::load(&member.app.vault, conn, row)?;
             Ok(text(&found, member.secrets_of(found.id())))
@@ -159,6 +160,13 @@ pub(super) async fn list_instances(member: Member, page: Page) -> Result<Respons
     params(Member, InPath), responses((status = 200, body = InstanceModel)))]
 pub(super) async fn get_instance(member: Member, InPath(id): InPath) -> Result<Response> {
     let (app, workspace) = (member.app.clone(), member.workspace_id());
+    if member
+        .caller
+        .only_sees()
+        .is_some_and(|own| !own.contains(&id))
+    {
+        return Err(not_found(id));
+    }
     let find = move |conn: &mut Conn| instance::find(&app.vault, conn, workspace, id);
     let found = member.app.db.read(find).await?;
     let found = found.ok_or_else(|| not_found(id))?;

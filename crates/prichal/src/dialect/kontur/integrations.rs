@@ -221,11 +221,11 @@ fn name_conflict(message: String) -> Error {
     responses((status = 200, body = IntegrationList)))]
 pub(super) async fn list_integrations(member: Member, page: Page) -> Result<JsonAnswer> {
     let workspace = member.workspace_id();
-    let (count, offered) = member
-        .app
-        .db
-        .read(move |conn| integration::list(conn, workspace, page.offset, page.limit))
-        .await?;
+    let own = member.caller.only_sees().map(<[_]>::to_vec);
+    let read = move |conn: &mut Conn| {
+        integration::list(conn, workspace, own.as_deref(), (page.offset, page.limit))
+    };
+    let (count, offered) = member.app.db.read(read).await?;
     let items = offered
         .into_iter()
         .map(|(integration, status, installed)| OfferedModel {

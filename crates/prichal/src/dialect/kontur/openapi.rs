@@ -55,6 +55,10 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
+    (
+        "sessions",
+        "Who is signed in at the console, and links to sign in.",
+    ),
     ("ui settings", "Settings of a user's interface."),
 ];
 

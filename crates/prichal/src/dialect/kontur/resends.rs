@@ -32,7 +32,7 @@ use super::{
     caller::Member,
     criteria::{
         CHANGE_TYPE, CUSTOM_TYPE, ENTITY, ENTITY_TYPE, EVENT, EVENT_TYPE, FROM, HTTP_STATUS,
-        INTEGRATION, SOURCE, STATUS, TO, WEBHOOK, own, read_filter, with_criteria,
+        INTEGRATION, Own, SOURCE, STATUS, TO, WEBHOOK, read_filter, with_criteria,
     },
     delivery_log::{DeliveryInPath, answer, id_in_path},
 };
@@ -235,16 +235,11 @@ enum Wanted {
 }
 
 /// The deliveries that named calls were for.
-fn named(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    own: Option<IntegrationId>,
-    ids: &[Uuid],
-) -> Result<Selected> {
+fn named(conn: &mut Conn, workspace: WorkspaceId, own: &Own, ids: &[Uuid]) -> Result<Selected> {
     let mut selected = Selected::default();
     for id in ids {
         let found = log::find(conn, workspace, *id)?;
-        let found = found.filter(|found| own.is_none_or(|own| own == found.integration));
+        let found = found.filter(|found| own.has(found.integration));
         let found = found.ok_or_else(|| Error::NotFound(format!("Delivery {id}")))?;
         let attempt = &found.attempt;
         if Source::of(found.integration, attempt.webhook) == Source::Channel {
@@ -269,8 +264,8 @@ async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
     let workspace = member.workspace_id();
     let selection = match wanted {
         Wanted::Calls(ids) => {
-            let own = own(member)?;
-            let read = move |conn: &mut Conn| named(conn, workspace, own, &ids);
+            let own = Own::of(member)?;
+            let read = move |conn: &mut Conn| named(conn, workspace, &own, &ids);
             let Selected { events, messages } = member.app.db.read(read).await?;
             let events: HashSet<_> = events.into_iter().collect();
             let messages: HashSet<_> = messages.into_iter().collect();
@@ -320,8 +315,8 @@ async fn begin(
     let selected = match calls {
         None => None,
         Some(ids) => {
-            let own = own(member)?;
-            let read = move |conn: &mut Conn| named(conn, workspace, own, &ids);
+            let own = Own::of(member)?;
+            let read = move |conn: &mut Conn| named(conn, workspace, &own, &ids);
             Some(member.app.db.read(read).await?)
         }
     };
@@ -331,7 +326,7 @@ async fn begin(
             of_dead_letters: false,
             filter: Filter {
                 // The integration sees its resend.
-                integration: own(member)?,
+                integration: limit_of(member, selected.as_ref()),
                 ..Filter::default()
             },
         },
@@ -370,6 +365,16 @@ async fn begin(
         }
     }
     Ok(answer)
+}
+
+/// The integration that a resend of named calls is limited to: that of the first call, if the caller acts for
+/// integrations.
+fn limit_of(member: &Member, selected: Option<&Selected>) -> Option<IntegrationId> {
+    let own = member.caller.integrations()?;
+    let first = selected.and_then(|selected| selected.events.first());
+    first
+        .map(|event| event.integration)
+        .or(own.first().copied())
 }
 
 /// The webhook whose deferred events become due with its dead letters.
@@ -429,20 +434,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ResendInPath {
 #[utoipa::path(get, operation_id = "get_resend", path = "/api/v1/{ws}/resends/{resendId}", tag = "webhooks",
     params(Member, ResendInPath), responses((status = 200, body = ResendModel)))]
 pub(super) async fn get_resend(member: Member, ResendInPath(id): ResendInPath) -> Result<Response> {
-    let (own, workspace) = (own(&member)?, member.workspace_id());
-    let read = move |conn: &mut Conn| find(conn, workspace, own, id);
+    let (own, workspace) = (Own::of(&member)?, member.workspace_id());
+    let read = move |conn: &mut Conn| find(conn, workspace, &own, id);
     answer(&model(&member.app.db.read(read).await?))
 }
 
 /// Finds a resend that the caller may see.
-fn find(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    own: Option<IntegrationId>,
-    id: Uuid,
-) -> Result<Resend> {
+fn find(conn: &mut Conn, workspace: WorkspaceId, own: &Own, id: Uuid) -> Result<Resend> {
     let found = resend::find(conn, workspace, id)?;
-    let found = found.filter(|found| own.is_none_or(|own| found.integration == Some(own)));
+    let found = found.filter(|found| own.has_limited(found.integration));
     found.ok_or_else(|| Error::NotFound(format!("Resend {id}")))
 }
 
@@ -453,11 +453,11 @@ pub(super) async fn cancel_resend(
     member: Member,
     ResendInPath(id): ResendInPath,
 ) -> Result<Response> {
-    let (own, workspace) = (own(&member)?, member.workspace_id());
+    let (own, workspace) = (Own::of(&member)?, member.workspace_id());
     let write = move |tx: &mut Tx<'_>| {
-        let found = find(tx.conn()?, workspace, own, id)?;
+        let found = find(tx.conn()?, workspace, &own, id)?;
         resend::cancel(tx, workspace, &found)?;
-        find(tx.conn()?, workspace, own, id)
+        find(tx.conn()?, workspace, &own, id)
     };
     answer(&model(&member.app.db.write(workspace, write).await?))
 }

@@ -4,8 +4,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_types, feed, files, instances, integrations, links, mails, preview, publish,
-    resends, settings, stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    entities, event_log, event_types, feed, files, instances, integrations, links, mails, matches,
+    preview, publish, resends, sessions, settings, stream, stream_tickets, system_calls,
+    ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -45,6 +46,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_public_key))
         .routes(routes!(webhook_state::get_webhook_state))
         .routes(routes!(preview::preview_webhook))
+        .routes(routes!(matches::match_filter))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::get_alert))
         .routes(routes!(alerts::acknowledge_alert))
@@ -61,7 +63,12 @@ pub(super) fn router() -> OpenApiRouter<App> {
             ui_settings::patch_ui_setting
         ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
+        .routes(routes!(sessions::create_login_link))
+        .routes(routes!(sessions::list_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(feed::read_feed, publish::publish_events))
+        .routes(routes!(event_log::search_log))
+        .routes(routes!(event_log::get_logged_event))
         .routes(routes!(
             event_types::list_event_types,
             event_types::create_event_type

@@ -188,12 +188,12 @@ pub(super) async fn sight_of(
     caller: &Caller,
     topics: Topics,
 ) -> Result<Sight> {
-    if caller.integration().is_some() {
+    if caller.integrations().is_some() {
         return Err(Error::Forbidden(
             "An integration follows the log by its webhooks and by the feed",
         ));
     }
-    if caller.is_admin() {
+    if caller.reads_all() {
         // A token ends with its workspace, the admin token does not.
         let found = access::find_workspace(app, &workspace.to_string()).await?;
         return found.map(|_| Sight::ALL).ok_or(Error::Unauthenticated);

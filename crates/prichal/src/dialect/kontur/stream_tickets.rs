@@ -17,6 +17,7 @@ use prichal_core::{
 use prichal_store::{
     Tx,
     live_ticket::{self, Ticket},
+    token::session_hash,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -33,7 +34,7 @@ use crate::{
     error::{Error, Result},
     http::{answer::json_text, extract::bearer, page::Query},
     platform::{
-        access::{self, Caller},
+        access::{self, Caller, SignedIn},
         vault::{fill_random, hex, sha256_hex},
     },
 };
@@ -118,7 +119,7 @@ fn topics(query: &Query) -> Result<Option<Topics>> {
 
 /// The credential of a stream, which ends with it.
 pub(super) enum Credential {
-    /// The hash of a token of the workspace.
+    /// The key of a token of the workspace: its hash, or that of a session's token.
     Token(String),
     /// The admin token.
     Admin(SecretString),
@@ -138,6 +139,15 @@ impl FromRequestParts<App> for Credential {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        if let Some(SignedIn { caller, .. }) = parts.extensions.get() {
+            let key = match caller {
+                Caller::Token(token) => token.session.map(|id| session_hash(id, token.workspace)),
+                _ => None,
+            };
+            return key.map(Self::Token).ok_or(Error::Forbidden(
+                "A session follows a workspace that it has entered",
+            ));
+        }
         let token = bearer(&parts.headers).unwrap_or_default();
         Ok(if app.admin_token.accepts(token, app.clock.now()) {
             Self::Admin(token.into())

@@ -217,7 +217,7 @@ pub(super) async fn patch_ui_setting(
 }
 
 fn may_read(member: &Member, setting: &UiSetting) -> bool {
-    member.caller.is_admin()
+    member.caller.reads_all()
         || setting.user.is_none()
         || setting.user == member.caller.user().map(|user| user.0)
 }

@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::caller::{Admin, Member};
+use super::caller::{Admin, Member, Observer};
 use crate::{
     delivery::{state::Summary, target},
     dialect::openapi::schema::{body, described, example, model, parameters, takes},
@@ -190,20 +190,23 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 
 /// List everything in the workspace that calls a receiver: webhooks of integrations, the subscription to documents, and
 /// channels.
-#[utoipa::path(get, path = "/api/v1/{ws}/webhooks", tag = "webhooks", params(Admin, Page, ListedMembers),
+#[utoipa::path(get, path = "/api/v1/{ws}/webhooks", tag = "webhooks", params(Observer, Page, ListedMembers),
     responses((status = 200, body = DeliverySourceList)))]
 pub(super) async fn list_webhooks(
-    Admin(member): Admin,
+    observer: Observer,
     page: Page,
     query: Query,
 ) -> Result<Response> {
+    let own = observer.only_sees();
+    let member = observer.0;
     let (app, workspace) = (member.app.clone(), member.workspace_id());
     let flag = |text: &str| text.to_ascii_lowercase().parse().ok();
     let has_state = query.read(STATE.name, "true or false", flag)?;
     let (has_state, now) = (has_state.unwrap_or(false), member.now);
     let at = app.clone();
     let read = move |conn: &mut Conn, offset, limit| {
-        let (count, sources) = webhook::list_sources(conn, workspace, offset, limit)?;
+        let own = own.as_deref();
+        let (count, sources) = webhook::list_sources(conn, workspace, own, (offset, limit))?;
         let mut reader = Reader::new(&at.vault, workspace);
         let (mut items, mut bytes) = (Vec::new(), 0);
         for source in sources {
@@ -224,12 +227,13 @@ pub(super) async fn list_webhooks(
 }
 
 /// Read a source by its id.
-#[utoipa::path(get, path = "/api/v1/{ws}/webhooks/{id}", tag = "webhooks", params(Admin, InPath),
+#[utoipa::path(get, path = "/api/v1/{ws}/webhooks/{id}", tag = "webhooks", params(Observer, InPath),
     responses((status = 200, body = DeliverySource)))]
-pub(super) async fn get_webhook(Admin(member): Admin, at: InPath) -> Result<Response> {
-    let app = member.app.clone();
+pub(super) async fn get_webhook(observer: Observer, at: InPath) -> Result<Response> {
+    let app = observer.0.app.clone();
     let read = move |conn: &mut Conn| {
-        let source = find(conn, member.workspace_id(), &at)?;
+        let source = find_seen(conn, &observer, &at)?;
+        let member = &observer.0;
         Reader::new(&member.app.vault, member.workspace_id()).read(conn, source)
     };
     let found = app.db.read(read).await?;
@@ -288,18 +292,18 @@ pub(super) async fn patch_webhook(
 
 /// Read the public key by which a receiver checks signatures of the version `v1a`. A webhook has one from the time at
 /// which its settings first ask for that version.
-#[utoipa::path(get, path = "/api/v1/{ws}/webhooks/{id}/public-key", tag = "webhooks", params(Admin, InPath),
+#[utoipa::path(get, path = "/api/v1/{ws}/webhooks/{id}/public-key", tag = "webhooks", params(Observer, InPath),
     responses((status = 200, body = PublicKey)))]
-pub(super) async fn get_public_key(Admin(member): Admin, at: InPath) -> Result<Response> {
-    let app = member.app.clone();
+pub(super) async fn get_public_key(observer: Observer, at: InPath) -> Result<Response> {
+    let app = observer.0.app.clone();
     let read = move |conn: &mut Conn| {
         let id = at.id;
         let none = move || Error::NotFound(format!("Public key of webhook {id}"));
-        let Source::Webhook(key) = find(conn, member.workspace_id(), &at)? else {
+        let Source::Webhook(key) = find_seen(conn, &observer, &at)? else {
             return Err(none());
         };
         let row = webhook::find(conn, key)?.ok_or_else(none)?;
-        let pair = Secrets::open(&member.app.vault, &row)?.key_pair();
+        let pair = Secrets::open(&observer.0.app.vault, &row)?.key_pair();
         Ok(pair.ok_or_else(none)?.public_key())
     };
     let public_key = app.db.read(read).await?;
@@ -360,6 +364,17 @@ fn change_document_hook(
 
 pub(super) fn not_found(id: impl std::fmt::Display) -> Error {
     Error::NotFound(format!("WebHook {id}"))
+}
+
+/// Finds a source that the caller may see by its id.
+pub(super) fn find_seen(conn: &mut Conn, observer: &Observer, at: &InPath) -> Result<Source> {
+    let found = find(conn, observer.0.workspace_id(), at)?;
+    let is_seen = match (observer.0.caller.only_sees(), found) {
+        (None, _) => true,
+        (Some(own), Source::Webhook(key)) => own.contains(&key.integration),
+        (Some(_), _) => false,
+    };
+    is_seen.then_some(found).ok_or_else(|| not_found(at.id))
 }
 
 /// Finds a source by its id.

@@ -70,9 +70,7 @@ impl Dossier {
         let mut companies = BTreeMap::new();
         let parties = document.recipients().iter().map(|one| one.party.company);
         for company in parties.chain([sender]) {
-            let found = workspace::find(conn, &company.to_string())?;
-            let name = found.and_then(|one| one.company_name.or(one.title));
-            companies.insert(company, name.unwrap_or_default());
+            companies.insert(company, company_name(conn, company)?);
         }
         let mut employees = BTreeMap::new();
         for node in document.internal(viewer).iter().flat_map(|all| &all.nodes) {
@@ -108,6 +106,13 @@ impl Dossier {
         let signed = self.signatures.iter().map(|(one, _)| one.signed_on.secs());
         times.chain(signed).fold(self.document.created_on, i64::max)
     }
+}
+
+/// The name of a company; empty if it has none, or is not registered here.
+pub fn company_name(conn: &mut Conn, company: WorkspaceId) -> Result<String> {
+    let found = workspace::find(conn, &company.to_string())?;
+    let name = found.and_then(|one| one.company_name.or(one.title));
+    Ok(name.unwrap_or_default())
 }
 
 /// The key of the contents of a document's blob.

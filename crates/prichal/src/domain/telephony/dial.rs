@@ -309,7 +309,7 @@ fn choose(conn: &mut Conn, workspace: WorkspaceId, user: Option<Uuid>) -> Result
             return Ok(Some(instance));
         }
     }
-    let (_, mut all) = integration::list_instances(conn, workspace, 0, 1000)?;
+    let (_, mut all) = integration::list_instances(conn, workspace, None, (0, 1000))?;
     all.retain(|instance| can(instance, |features| features.call));
     all.sort_by_key(|instance| instance.update_info.created_at);
     Ok(all.into_iter().next())

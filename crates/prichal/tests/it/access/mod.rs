@@ -3,4 +3,7 @@
 mod channel_rights;
 mod revocation;
 mod rights;
+mod roles;
+mod sessions;
+mod token_use;
 mod wrong_credentials;

@@ -5,5 +5,6 @@ mod description;
 mod documents;
 mod examples;
 mod operations;
+mod search;
 mod signatures;
 mod webhooks;

@@ -64,6 +64,12 @@ async fn the_verbs_of_the_command_line() {
         .await
         .ok();
     assert!(verb(&["token", "list", "acme"]).1.contains("mine"));
+    let (done, text) = verb(&["login-link", "--workspace", "acme", "--role", "viewer"]);
+    let page = format!("{}/console/sign-in#", server.url);
+    assert!(done && text.starts_with(&page), "{text}");
+    assert!(verb(&["login-link"]).1.starts_with(&page));
+    let (done, text) = verb(&["login-link", "--role", "viewer"]);
+    assert!(!done && text.contains("--workspace"), "{text}");
     assert!(verb(&["workspace", "delete", "acme"]).0);
     assert_eq!(
         anonymous_at(&server.url)

@@ -350,3 +350,45 @@ async fn websockets_get_the_types_that_they_subscribe_to() {
     assert_eq!(custom[1]["data"], published(&space).await[0]);
     assert_eq!(told(&change), ["all", "modelevents", "data_changed"]);
 }
+
+#[tokio::test]
+async fn a_filter_is_tried_on_recent_events() {
+    let (_hub, space) = hub_with_types().await;
+    let deal = space.post("/deals", json!({ "name": "one" })).await.ok();
+    publish(&space, "order.created", "order:1", 1).await;
+    publish(&space, "order.paid", "order:2", 2).await;
+    let tried = async |items: Value| {
+        let body = json!({ "items": items });
+        space.post("/webhooks/match", body).await
+    };
+    let feed = space.get("/events?limit=1000").await.ok();
+    let entities = feed["items"].as_array().expect("items").len();
+    let all = tried(json!([{}])).await.ok();
+    assert_eq!(
+        (&all["tried"], &all["matched"]),
+        (&json!(entities + 2), &json!(entities))
+    );
+    for (items, matched) in [
+        (json!([]), 0),
+        (json!([{ "entityType": "deal" }]), 1),
+        (json!([{ "entityType": "deal", "changeType": "delete" }]), 0),
+        (json!([{ "eventTypes": ["order.*"] }]), 2),
+        (
+            json!([{ "eventTypes": ["order.*"], "entities": ["order:2"] }]),
+            1,
+        ),
+    ] {
+        let found = tried(items.clone()).await.ok();
+        assert_eq!(found["matched"], matched, "{items}");
+        assert_eq!(found.get("lastOffset").is_some(), matched > 0, "{items}");
+    }
+    let found = tried(json!([{ "entityType": "deal" }])).await.ok();
+    let mut events = feed["items"].as_array().expect("items").iter();
+    let event = events.find(|event| event["entityIds"]["dealId"] == deal["id"]);
+    assert_eq!(
+        found["lastOffset"],
+        event.expect("the deal's event")["offset"]
+    );
+    let wrong = tried(json!([{ "eventTypes": ["order.*"], "entityType": "deal" }])).await;
+    assert_eq!(wrong.status, 400);
+}

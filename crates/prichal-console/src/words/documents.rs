@@ -1,0 +1,165 @@
+//! The words of documents.
+
+use super::words;
+
+words! {
+    Documents {
+        title: "Документы", "Құжаттар", "Documents";
+        about: "Документы компании: полученные, отправленные и внутренние.", "Компания құжаттары: алынған, жіберілген және ішкі.", "The company's documents: received, sent and internal ones.";
+        no_company: "Это пространство не компания: у него нет БИН, а документы подписывает компания.", "Бұл кеңістік компания емес: БСН-і жоқ, ал құжаттарға компания қол қояды.", "This workspace is no company: it has no BIN, and documents are signed by a company.";
+        no_company_todo: "Оператор сервера создаёт пространство компании:", "Сервер операторы компания кеңістігін жасайды:", "The operator of the server creates a workspace for the company:";
+        folders: "Папки", "Қалталар", "Folders";
+        waiting: "Ждут меня", "Мені күтеді", "Waiting for me";
+        received: "Полученные", "Алынған", "Received";
+        sent: "Отправленные", "Жіберілген", "Sent";
+        drafts: "Черновики", "Жобалар", "Drafts";
+        done: "Завершённые", "Аяқталған", "Finished";
+        refused: "Отклонённые", "Қабылданбаған", "Refused";
+        all: "Все", "Барлығы", "All";
+        text_hint: "номер, название или БИН", "нөмірі, атауы немесе БСН", "number, name or BIN";
+        counterparty: "БИН контрагента", "Контрагент БСН-і", "Counterparty BIN";
+        status: "Состояние", "Күйі", "State";
+        act_as: "Сотрудник", "Қызметкер", "Employee";
+        act_as_first: "первый администратор", "бірінші әкімші", "first administrator";
+        number: "Номер", "Нөмірі", "Number";
+        name: "Название", "Атауы", "Name";
+        date: "Дата", "Күні", "Date";
+        group: "Вид", "Түрі", "Kind";
+        with: "С кем", "Кіммен", "With";
+        from_company: "от", "кімнен", "from";
+        to_companies: "кому", "кімге", "to";
+        internal: "внутренний", "ішкі", "internal";
+        empty: "Документов здесь ещё нет.", "Мұнда әлі құжат жоқ.", "There are no documents here yet.";
+        empty_todo: "Загрузите файл, укажите получателя и подпишите: документ появится в «Отправленных», а у получателя в «Ждут меня».", "Файлды жүктеп, алушыны көрсетіп, қол қойыңыз: құжат «Жіберілгенде», алушыда «Мені күтеді» ішінде көрінеді.", "Upload a file, name the recipient and sign: the document appears in Sent, and at the recipient in Waiting for me.";
+        empty_waiting: "Вас не ждёт ни один документ.", "Сізді ешбір құжат күтпейді.", "No document waits for you.";
+        empty_filtered: "Под эти условия не подходит ни один документ.", "Бұл шарттарға ешбір құжат сәйкес емес.", "No document matches.";
+        empty_part: "Среди просмотренных документов подходящих нет; посмотрите дальше.", "Қаралған құжаттардың ішінде сәйкесі жоқ; әрі қарай қараңыз.", "None of the documents read so far matches; look further.";
+        create: "Новый документ", "Жаңа құжат", "New document";
+
+        draft: "черновик", "жоба", "draft";
+        in_new: "новый", "жаңа", "new";
+        in_process: "на внутреннем маршруте", "ішкі бағытта", "on its internal route";
+        in_process_by_sender: "на согласовании у отправителя", "жіберушіде келісілуде", "being approved by the sender";
+        in_process_by_recipient: "на согласовании у получателя", "алушыда келісілуде", "being approved by the recipient";
+        sent_by_sender: "отправлен", "жіберілді", "sent";
+        waiting_for_sender: "ждёт подписи отправителя", "жіберушінің қолын күтеді", "waits for the sender's signature";
+        finished: "завершён", "аяқталды", "finished";
+        finished_by_company: "завершён у нас", "бізде аяқталды", "finished by this company";
+        recalled_by_sender: "отозван отправителем", "жіберуші кері қайтарды", "taken back by the sender";
+        rejected_by_recipient: "отклонён получателем", "алушы бас тартты", "refused by the recipient";
+        rejected_by_company: "отклонён другой компанией", "басқа компания бас тартты", "refused by another company";
+        rejected_by_sender: "отклонён отправителем", "жіберуші бас тартты", "refused by the sender";
+        rejected_by_employee: "отклонён сотрудником", "қызметкер бас тартты", "refused by an employee";
+        unknown: "в другом состоянии", "басқа күйде", "in another state";
+
+        group_legal: "юридический", "заңдық", "legal";
+        group_accounting: "бухгалтерский", "бухгалтерлік", "accounting";
+        group_financial: "финансовый", "қаржылық", "financial";
+        group_purchase: "закупки", "сатып алу", "purchase";
+        group_warehouse: "складской", "қоймалық", "warehouse";
+        group_hr: "кадровый", "кадрлық", "personnel";
+        group_organizational: "организационный", "ұйымдастырушылық", "organizational";
+        group_constitutive: "учредительный", "құрылтай", "constitutive";
+        group_paperwork: "делопроизводство", "іс жүргізу", "paperwork";
+        group_general: "общий", "жалпы", "general";
+
+        heading: "{} № {}", "{} № {}", "{} No. {}";
+        sender: "Отправитель", "Жіберуші", "Sender";
+        recipients: "Получатели", "Алушылар", "Recipients";
+        author: "Автор", "Авторы", "Author";
+        created: "Создан", "Жасалды", "Created";
+        reason: "Причина", "Себебі", "Reason";
+        file: "Файл", "Файл", "File";
+        files: "Файлы", "Файлдар", "Files";
+        download: "Скачать", "Жүктеп алу", "Download";
+        no_preview: "Такой файл браузер не показывает. Скачайте его.", "Мұндай файлды браузер көрсетпейді. Жүктеп алыңыз.", "A browser does not show such a file. Download it.";
+        route: "Маршрут", "Бағыт", "Route";
+        route_done: "готово", "дайын", "done";
+        route_active: "ждёт", "күтеді", "waiting";
+        route_later: "ещё не начато", "әлі басталған жоқ", "not begun";
+        route_refused: "отказ", "бас тарту", "refused";
+        route_signs: "подписывает", "қол қояды", "signs";
+        route_approves: "согласует", "келіседі", "approves";
+        route_informed: "знакомится", "танысады", "is informed";
+        route_receives: "получает", "алады", "receives";
+        route_sends: "отправляет", "жібереді", "sends";
+        missing: "Чего не хватает", "Не жетіспейді", "What is missing";
+        missing_nothing: "Всё сделано.", "Бәрі жасалды.", "Nothing: all is done.";
+        missing_route: "Нет маршрута: укажите получателя.", "Бағыт жоқ: алушыны көрсетіңіз.", "There is no route: name a recipient.";
+        missing_sender: "Подпись отправителя: {}.", "Жіберушінің қолы: {}.", "The sender's signature: {}.";
+        missing_sign: "Подпись: {}.", "Қол: {}.", "A signature: {}.";
+        missing_approve: "Согласование: {}.", "Келісу: {}.", "An approval: {}.";
+        ended: "Документ закончился без подписания и силы не имеет.", "Құжат қол қойылмай аяқталды, күші жоқ.", "The document has ended unsigned and is without force.";
+
+        signatures: "Подписи", "Қолтаңбалар", "Signatures";
+        no_signatures: "Документ ещё никем не подписан.", "Құжатқа әлі ешкім қол қойған жоқ.", "Nobody has signed the document yet.";
+        signature: "{}, {}: {} по правилам «{}».", "{}, {}: {} («{}» ережесі бойынша).", "{}, {}: {} by the policy {}.";
+        valid: "подпись действительна", "қолтаңба жарамды", "the signature is valid";
+        invalid: "подпись недействительна", "қолтаңба жарамсыз", "the signature is not valid";
+        undecided: "действительность подписи ещё не установлена", "қолтаңбаның жарамдылығы әлі анықталмаған", "the validity of the signature is not established yet";
+        not_identity: "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН).", "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН).", "Not checked: whether the signature is this company's and this employee's (BIN, IIN).";
+        not_revocation: "Не проверено: не отозван ли сертификат.", "Тексерілмеген: сертификат кері қайтарылған ба.", "Not checked: whether the certificate was revoked.";
+        not_other: "Не проверено: {}.", "Тексерілмеген: {}.", "Not checked: {}.";
+        steps: "Шагов проверки: {}; пройдено {}, замечаний {}, не пройдено {}, пропущено {}", "Тексеру қадамдары: {}; өтті {}, ескерту {}, өтпеді {}, өткізілді {}", "Steps of the check: {}; passed {}, warned {}, failed {}, skipped {}";
+        step: "Шаг", "Қадам", "Step";
+        step_reason: "Что найдено", "Не табылды", "What was found";
+        passed: "пройден", "өтті", "passed";
+        warned: "замечание", "ескерту", "warned";
+        failed: "не пройден", "өтпеді", "failed";
+        skipped: "пропущен", "өткізілді", "skipped";
+        certificate: "Сертификат", "Сертификат", "Certificate";
+        issuer: "Издатель", "Шығарушы", "Issuer";
+        valid_until: "Действует до", "Жарамдылық мерзімі", "Valid until";
+        needs: "Каких доказательств нет", "Қандай дәлел жоқ", "Missing evidence";
+
+        history: "История", "Тарихы", "History";
+        downloads: "Скачать", "Жүктеп алу", "Downloads";
+        archive: "Архив с подписями", "Қолтаңбалары бар мұрағат", "Archive with signatures";
+        print_form: "Печатная форма", "Баспа нысаны", "Print form";
+        print_note: "Печатная форма — копия для чтения. Юридическую силу имеет подписанный файл из архива.", "Баспа нысаны — оқуға арналған көшірме. Заңды күші мұрағаттағы қол қойылған файлда.", "The print form is a copy for reading. What is legally binding is the signed file in the archive.";
+        check_page: "Открытая страница проверки", "Ашық тексеру беті", "Public page of the check";
+
+        todo: "Что можно сделать", "Не істеуге болады", "What can be done";
+        nothing_todo: "Этот сотрудник сейчас ничего не может сделать с документом.", "Бұл қызметкер қазір құжатпен ештеңе істей алмайды.", "This employee can do nothing with the document now.";
+        act_as_show: "Действовать", "Әрекет ету", "Act as";
+        sign: "Подписать", "Қол қою", "Sign";
+        sign_how: "Подписывается архив с файлами документа: одни и те же байты для всех.", "Құжат файлдарының мұрағатына қол қойылады: барлығы үшін бірдей байттар.", "What is signed is a zip of the document's files: the same bytes for everybody.";
+        sign_prepare: "1. Приготовить содержимое", "1. Мазмұнын дайындау", "1. Prepare the content";
+        sign_content: "1. Скачайте содержимое", "1. Мазмұнын жүктеп алыңыз", "1. Download the content";
+        sign_command: "2. Подпишите его своей программой, например так:", "2. Өз бағдарламаңызбен қол қойыңыз, мысалы:", "2. Sign it with your program, for example:";
+        sign_upload: "3. Загрузите подпись (.cms)", "3. Қолтаңбаны жүктеңіз (.cms)", "3. Upload the signature (.cms)";
+        sign_submit: "Сохранить подпись", "Қолтаңбаны сақтау", "Save the signature";
+        ncalayer: "Подписать через NCALayer", "NCALayer арқылы қол қою", "Sign with NCALayer";
+        ncalayer_waiting: "Подтвердите подпись в окне NCALayer.", "NCALayer терезесінде қолды растаңыз.", "Confirm the signature in the window of NCALayer.";
+        ncalayer_absent: "NCALayer не отвечает. Запустите его и попробуйте снова.", "NCALayer жауап бермейді. Оны іске қосып, қайталаңыз.", "NCALayer does not answer. Start it and try again.";
+        ncalayer_failed: "NCALayer не подписал:", "NCALayer қол қоймады:", "NCALayer did not sign:";
+        approve: "Согласовать", "Келісу", "Approve";
+        refuse: "Отклонить", "Бас тарту", "Refuse";
+        recall: "Отозвать", "Кері қайтару", "Take back";
+        delete: "Удалить черновик", "Жобаны өшіру", "Delete the draft";
+        delete_sure: "Черновик и его файлы исчезнут насовсем.", "Жоба мен файлдары біржола жойылады.", "The draft and its files will be gone for good.";
+        reason_hint: "Причину увидят другие компании.", "Себебін басқа компаниялар көреді.", "The other companies see the reason.";
+        set_route: "Указать получателя", "Алушыны көрсету", "Name the recipients";
+        approvers: "Кто согласует сначала", "Алдымен кім келіседі", "Who approves first";
+        inbox_route: "Сначала согласовать у себя", "Алдымен өзімізде келісу", "Have employees approve first";
+        recipient_bin: "БИН получателя", "Алушының БСН-і", "BIN of the recipient";
+        recipient_bins_hint: "По одному в строке. Для компании не на этом сервере добавьте её почту через пробел.", "Әр жолда бір БСН. Бұл серверде жоқ компанияға бос орыннан кейін поштасын қосыңыз.", "One a line. For a company that is not on this server, add its e-mail address after a space.";
+        sender_signs: "Мы тоже подписываем", "Біз де қол қоямыз", "We sign as well";
+
+        create_about: "Файл загружается один раз; подписать и отправить документ можно на его странице.", "Файл бір рет жүктеледі; құжатқа өз бетінде қол қойып, жіберуге болады.", "The file is uploaded once; the document is signed and sent on its own page.";
+        create_file: "Файл (.pdf, .doc, .docx, .xls, .xlsx, .txt; до 15 МБ)", "Файл (.pdf, .doc, .docx, .xls, .xlsx, .txt; 15 МБ дейін)", "File (.pdf, .doc, .docx, .xls, .xlsx, .txt; up to 15 MB)";
+        create_recipients: "Получатели; пусто для черновика без маршрута", "Алушылар; бағытсыз жоба үшін бос қалдырыңыз", "Recipients; empty for a draft without a route";
+        create_internal: "Внутренний документ: получателей нет, действуют только свои сотрудники", "Ішкі құжат: алушылар жоқ, тек өз қызметкерлер әрекет етеді", "Internal document: no recipients, only our own employees act";
+        create_submit: "Создать черновик", "Жоба жасау", "Create the draft";
+        no_file: "Выберите файл.", "Файлды таңдаңыз.", "Choose a file.";
+        bad_date: "Дата не читается.", "Күні оқылмайды.", "The date cannot be read.";
+
+        done_created: "Черновик создан.", "Жоба жасалды.", "The draft is created.";
+        done_routed: "Маршрут задан.", "Бағыт белгіленді.", "The route is set.";
+        done_signed: "Подпись проверена и сохранена.", "Қолтаңба тексеріліп, сақталды.", "The signature is checked and saved.";
+        done_approved: "Документ согласован.", "Құжат келісілді.", "The document is approved.";
+        done_refused: "Документ отклонён.", "Құжаттан бас тартылды.", "The document is refused.";
+        done_recalled: "Документ отозван.", "Құжат кері қайтарылды.", "The document is taken back.";
+        done_deleted: "Черновик удалён.", "Жоба өшірілді.", "The draft is deleted.";
+    }
+}

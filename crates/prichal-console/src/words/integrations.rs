@@ -1,0 +1,80 @@
+//! The words of integrations.
+
+use super::words;
+
+words! {
+    Integrations {
+        title: "Интеграции", "Интеграциялар", "Integrations";
+        about: "Программы партнёров, которые читают и меняют данные этого пространства и получают события.", "Осы кеңістік деректерін оқып, өзгертетін және оқиғалар алатын серіктестер бағдарламалары.", "Programs of partners that read and change the data of this workspace, and get its events.";
+        empty: "Здесь появятся интеграции.", "Интеграциялар осында пайда болады.", "Integrations will be here.";
+        empty_todo: "Добавьте свою ниже или командой:", "Төменде немесе мына пәрменмен өзіңіздікін қосыңыз:", "Add your own below, or by this command:";
+        name: "Имя", "Аты", "Name";
+        title_field: "Название", "Атауы", "Title";
+        version: "Версия", "Нұсқа", "Version";
+        base_url: "Адрес (baseUrl)", "Мекенжай (baseUrl)", "Address (baseUrl)";
+        kind: "Доступ", "Қолжетімділік", "Access";
+        private: "только здесь", "тек осында", "here only";
+        public: "всем пространствам", "барлық кеңістікке", "all workspaces";
+        state: "Состояние", "Күйі", "State";
+        not_installed: "не установлена", "орнатылмаған", "not installed";
+        not_configured: "ждёт настройки", "баптауды күтуде", "to be set up";
+        active: "работает", "жұмыс істеуде", "active";
+        paused: "на паузе", "кідіртілген", "paused";
+        has_errors: "есть ошибки", "қателері бар", "has errors";
+        failed: "настройка не удалась", "баптау сәтсіз", "the setup failed";
+        add: "Добавить интеграцию", "Интеграция қосу", "Add an integration";
+        add_submit: "Добавить", "Қосу", "Add";
+        install: "Установить", "Орнату", "Install";
+        uninstall: "Удалить из пространства", "Кеңістіктен алып тастау", "Uninstall";
+        pause: "Приостановить", "Кідірту", "Pause";
+        resume: "Возобновить", "Жалғастыру", "Resume";
+        features: "Умеет", "Мүмкіндіктері", "Features";
+        feature_call: "звонить", "қоңырау шалу", "call";
+        feature_hangup: "завершать звонок", "қоңырауды аяқтау", "hang up";
+        feature_sms: "отправлять SMS", "SMS жіберу", "send short messages";
+        settings: "Настройки", "Баптаулар", "Settings";
+        secrets: "Секреты", "Құпиялар", "Secrets";
+        secrets_show: "Показать секреты", "Құпияларды көрсету", "Show the secrets";
+        secrets_shown: "Секреты показаны один раз. Эта страница их больше не повторит.", "Құпиялар бір рет көрсетілді. Бұл бет оларды қайталамайды.", "The secrets are shown this once. The page does not repeat them.";
+        setup: "Настроить", "Баптау", "Set up";
+        setup_about: "По строке на параметр: имя=значение. Всё отправится на {baseUrl}/setup, и после ответа 200 интеграция заработает.", "Әр параметр жеке жолда: аты=мәні. Бәрі {baseUrl}/setup мекенжайына жіберіледі, 200 жауабынан кейін интеграция іске қосылады.", "One parameter a line: name=value. All of it is sent to {baseUrl}/setup, and after an answer 200 the integration is active.";
+        setup_fields: "Параметры", "Параметрлер", "Parameters";
+        api_key: "Ключ API", "API кілті", "API key";
+        api_key_about: "Интеграция меняет его на ключи доступа на двадцать минут. Новый ключ сразу отменяет прежний.", "Интеграция оны жиырма минуттық қолжетімділік кілттеріне айырбастайды. Жаңа кілт бұрынғысын бірден жояды.", "The integration exchanges it for access keys of twenty minutes. A new key ends the former one at once.";
+        api_key_new: "Выпустить новый ключ", "Жаңа кілт шығару", "Issue a new key";
+        api_key_shown: "Новый ключ API показан один раз, сохраните его:", "Жаңа API кілті бір рет көрсетіледі, сақтап алыңыз:", "The new API key is shown this once, so keep it:";
+        webhooks: "Вебхуки", "Вебхуктар", "Webhooks";
+        no_webhooks: "Вебхуков пока нет.", "Вебхуктар әзірге жоқ.", "There are no webhooks yet.";
+        address: "Адрес", "Мекенжай", "Address";
+        events: "События", "Оқиғалар", "Events";
+        schedule: "По расписанию: {}", "Кесте бойынша: {}", "By schedule: {}";
+        all_events: "все изменения и связи", "барлық өзгерістер мен байланыстар", "all changes and links";
+        no_events: "никакие", "ешқандай", "none";
+        on: "включён", "қосулы", "on";
+        off: "выключен", "өшірулі", "off";
+        switch_on: "Включить", "Қосу", "Switch on";
+        switch_off: "Выключить", "Өшіру", "Switch off";
+        test: "Пробный вызов", "Сынақ шақыруы", "Test call";
+        tested_ok: "Пробный вызов принят: {}, {}.", "Сынақ шақыруы қабылданды: {}, {}.", "The test call was accepted: {}, {}.";
+        tested_bad: "Пробный вызов не принят: {}.", "Сынақ шақыруы қабылданбады: {}.", "The test call was not accepted: {}.";
+        remove: "Убрать", "Алып тастау", "Remove";
+        deliveries: "Доставки", "Жеткізулер", "Deliveries";
+        add_webhook: "Добавить вебхук", "Вебхук қосу", "Add a webhook";
+        add_webhook_about: "Относительный адрес дополняет baseUrl; полный адрес берётся как есть.", "Салыстырмалы мекенжай baseUrl-ге қосылады; толық мекенжай сол күйінде алынады.", "A relative address is added to the baseUrl; an absolute one is used as it is.";
+        entity_type: "Сущность", "Нысан", "Entity";
+        change_type: "Изменение", "Өзгеріс", "Change";
+        own_types: "Свои типы событий, через запятую", "Өз оқиға түрлері, үтір арқылы", "Own event types, with commas between";
+        success: "Принято, если", "Қабылданды, егер", "Acknowledged by";
+        success_echo: "200 и заголовок эха", "200 және жаңғырық тақырыбы", "200 with the echo header";
+        success_2xx: "любой ответ 2xx", "кез келген 2xx жауабы", "any 2xx";
+        count: "Сколько подошло бы", "Қаншасы сәйкес келер еді", "How many would match";
+        counted: "Из последних событий ({}) подошло бы: {}.", "Соңғы оқиғалардан ({}) сәйкес келер еді: {}.", "Of the newest events ({}) would match: {}.";
+        done_added: "Интеграция добавлена.", "Интеграция қосылды.", "The integration is added.";
+        done_installed: "Интеграция установлена.", "Интеграция орнатылды.", "The integration is installed.";
+        done_uninstalled: "Интеграция удалена из пространства.", "Интеграция кеңістіктен алынды.", "The integration is uninstalled.";
+        done_paused: "Интеграция приостановлена; события ждут.", "Интеграция кідіртілді; оқиғалар күтеді.", "The integration is paused; events wait.";
+        done_resumed: "Интеграция снова работает.", "Интеграция қайта жұмыс істеуде.", "The integration works again.";
+        done_setup: "Интеграция настроена.", "Интеграция бапталды.", "The integration is set up.";
+        done_webhook: "Вебхуки изменены.", "Вебхуктар өзгертілді.", "The webhooks are changed.";
+    }
+}

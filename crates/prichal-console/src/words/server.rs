@@ -1,0 +1,43 @@
+//! The words of the operator's pages.
+
+use super::words;
+
+words! {
+    Server {
+        title: "Сервер", "Сервер", "Server";
+        nodes: "Узлы", "Түйіндер", "Nodes";
+        node: "Узел", "Түйін", "Node";
+        state: "Состояние", "Күйі", "State";
+        alive: "работает", "жұмыс істеуде", "alive";
+        expired: "аренда истекла", "жалдау мерзімі өтті", "lease expired";
+        answers: "отвечает вам", "сізге жауап береді", "answers you";
+        version: "Версия", "Нұсқа", "Version";
+        started: "Запущен", "Іске қосылды", "Started";
+        lease: "Аренда до", "Жалдау мерзімі", "Lease until";
+        webhooks: "Получателей", "Алушылар", "Receivers";
+        figures: "Показатели этого узла", "Осы түйіннің көрсеткіштері", "Figures of this node";
+        deferred: "Отложено событий", "Кейінге қалған оқиғалар", "Deferred events";
+        oldest: "Старейшее ждёт", "Ең ескісі күтуде", "The oldest waits since";
+        seconds: "{} с", "{} с", "{} s";
+        runs: "Ждут запуска скрипты", "Іске қосуды күтетін скрипттер", "Runs that wait";
+        mails: "Ждут отправки письма", "Жіберуді күтетін хаттар", "Mails that wait";
+        quarantined: "В карантине", "Карантинде", "In quarantine";
+        lag: "Отставание получателей, событий", "Алушылардың артта қалуы, оқиға", "Lag of receivers, events";
+        batch: "Записей в одной фиксации", "Бір бекітудегі жазбалар", "Writes in one commit";
+        disk: "Свободно на диске", "Дискідегі бос орын", "Free disk space";
+        sockets: "Открыто websocket", "Ашық websocket", "Open websockets";
+        speed: "Вызовов в секунду", "Секундына шақыру", "Calls a second";
+        requests: "Запросов в секунду", "Секундына сұрау", "Requests a second";
+        chart_about: "Последние десять минут, пока страница открыта. Числа есть и в /metrics.", "Бет ашық тұрған соңғы он минут. Сандар /metrics ішінде де бар.", "The last ten minutes while the page is open. The figures are also in /metrics.";
+        quarantine: "Карантин", "Карантин", "Quarantine";
+        quarantine_about: "Работа, при которой сервер падал. Её можно выпустить или оставить.", "Орындалғанда сервер құлаған жұмыс. Оны босатуға немесе тастауға болады.", "Work during which the server died. It can be released or given up.";
+        quarantine_empty: "В карантине ничего нет.", "Карантинде ештеңе жоқ.", "Nothing is in quarantine.";
+        kind: "Вид", "Түрі", "Kind";
+        deaths: "Падений", "Құлау саны", "Deaths";
+        held: "С", "Басталуы", "Since";
+        release: "Выпустить", "Босату", "Release";
+        give_up: "Оставить", "Тастау", "Give up";
+        done: "Сделано.", "Орындалды.", "Done.";
+        workspaces: "Рабочие пространства", "Жұмыс кеңістіктері", "Workspaces";
+    }
+}

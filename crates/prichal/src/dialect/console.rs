@@ -1,0 +1,314 @@
+//! `/console`: the server's side of the console. The console finds sessions and calls the API here, in this process and
+//! with the rights of the session.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Extensions, Request, Response, header, request::Parts},
+};
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use prichal_console::{
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, Unavailable,
+    Workspace,
+};
+use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_store::{token, workspace};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use super::refuse;
+use crate::{
+    app::App,
+    domain::stream::pulse,
+    error::{Error, Result},
+    http::{Peer, sender},
+    platform::{
+        access::{self, Caller},
+        guess,
+        memory::Payer,
+        session::{self, Begun, Browser, LiveSession},
+    },
+};
+
+/// The maximum number of characters of a browser's name.
+const MAX_AGENT: usize = 256;
+
+/// The API as the console calls it.
+struct Server {
+    app: App,
+    /// Every path of the API, without the layers that number, log and complete requests from outside.
+    api: Router,
+}
+
+/// The pages of the console, over the routes of the API.
+pub(super) fn router(app: &App, api: Router) -> Router {
+    let app = app.clone();
+    prichal_console::router(Arc::new(Server { app, api }))
+}
+
+/// Logs a failure, which the console shows as such.
+fn unavailable(error: Error) -> Unavailable {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the console cannot be served"
+    );
+    Unavailable
+}
+
+impl Server {
+    async fn find(&self, secret: &str) -> Result<Option<Session>> {
+        match session::find(&self.app, secret).await? {
+            Some(live) => self.session(&live).await,
+            None => {
+                guess::count_refusal(Arc::new(Error::Unauthenticated));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn begin(&self, by: SignIn<'_>, client: &Client) -> Result<Option<SignedIn>> {
+        let agent = Some(client.user_agent.clone()).filter(|agent| !agent.is_empty());
+        let browser = Browser {
+            address: client.address,
+            agent,
+        };
+        let begun = match by {
+            SignIn::Link(secret) => session::begin_by_link(&self.app, secret, &browser).await?,
+            SignIn::Token(text) => session::begin_by_token(&self.app, text, &browser).await?,
+        };
+        let Some(Begun { secret, live }) = begun else {
+            return Ok(None);
+        };
+        let session = self.session(&live).await?;
+        Ok(session.map(|session| SignedIn { secret, session }))
+    }
+
+    /// A session as the console knows it. `None` if its workspace is gone.
+    async fn session(&self, live: &Arc<LiveSession>) -> Result<Option<Session>> {
+        let (role, user) = match &live.caller {
+            Caller::Token(token) => (role(token.role), token.user.map(|user| user.0)),
+            _ => (Role::Operator, None),
+        };
+        let workspaces = match live.session.workspace {
+            None => Vec::new(),
+            Some(id) => match access::find_workspace(&self.app, &id.to_string()).await? {
+                Some(found) => vec![self.workspace(&found).await?],
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Session {
+            id: live.session.id,
+            role,
+            name: live.name.clone(),
+            user,
+            workspaces,
+            grant: live.clone(),
+        }))
+    }
+
+    async fn workspace(&self, found: &workspace::Workspace) -> Result<Workspace> {
+        Ok(Workspace {
+            id: found.id.0,
+            name: found.name.clone(),
+            title: found.title.clone().unwrap_or_else(|| found.name.clone()),
+            zone: prichal_console::TimeZone::UTC,
+            has_documents: found.bin.is_some(),
+        })
+    }
+
+    async fn enter(&self, session: &Session, name: &str) -> Result<Option<Workspace>> {
+        let found = access::find_workspace(&self.app, name).await?;
+        match (live(session), found) {
+            (Some(live), Some(found)) if live.caller.may_enter(found.id) => {
+                Ok(Some(self.workspace(&found).await?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The person who calls a path. The administration is the operator's, also in a workspace.
+    async fn person(
+        &self,
+        session: &Session,
+        workspace: Option<&Workspace>,
+        path: &str,
+    ) -> Result<access::SignedIn> {
+        let live = live(session).ok_or(Error::Unauthenticated)?;
+        match workspace {
+            Some(workspace) if !path.starts_with("/admin/") => {
+                session::enter(&self.app, live, WorkspaceId(workspace.id)).await
+            }
+            _ => Ok(live.signed_in()),
+        }
+    }
+}
+
+/// The session behind one of the console, which was found at the beginning of the request.
+fn live(session: &Session) -> Option<&LiveSession> {
+    session.grant.downcast_ref()
+}
+
+fn role(role: token::Role) -> Role {
+    match role {
+        token::Role::Admin => Role::Admin,
+        token::Role::Member => Role::Employee,
+        token::Role::Viewer => Role::Viewer,
+        token::Role::Integrator => Role::Integrator,
+    }
+}
+
+fn counters(now: pulse::Counters) -> Counters {
+    Counters {
+        epoch: now.epoch,
+        counts: now.counts,
+    }
+}
+
+/// An open console: the session and what it follows. `None` after the end.
+type Following = Option<(App, Uuid, pulse::Follower)>;
+
+/// The next beat of an open console, as long as its session lasts.
+async fn follow(following: Following) -> Option<(Beat, Following)> {
+    let (app, session, mut follower) = following?;
+    let beat = follower.next().await?;
+    match session::lasts(&app, session).await {
+        Ok(true) => {}
+        Ok(false) => return Some((Beat::End, None)),
+        // The session is not known now, so nothing is told. The browser comes back.
+        Err(error) => {
+            unavailable(error);
+            return None;
+        }
+    }
+    let beat = match beat {
+        pulse::Beat::Changed(now) => Beat::Changed(counters(now)),
+        pulse::Beat::Silence => Beat::Silence,
+    };
+    Some((beat, Some((app, session, follower))))
+}
+
+impl Backend for Server {
+    fn find_session<'a>(
+        &'a self,
+        secret: &'a str,
+        _: &'a Client,
+    ) -> BoxFuture<'a, Result<Option<Session>, Unavailable>> {
+        Box::pin(async move { self.find(secret).await.map_err(unavailable) })
+    }
+
+    fn sign_in<'a>(
+        &'a self,
+        by: SignIn<'a>,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<SignedIn, Refusal>> {
+        Box::pin(async move {
+            if let Some(begun) = self.begin(by, client).await.map_err(unavailable)? {
+                return Ok(begun);
+            }
+            let refused = guess::count_refusal(Arc::new(Error::Unauthenticated));
+            Err(match *refused {
+                Error::Throttled { .. } => Refusal::Wait,
+                _ => Refusal::Invalid,
+            })
+        })
+    }
+
+    fn sign_out<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let ended = session::end(&self.app, None, session.id).await;
+            ended.map(drop).map_err(unavailable)
+        })
+    }
+
+    fn find_workspace<'a>(
+        &'a self,
+        session: &'a Session,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Workspace>, Unavailable>> {
+        Box::pin(async move { self.enter(session, name).await.map_err(unavailable) })
+    }
+
+    fn call<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: Option<&'a Workspace>,
+        extensions: &'a Extensions,
+        mut request: Request<Body>,
+    ) -> BoxFuture<'a, Response<Body>> {
+        Box::pin(async move {
+            match self.person(session, workspace, request.uri().path()).await {
+                Ok(person) => request.extensions_mut().insert(person),
+                Err(error) => {
+                    return refuse(&self.app, request.uri().path(), request.headers(), error);
+                }
+            };
+            // The rights are the session's alone.
+            request.headers_mut().remove(header::AUTHORIZATION);
+            request.headers_mut().remove("x-xcom-accesskey");
+            let to = request.extensions_mut();
+            if let Some(payer) = extensions.get::<Payer>() {
+                to.insert(payer.clone());
+            }
+            if let Some(peer) = extensions.get::<Peer>() {
+                to.insert(*peer);
+            }
+            match self.api.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+
+    fn pulse<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>> {
+        Box::pin(async move {
+            let app = self.app.clone();
+            let workspace = WorkspaceId(workspace.id);
+            let follower = pulse::Follower::start(app.domain.clone(), workspace).await;
+            let follower = follower.map_err(unavailable)?;
+            let following = Some((app, session.id, follower));
+            Ok(stream::unfold(following, follow).boxed())
+        })
+    }
+
+    fn counters(&self, workspace: &Workspace) -> Option<Counters> {
+        let pulses = &self.app.streams.pulses;
+        pulses.now(WorkspaceId(workspace.id)).map(counters)
+    }
+
+    fn client(&self, request: &Parts) -> Client {
+        let agent = request.headers.get(header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok());
+        Client {
+            address: sender(&self.app, &request.headers, &request.extensions),
+            user_agent: agent.unwrap_or_default().chars().take(MAX_AGENT).collect(),
+        }
+    }
+
+    fn public_url(&self) -> String {
+        self.app.config.public_url()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::stream::topic;
+
+    #[test]
+    fn topics_have_one_order() {
+        assert_eq!(prichal_console::TOPICS, topic::NAMES);
+    }
+}

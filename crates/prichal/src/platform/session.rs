@@ -1,0 +1,598 @@
+//! Sessions at the console, and the one-time links that begin them.
+//!
+//! A session is a row with the hash of its secret, which the browser has in a cookie. It is no bearer token: in a
+//! workspace it acts by a token of its own, which nobody can send. The operator gets such a token in each workspace that
+//! he enters.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use prichal_core::{
+    event::EntityKind,
+    id::{EntityId, IntegrationId, TokenId, UserId, WorkspaceId, generate},
+    time::Timestamp,
+};
+use prichal_store::{
+    Conn, Tx, entity, integration,
+    login_link::{self, LoginLink},
+    session::{self, Moment, Session},
+    token::{self, Role, Token},
+    workspace,
+};
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    platform::{
+        Platform,
+        access::{self, Caller, SignedIn},
+        cache::Weigh,
+        guess,
+        security::{self, Event},
+        vault::{random_token, sha256_hex},
+    },
+};
+
+/// The time after its last use at which a session ends.
+const IDLE_TIMEOUT: Duration = Duration::from_hours(12);
+/// The time after its beginning at which a session ends, whatever it is used for.
+pub const MAX_LIFETIME: Duration = Duration::from_hours(7 * 24);
+/// The minimum time between two noted uses of a session.
+const SEEN_INTERVAL: Duration = Duration::from_mins(1);
+/// The lifetime of an unused link.
+const LINK_LIFETIME: Duration = Duration::from_mins(10);
+/// The maximum number of sessions of one workspace, and of operators. A further one ends the one that was seen least
+/// recently.
+const MAX_SESSIONS: i64 = 1000;
+/// The maximum number of links that one token has made and that are kept. A further one removes the oldest.
+const MAX_LINKS: i64 = 100;
+/// The maximum number of characters of a browser's name.
+const MAX_AGENT: usize = 256;
+/// The maximum number of integrations of an integrator.
+pub const MAX_INTEGRATIONS: usize = 100;
+
+/// The workspace whose writer handles sessions of operators.
+const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
+
+/// The holder of a session, or of a token.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// `None` for the server's operator.
+    pub workspace: Option<WorkspaceId>,
+    /// A name for people.
+    pub name: String,
+    pub role: Role,
+    pub user: Option<UserId>,
+    /// The integrations of an integrator; empty for other roles.
+    pub integrations: Vec<IntegrationId>,
+}
+
+impl Holder {
+    /// The server's operator.
+    pub fn operator() -> Self {
+        Self {
+            workspace: None,
+            name: "operator".to_owned(),
+            role: Role::Admin,
+            user: None,
+            integrations: Vec::new(),
+        }
+    }
+}
+
+/// A session that is not over.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    pub session: Session,
+    /// The person's rights in the session's workspace; [`Caller::Admin`] for the operator.
+    pub caller: Caller,
+    /// The name for people.
+    pub name: String,
+}
+
+impl Weigh for LiveSession {}
+
+impl LiveSession {
+    /// The person as a request carries them. For an operator this is for paths of the server's administration.
+    pub fn signed_in(&self) -> SignedIn {
+        self.acting_as(self.caller.clone())
+    }
+
+    fn acting_as(&self, caller: Caller) -> SignedIn {
+        SignedIn {
+            caller,
+            session: self.session.id,
+        }
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        let Session {
+            ended_at,
+            ends_at,
+            seen_at,
+            ..
+        } = self.session;
+        let is_valid = match &self.caller {
+            Caller::Token(token) => token.is_valid(now),
+            _ => true,
+        };
+        ended_at.is_none() && now < ends_at && now < seen_at + IDLE_TIMEOUT && is_valid
+    }
+}
+
+/// The end of a session's tokens: that of the session, if it is not used again.
+fn tokens_end(seen_at: Timestamp, ends_at: Timestamp) -> Timestamp {
+    (seen_at + IDLE_TIMEOUT).min(ends_at)
+}
+
+/// The moment at which sessions are looked at.
+fn moment(now: Timestamp) -> Moment {
+    Moment::new(now, IDLE_TIMEOUT)
+}
+
+/// The browser that begins a session.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    pub address: Option<IpAddr>,
+    pub agent: Option<String>,
+}
+
+/// A new session, with the secret for the browser's cookie.
+pub struct Begun {
+    pub secret: String,
+    pub live: Arc<LiveSession>,
+}
+
+// ---- Links ----------------------------------------------------------------------------------------
+
+/// A new one-time link, which is shown once.
+pub struct NewLink {
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+/// Makes a link for a holder whose rights the maker may give. Refuses a user and integrations that the workspace does not
+/// have.
+pub async fn create_link(app: &Platform, maker: &Caller, holder: Holder) -> Result<NewLink> {
+    let now = app.clock.now();
+    let secret = random_token();
+    let hash = sha256_hex(secret.as_bytes());
+    let expires_at = now + LINK_LIFETIME;
+    let (maker, node) = began_with(app, maker);
+    let workspace = holder.workspace;
+    let link = LoginLink {
+        workspace,
+        name: holder.name.clone(),
+        role: holder.role,
+        user: holder.user,
+        integrations: holder.integrations.clone(),
+        maker,
+        node,
+        created_at: now,
+        expires_at,
+        used_at: None,
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        check_holder(tx, &holder)?;
+        login_link::insert(tx, &link, &hash, MAX_LINKS)?;
+        Ok::<_, Error>(())
+    };
+    app.db.write(workspace.unwrap_or(ANY), write).await?;
+    security::record(Event::LoginLinkCreated, workspace, "");
+    Ok(NewLink {
+        url: format!("{}/console/sign-in#{secret}", app.config.public_url()),
+        expires_at,
+    })
+}
+
+/// Refuses a user and integrations that the workspace does not have. The user stays until the end of the transaction.
+pub fn check_holder(tx: &mut Tx<'_>, holder: &Holder) -> Result<()> {
+    let Some(workspace) = holder.workspace else {
+        return Ok(());
+    };
+    if let Some(user) = holder.user {
+        let (kind, id) = (EntityKind::User, EntityId(user.0));
+        let user = entity::find_for_update(tx, workspace, kind, id)?;
+        if user.is_none_or(|user| user.deleted_at.is_some()) {
+            let why = "The userId is not a user of this workspace.";
+            return Err(Error::invalid("userId", why));
+        }
+    }
+    for (n, id) in holder.integrations.iter().enumerate() {
+        if integration::find_instance(tx.conn()?, workspace, *id)?.is_none() {
+            let why = format!("The integration {id} was never installed in this workspace.");
+            return Err(Error::invalid(format!("integrations[{n}]"), why));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a caller's token, with which sessions end, and for an admin token its node.
+fn began_with(app: &Platform, caller: &Caller) -> (String, Option<Uuid>) {
+    match caller {
+        Caller::Admin => (present_admin(app), Some(app.node)),
+        caller => (caller.identity(), None),
+    }
+}
+
+/// The name of the present admin token of this node.
+fn present_admin(app: &Platform) -> String {
+    format!("admin:{}", app.admin_token.fingerprint())
+}
+
+/// True if the token that made a link is valid.
+async fn has_valid_maker(app: &Platform, link: &LoginLink) -> Result<bool> {
+    let token = link.maker.strip_prefix("token:");
+    match (token.and_then(TokenId::parse), link.workspace) {
+        (Some(id), Some(workspace)) => Ok(access::find_token(app, workspace, id).await?.is_some()),
+        // The links of an admin token are removed with it.
+        _ => Ok(true),
+    }
+}
+
+// ---- Beginning ------------------------------------------------------------------------------------
+
+/// Begins a session by the secret of a link, which is used up. `None` if the link is unknown, used or expired, or its
+/// user is gone.
+pub async fn begin_by_link(
+    app: &Platform,
+    secret: &str,
+    browser: &Browser,
+) -> Result<Option<Begun>> {
+    let now = app.clock.now();
+    let hash = sha256_hex(secret.as_bytes());
+    let wanted = hash.clone();
+    let find = move |conn: &mut Conn| login_link::find(conn, &wanted);
+    let Some(link) = app.db.read(find).await? else {
+        guess::mark_guess();
+        return Ok(None);
+    };
+    if link.used_at.is_some() || link.expires_at <= now || !has_valid_maker(app, &link).await? {
+        return Ok(None);
+    }
+    let holder = Holder {
+        workspace: link.workspace,
+        name: link.name,
+        role: link.role,
+        user: link.user,
+        integrations: link.integrations,
+    };
+    // An operator's session stands for the admin token.
+    let is_operator = link.workspace.is_none();
+    let began_with = is_operator.then_some((link.maker, link.node));
+    let ends_at = now + MAX_LIFETIME;
+    begin(app, holder, began_with, ends_at, browser, move |tx| {
+        Ok(login_link::redeem(tx, &hash, now)?)
+    })
+    .await
+}
+
+/// Begins a session with the rights of a token, which it ends with. `None` if the token is not valid.
+pub async fn begin_by_token(
+    app: &Platform,
+    text: &str,
+    browser: &Browser,
+) -> Result<Option<Begun>> {
+    let Some(caller) = access::by_token(app, text).await? else {
+        guess::mark_guess();
+        return Ok(None);
+    };
+    let latest = app.clock.now() + MAX_LIFETIME;
+    let began = began_with(app, &caller);
+    let (holder, ends_at) = match &caller {
+        Caller::Token(token) => {
+            let holder = Holder {
+                workspace: Some(token.workspace),
+                name: token.name.clone(),
+                role: token.role,
+                user: token.user,
+                integrations: token.integrations.clone(),
+            };
+            (holder, token.expires_at.unwrap_or(latest).min(latest))
+        }
+        Caller::Admin => (Holder::operator(), latest),
+        Caller::Integration(_) | Caller::Channel(_) => return Ok(None),
+    };
+    // The token may be revoked at the same time.
+    let parent = match &caller {
+        Caller::Token(token) => Some((token.workspace, token.id)),
+        _ => None,
+    };
+    begin(app, holder, Some(began), ends_at, browser, move |tx| {
+        Ok(match parent {
+            Some((workspace, id)) => token::find_for_update(tx, workspace, id)?.is_some(),
+            None => true,
+        })
+    })
+    .await
+}
+
+/// Begins a session for a holder, unless `admits` refuses it in the transaction or the user is gone.
+async fn begin(
+    app: &Platform,
+    holder: Holder,
+    began: Option<(String, Option<Uuid>)>,
+    ends_at: Timestamp,
+    browser: &Browser,
+    mut admits: impl FnMut(&mut Tx<'_>) -> Result<bool> + Send + 'static,
+) -> Result<Option<Begun>> {
+    let now = app.clock.now();
+    let secret = random_token();
+    let hash = sha256_hex(secret.as_bytes());
+    let (began_with, node) = began.unzip();
+    let agent = browser.agent.as_ref();
+    let session = Session {
+        id: generate(now),
+        workspace: holder.workspace,
+        began_with,
+        node: node.flatten(),
+        address: browser.address.map(|address| address.to_string()),
+        agent: agent.map(|agent| agent.chars().take(MAX_AGENT).collect()),
+        created_at: now,
+        seen_at: now,
+        ends_at,
+        ended_at: None,
+    };
+    let (workspace, id) = (holder.workspace, session.id);
+    let token = workspace.map(|workspace| session_token(&session, workspace, &holder, now));
+    let live = LiveSession {
+        session: session.clone(),
+        caller: token
+            .clone()
+            .map_or(Caller::Admin, |token| Caller::Token(Arc::new(token))),
+        name: holder.name.clone(),
+    };
+    let (at, key) = (moment(now), hash.clone());
+    let write = move |tx: &mut Tx<'_>| {
+        if !admits(tx)? {
+            return Ok(false);
+        }
+        if let Some(workspace) = workspace
+            && workspace::find(tx.conn()?, &workspace.to_string())?.is_none()
+        {
+            return Ok(false);
+        }
+        match check_holder(tx, &holder) {
+            Err(Error::Invalid(_)) => return Ok(false),
+            checked => checked?,
+        }
+        session::insert(tx, &session, &hash, at, MAX_SESSIONS)?;
+        if let Some(token) = &token {
+            token::insert_of_session(tx, token, id)?;
+        }
+        Ok::<_, Error>(true)
+    };
+    if !app.db.write(workspace.unwrap_or(ANY), write).await? {
+        return Ok(None);
+    }
+    let live = Arc::new(live);
+    app.access.sessions.put(key, live.clone(), now);
+    security::set_actor(&live.signed_in());
+    security::record(Event::SessionBegun, workspace, &object(id));
+    Ok(Some(Begun { secret, live }))
+}
+
+/// The token by which a session acts in a workspace.
+fn session_token(
+    session: &Session,
+    workspace: WorkspaceId,
+    holder: &Holder,
+    now: Timestamp,
+) -> Token {
+    Token {
+        id: TokenId::generate(now),
+        workspace,
+        name: holder.name.clone(),
+        role: holder.role,
+        user: holder.user,
+        integrations: holder.integrations.clone(),
+        session: Some(session.id),
+        expires_at: Some(tokens_end(session.seen_at, session.ends_at)),
+        created_at: now,
+        used_at: None,
+        used_from: None,
+    }
+}
+
+/// The name of a session in the security log.
+fn object(id: Uuid) -> String {
+    format!("session:{id}")
+}
+
+// ---- Use ------------------------------------------------------------------------------------------
+
+/// The session with this secret, if it is not over. Notes its use.
+pub async fn find(app: &Platform, secret: &str) -> Result<Option<Arc<LiveSession>>> {
+    let now = app.clock.now();
+    let hash = sha256_hex(secret.as_bytes());
+    let live = match app.access.sessions.get(&hash, now) {
+        Some(live) => live,
+        None => {
+            let wanted = hash.clone();
+            let found = app.db.read(move |conn| load(conn, &wanted)).await?;
+            let Some(found) = found else {
+                guess::mark_guess();
+                return Ok(None);
+            };
+            let Some(live) = found.filter(|live| live.is_live(now)) else {
+                return Ok(None);
+            };
+            let live = touch(app, live, now).await;
+            app.access.sessions.put(hash, live.clone(), now);
+            live
+        }
+    };
+    if !live.is_live(now) {
+        return Ok(None);
+    }
+    security::set_actor(&live.signed_in());
+    Ok(Some(live))
+}
+
+/// Loads a session. `Some(None)` if its token is gone.
+fn load(conn: &mut Conn, hash: &str) -> Result<Option<Option<LiveSession>>> {
+    let found = session::find_by_hash(conn, hash)?;
+    found.map(|session| with_rights(conn, session)).transpose()
+}
+
+/// A session with its rights. `None` if its token is gone.
+fn with_rights(conn: &mut Conn, session: Session) -> Result<Option<LiveSession>> {
+    let Some(workspace) = session.workspace else {
+        let name = Holder::operator().name;
+        let caller = Caller::Admin;
+        return Ok(Some(LiveSession {
+            session,
+            caller,
+            name,
+        }));
+    };
+    let key = token::session_hash(session.id, workspace);
+    let token = token::find_by_hash(conn, &key)?;
+    Ok(token.map(|token| LiveSession {
+        session,
+        name: token.name.clone(),
+        caller: Caller::Token(Arc::new(token)),
+    }))
+}
+
+/// True if a session is not over. This is no use of it.
+pub async fn lasts(app: &Platform, id: Uuid) -> Result<bool> {
+    let read = move |conn: &mut Conn| match session::find(conn, id)? {
+        Some(found) => with_rights(conn, found),
+        None => Ok(None),
+    };
+    let live = app.db.read(read).await?;
+    Ok(live.is_some_and(|live| live.is_live(app.clock.now())))
+}
+
+/// Notes the use of a session, if none was noted in the last minute. If that fails, the session may end sooner.
+async fn touch(app: &Platform, live: LiveSession, now: Timestamp) -> Arc<LiveSession> {
+    let Session {
+        id,
+        workspace,
+        seen_at,
+        ends_at,
+        ..
+    } = live.session;
+    let before = now - SEEN_INTERVAL;
+    if seen_at > before {
+        return Arc::new(live);
+    }
+    let until = tokens_end(now, ends_at);
+    let write = move |tx: &mut Tx<'_>| session::touch(tx, id, now, before, until);
+    let written = app.db.write_deferred(workspace.unwrap_or(ANY), write).await;
+    if let Err(error) = written {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot note the use of a session"
+        );
+        return Arc::new(live);
+    }
+    let caller = match live.caller {
+        Caller::Token(token) => Caller::Token(Arc::new(Token {
+            expires_at: Some(until),
+            ..Arc::unwrap_or_clone(token)
+        })),
+        other => other,
+    };
+    let session = Session {
+        seen_at: now,
+        ..live.session
+    };
+    Arc::new(LiveSession {
+        session,
+        caller,
+        name: live.name,
+    })
+}
+
+/// The person of a session in a workspace. An operator becomes an administrator there. Refuses a workspace that the
+/// session is not for.
+pub async fn enter(app: &Platform, live: &LiveSession, workspace: WorkspaceId) -> Result<SignedIn> {
+    let refused = || Error::Forbidden("The session is not for this workspace");
+    if !live.caller.may_enter(workspace) {
+        return Err(refused());
+    }
+    if !matches!(live.caller, Caller::Admin) {
+        return Ok(live.signed_in());
+    }
+    let session = live.session.clone();
+    let key = token::session_hash(session.id, workspace);
+    if let Some(caller) = access::by_hash(app, &key).await? {
+        return Ok(live.acting_as(caller));
+    }
+    let now = app.clock.now();
+    let holder = Holder {
+        workspace: Some(workspace),
+        ..Holder::operator()
+    };
+    let write = move |tx: &mut Tx<'_>| {
+        let is_live =
+            session::find(tx.conn()?, session.id)?.is_some_and(|found| found.ended_at.is_none());
+        if !is_live || workspace::find(tx.conn()?, &workspace.to_string())?.is_none() {
+            return Ok(false);
+        }
+        let token = session_token(&session, workspace, &holder, now);
+        token::insert_of_session(tx, &token, session.id)?;
+        Ok::<_, Error>(true)
+    };
+    if !app.db.write(workspace, write).await? {
+        return Err(refused());
+    }
+    let caller = access::by_hash(app, &key).await?;
+    Ok(live.acting_as(caller.ok_or_else(refused)?))
+}
+
+// ---- End ------------------------------------------------------------------------------------------
+
+/// Lists a page of the sessions that are not over, with their total number: those of a workspace, or all.
+pub async fn list(
+    app: &Platform,
+    workspace: Option<WorkspaceId>,
+    page: (i64, i64),
+) -> Result<(i64, Vec<(Session, Option<Token>)>)> {
+    let at = moment(app.clock.now());
+    let read = move |conn: &mut Conn| {
+        let (count, found) = session::list(conn, workspace, at, page)?;
+        let with_token = found.into_iter().map(|session| {
+            let key = session
+                .workspace
+                .map(|own| token::session_hash(session.id, own));
+            let token = key.map(|key| token::find_by_hash(conn, &key)).transpose()?;
+            Ok::<_, Error>((session, token.flatten()))
+        });
+        Ok::<_, Error>((count, with_token.collect::<Result<_>>()?))
+    };
+    app.db.read(read).await
+}
+
+/// Ends a session: one of a workspace, or any. Returns false if there is none.
+pub async fn end(app: &Platform, workspace: Option<WorkspaceId>, id: Uuid) -> Result<bool> {
+    let now = app.clock.now();
+    let write = move |tx: &mut Tx<'_>| {
+        let found = session::find(tx.conn()?, id)?;
+        let is_meant = |found: &Session| workspace.is_none() || found.workspace == workspace;
+        let Some(found) = found.filter(is_meant) else {
+            return Ok(None);
+        };
+        Ok::<_, Error>(Some((session::end(tx, id, now)?, found.workspace)))
+    };
+    let Some((is_ended, of)) = app.db.write(workspace.unwrap_or(ANY), write).await? else {
+        return Ok(false);
+    };
+    app.access.forget_tokens();
+    if is_ended {
+        security::record(Event::SessionEnded, of, &object(id));
+    }
+    Ok(true)
+}
+
+/// Ends the sessions that began with an earlier admin token of this node.
+pub async fn end_of_earlier_admin(app: &Platform) -> Result<()> {
+    let (node, present, now) = (app.node, present_admin(app), app.clock.now());
+    let write = move |tx: &mut Tx<'_>| session::end_of_earlier_admin(tx, node, &present, now);
+    if app.db.write(ANY, write).await? > 0 {
+        app.access.forget_tokens();
+        security::record(Event::SessionEnded, None, "admin_token");
+    }
+    Ok(())
+}
