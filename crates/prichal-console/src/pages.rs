@@ -16,7 +16,8 @@ use std::sync::Arc;
 use axum::{
     Router,
     middleware::from_fn_with_state,
-    routing::{get, post},
+    response::Redirect,
+    routing::{any, get, post},
 };
 
 use crate::{
@@ -138,7 +139,9 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .merge(documents::router())
         .merge(events::router())
         .merge(now::router())
-        .fallback(async || Fault::NotFound)
+        .route("/console/", get(async || Redirect::to("/console")))
+        // Not a fallback: a router with one could not be merged with that of the API.
+        .route("/console/{ws}/{*rest}", any(async || Fault::NotFound))
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))
         .with_state(console)
