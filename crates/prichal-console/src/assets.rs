@@ -26,6 +26,8 @@ macro_rules! files {
 const FILES: &[(&str, &[u8])] = files![
     "console.css",
     "console.js",
+    "call-clock.js",
+    "code-editor.js",
     "icon.svg",
     "ncalayer.js",
     "server-chart.js",

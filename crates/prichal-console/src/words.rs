@@ -3,6 +3,8 @@
 //!
 //! Sentences with `{}` are completed by [`fill`]. Counts are worded so that no language needs a plural: «Найдено: 5».
 
+mod calls;
+mod channels;
 mod common;
 mod deliveries;
 mod documents;
@@ -12,6 +14,8 @@ mod settings;
 
 use std::fmt::{Display, Write as _};
 
+pub(crate) use calls::Calls;
+pub(crate) use channels::Channels;
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
@@ -65,6 +69,8 @@ pub(crate) type Lines = &'static [(&'static str, [&'static str; 3])];
 /// All tables, for tests.
 #[cfg(test)]
 const TABLES: &[(&str, Lines)] = &[
+    ("calls", Calls::TABLE),
+    ("channels", Channels::TABLE),
     ("common", Common::TABLE),
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),
