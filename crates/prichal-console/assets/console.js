@@ -64,53 +64,158 @@
 
 // Live updates. One tab of a browser, the leader, holds the only stream of a workspace: six streams would block the
 // seventh tab over HTTP/1.1. It tells the others what has changed by a BroadcastChannel, and each tab reads its own
-// lists again. When the leader is closed, the next tab that waits for the lock takes over.
+// lists again. When the leader is closed, the next tab that waits for the lock takes over, and resumes where it was.
+// Over plain HTTP from another host a browser has no locks: then each tab has a stream while it is visible.
 const live = (() => {
-  const url = document.body.dataset.liveUrl;
+  const { liveUrl: url, liveAfter: mark } = document.body.dataset;
+  const LONGEST_RETRY = 60_000;
+  const STALE = 60_000;
+  const TOPICS = ['events', 'calls', 'documents', 'deliveries', 'states', 'runs', 'alerts'];
   const listeners = new Set();
-  let last = null;
-  const tell = (change) => {
-    last = change.id ?? last;
-    for (const listener of listeners) listener(change.topics);
+  // What this tab knows, as the stream's ids say it: the counters of the topics.
+  let last = mark || null;
+  let channel = null;
+  let close = null;
+
+  // The topics whose counters differ between two ids.
+  const differing = (before, now) => {
+    const [old, fresh] = [before.split('.'), now.split('.')];
+    return TOPICS.filter((_, at) => old[0] !== fresh[0] || old[at + 1] !== fresh[at + 1]);
   };
-  const start = () => {
-    const channel = new BroadcastChannel(`prichal:${url}`);
-    channel.onmessage = (event) => tell(event.data);
-    navigator.locks.request(`prichal:${url}`, () => new Promise((release) => {
-      const from = last === null ? '' : `?after=${encodeURIComponent(last)}`;
-      const source = new EventSource(url + from);
+  const tell = (topics, isOnline) => {
+    for (const listener of listeners) listener(topics, isOnline);
+  };
+  const end = () => {
+    stop();
+    // Whoever is writing keeps the text.
+    if (document.activeElement?.matches('input, textarea, select')) {
+      const notice = document.createElement('p');
+      notice.className = 'notice bad';
+      notice.textContent = document.body.dataset.ended;
+      document.getElementById('notices')?.replaceChildren(notice);
+    } else {
+      location.reload();
+    }
+  };
+  const receive = ({ id, topics, isOnline, isOver }) => {
+    if (isOver) { end(); return; }
+    if (id) last = id;
+    if (topics || isOnline !== undefined) tell(topics ?? [], isOnline);
+  };
+  const pass = (message) => {
+    channel?.postMessage(message);
+    receive(message);
+  };
+
+  // Holds the stream until it is closed. A stream that the browser gives up is opened again, later each time.
+  const lead = () => {
+    let source = null;
+    let timer = null;
+    let wait = 3000;
+    let heard = Date.now();
+    const open = () => {
+      clearTimeout(timer);
+      source?.close();
+      source = new EventSource(last ? `${url}?after=${encodeURIComponent(last)}` : url);
+      source.onopen = () => { wait = 3000; heard = Date.now(); pass({ isOnline: true }); };
+      source.onerror = () => {
+        pass({ isOnline: false });
+        if (source.readyState !== EventSource.CLOSED) return;
+        timer = setTimeout(open, wait * (1 + Math.random()));
+        wait = Math.min(wait * 2, LONGEST_RETRY);
+      };
       source.addEventListener('change', (event) => {
-        const change = { id: event.lastEventId, topics: event.data.split(' ') };
-        channel.postMessage(change);
-        tell(change);
+        heard = Date.now();
+        pass({ id: event.lastEventId, topics: event.data.split(' ') });
       });
-      source.addEventListener('end', () => { source.close(); location.reload(); });
-      addEventListener('pagehide', () => { source.close(); release(); }, { once: true });
-    }));
+      source.addEventListener('end', () => pass({ isOver: true }));
+    };
+    // A computer that slept has a dead connection, and does not know it.
+    const revive = () => { if (!document.hidden && Date.now() - heard > STALE) open(); };
+    addEventListener('online', open);
+    document.addEventListener('visibilitychange', revive);
+    open();
+    return () => {
+      clearTimeout(timer);
+      source.close();
+      removeEventListener('online', open);
+      document.removeEventListener('visibilitychange', revive);
+    };
   };
-  let isStarted = false;
+
+  const start = () => {
+    if (close) return;
+    if (!navigator.locks || !window.BroadcastChannel) {
+      let leave = null;
+      const look = () => {
+        if (document.hidden) { leave?.(); leave = null; } else { leave ??= lead(); }
+      };
+      document.addEventListener('visibilitychange', look);
+      look();
+      close = () => { document.removeEventListener('visibilitychange', look); leave?.(); };
+      return;
+    }
+    const name = `prichal:${url}`;
+    const abort = new AbortController();
+    let leave = null;
+    let release = null;
+    channel = new BroadcastChannel(name);
+    channel.onmessage = ({ data }) => {
+      if (!data.asks) { receive(data); return; }
+      // A new tab knows less than the leader, or more.
+      if (leave && last && data.asks !== last) channel.postMessage({ id: last, topics: differing(data.asks, last) });
+    };
+    if (last) channel.postMessage({ asks: last });
+    navigator.locks.request(name, { signal: abort.signal }, () => new Promise((resolve) => {
+      release = resolve;
+      leave = lead();
+    })).catch(() => {});
+    close = () => {
+      abort.abort();
+      leave?.();
+      release?.();
+      channel.close();
+      channel = null;
+    };
+  };
+  const stop = () => { close?.(); close = null; };
+
+  addEventListener('pagehide', stop);
+  // A page that comes back from the browser's cache goes on.
+  addEventListener('pageshow', (event) => { if (event.persisted && listeners.size) { start(); tell(['all']); } });
   return (listener) => {
     listeners.add(listener);
-    if (!isStarted && url) { isStarted = true; start(); }
+    if (url) start();
     return () => listeners.delete(listener);
   };
 })();
 
 // A list that reads itself again when one of its topics changes: at most every two seconds, not while the tab is
-// hidden, and not while it is paused.
+// hidden, and not while it is paused. `target` names the elements that are replaced.
 customElements.define('live-list', class extends HTMLElement {
   static GAP = 2000;
+  static LONGEST_GAP = 30_000;
 
   connectedCallback() {
     const topics = this.getAttribute('topics').split(' ');
+    this.gap = this.constructor.GAP;
+    this.waiting = 0;
+    this.isOnline = true;
     this.label = document.createElement('span');
     this.button = document.createElement('button');
     this.button.type = 'button';
-    this.replaceChildren(this.label, this.button);
-    this.button.addEventListener('click', () => { this.isPaused = !this.isPaused; this.show(); this.refresh(); });
-    this.stop = live((changed) => {
-      if (!changed.some((topic) => topics.includes(topic))) return;
-      this.waiting = (this.waiting ?? 0) + 1;
+    this.status = document.createElement('span');
+    this.status.className = 'hidden';
+    this.status.setAttribute('role', 'status');
+    this.replaceChildren(this.label, this.button, this.status);
+    this.button.addEventListener('click', () => {
+      this.isPaused = !this.isPaused;
+      this.show();
+      this.refresh();
+    });
+    this.stop = live((changed, isOnline) => {
+      if (isOnline !== undefined) this.isOnline = isOnline;
+      if (changed.some((topic) => topic === 'all' || topics.includes(topic))) this.waiting += 1;
       this.show();
       this.refresh();
     });
@@ -122,51 +227,79 @@ customElements.define('live-list', class extends HTMLElement {
   disconnectedCallback() {
     this.stop();
     clearTimeout(this.timer);
+    this.timer = null;
     document.removeEventListener('visibilitychange', this.onVisible);
   }
 
   show() {
     const { live: words, paused, pause, resume } = this.dataset;
-    this.label.textContent = this.isPaused ? paused.replace('{}', this.waiting ?? 0) : words;
+    const state = this.isOnline ? words : document.body.dataset.offline;
+    this.label.textContent = this.isPaused ? paused.replace('{}', this.waiting) : state;
     this.button.textContent = this.isPaused ? resume : pause;
+  }
+
+  targets() {
+    return this.getAttribute('target').split(' ').map((id) => document.getElementById(id)).filter(Boolean);
   }
 
   refresh() {
     if (this.isPaused || !this.waiting || document.hidden || this.timer) return;
-    const gap = Math.max(0, (this.last ?? 0) + this.constructor.GAP - Date.now());
+    const gap = Math.max(0, (this.last ?? 0) + this.gap - Date.now());
     this.timer = setTimeout(() => this.read(), gap);
   }
 
+  // Fields that somebody fills in are not replaced.
+  isInUse() {
+    const focus = document.activeElement;
+    const isField = focus?.matches('input, textarea, select');
+    return this.isPaused || document.hidden || (isField && this.targets().some((target) => target.contains(focus)));
+  }
+
   async read() {
-    this.waiting = 0;
+    const waiting = this.waiting;
     this.last = Date.now();
-    const target = document.getElementById(this.getAttribute('target'));
-    const before = new Set([...target.querySelectorAll('[data-row]')].map((row) => row.getAttribute('href')));
-    const focused = document.activeElement?.getAttribute('href');
     try {
+      if (this.isInUse()) return;
+      this.waiting = 0;
       const answer = await fetch(this.getAttribute('url'), { headers: { 'HX-Request': 'true' } });
-      const signIn = answer.headers.get('hx-redirect');
-      if (signIn) return location.assign(signIn);
-      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(target.id);
-      if (!answer.ok || !fresh) throw new Error(`${answer.status}`);
-      if (this.isPaused || target.contains(document.activeElement) && document.activeElement.matches('input, textarea, select')) {
-        this.waiting ||= 1;
-        return;
-      }
-      target.replaceChildren(...document.adoptNode(fresh).childNodes);
-      for (const row of target.querySelectorAll('tr:has([data-row])')) {
-        const href = row.querySelector('[data-row]').getAttribute('href');
-        row.classList.toggle('new', before.size > 0 && !before.has(href));
-        if (href === focused) row.querySelector('[data-row]').focus({ preventScroll: true });
-      }
-      if (window.htmx) htmx.process(target);
-      this.show();
+      if (answer.headers.has('hx-redirect')) { location.assign(answer.headers.get('hx-redirect')); return; }
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      if (!this.isConnected) return;
+      if (this.isInUse()) { this.waiting += waiting; return; }
+      this.replace(fresh);
+      this.gap = this.constructor.GAP;
+      this.isOnline = true;
     } catch {
-      this.label.textContent = document.body.dataset.offline;
-      this.waiting ||= 1;
+      this.isOnline = false;
+      this.waiting += waiting;
+      this.gap = Math.min(this.gap * 2, this.constructor.LONGEST_GAP);
     } finally {
       this.timer = null;
-      this.refresh();
+      this.show();
+      if (this.isConnected) this.refresh();
     }
+  }
+
+  replace(fresh) {
+    const focused = document.activeElement?.getAttribute('href');
+    let hasNew = false;
+    for (const target of this.targets()) {
+      const source = fresh.getElementById(target.id);
+      if (!source || source.innerHTML === target.innerHTML) continue;
+      const before = new Set([...target.querySelectorAll('[data-row]')].map((row) => row.getAttribute('href')));
+      const open = new Set([...target.querySelectorAll('details[open][id]')].map((part) => part.id));
+      target.replaceChildren(...document.adoptNode(source).childNodes);
+      for (const part of target.querySelectorAll('details[id]')) part.open ||= open.has(part.id);
+      for (const link of target.querySelectorAll('[data-row]')) {
+        const href = link.getAttribute('href');
+        const isNew = before.size > 0 && !before.has(href);
+        link.closest('tr')?.classList.toggle('new', isNew);
+        hasNew ||= isNew;
+        if (href === focused) link.focus({ preventScroll: true });
+      }
+      if (window.htmx) htmx.process(target);
+    }
+    this.status.textContent = hasNew ? this.dataset.arrived : '';
   }
 });

@@ -2,12 +2,16 @@
 //! server: `cargo run -p prichal-console --example preview -- --token TOKEN --workspace acme`. It listens on loopback and
 //! signs everybody in with the token.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::{body::Body, http::Extensions};
 use clap::{Arg, Command};
-use futures_util::future::BoxFuture;
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
@@ -16,7 +20,8 @@ use hyper_util::{
 };
 use jiff::tz::TimeZone;
 use prichal_console::{
-    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace, router,
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
+    Workspace, router,
 };
 use prichal_core::time::Timestamp;
 use tokio::net::TcpListener;
@@ -110,6 +115,26 @@ impl Backend for Remote {
                 response
             })
         })
+    }
+
+    /// Every topic changes every two seconds.
+    fn pulse<'a>(
+        &'a self,
+        _: &'a Session,
+        _: &'a Workspace,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>> {
+        let beats = stream::unfold(0, |count| async move {
+            if count > 0 {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            let counts = [count; TOPICS.len()];
+            Some((Beat::Changed(Counters { epoch: 1, counts }), count + 1))
+        });
+        Box::pin(async { Ok(beats.boxed()) })
+    }
+
+    fn counters(&self, _: &Workspace) -> Option<Counters> {
+        None
     }
 
     fn client(&self, _: &http::request::Parts) -> Client {

@@ -3,7 +3,7 @@
 use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{body::Body, http::Extensions};
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 use http::{Request, Response};
 use jiff::tz::TimeZone;
 use prichal_core::time::Timestamp;
@@ -48,6 +48,17 @@ pub trait Backend: Send + Sync + 'static {
         request: Request<Body>,
     ) -> BoxFuture<'a, Response<Body>>;
 
+    /// The changes of a workspace as long as the session lasts: at once the counters as they are, then at most one beat
+    /// a second, and [`Beat::Silence`] every 15 seconds. It ends with [`Beat::End`], or when the server stops.
+    fn pulse<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>>;
+
+    /// The counters of a workspace as they are. `None` if no console follows it.
+    fn counters(&self, workspace: &Workspace) -> Option<Counters>;
+
     /// The client of a request with these headers and extensions.
     fn client(&self, request: &http::request::Parts) -> Client;
 
@@ -61,6 +72,35 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The time of the server.
     fn now(&self) -> Timestamp;
+}
+
+/// The topics whose changes are counted, in the order of the counters: those of `/api/v1/{ws}/stream`.
+pub const TOPICS: [&str; 7] = [
+    "events",
+    "calls",
+    "documents",
+    "deliveries",
+    "states",
+    "runs",
+    "alerts",
+];
+
+/// The number of changes of each topic of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// The beginning of the count. Counts of different beginnings do not compare.
+    pub epoch: i64,
+    pub counts: [u64; TOPICS.len()],
+}
+
+/// A message about the changes of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    Changed(Counters),
+    /// There was no change for a while.
+    Silence,
+    /// The session has ended.
+    End,
 }
 
 /// The sender of a request.

@@ -15,6 +15,7 @@ mod backend;
     expect(dead_code, reason = "the pages with charts take them into use")
 )]
 mod chart;
+pub mod check;
 mod form;
 mod language;
 mod moment;
@@ -29,7 +30,8 @@ mod visit;
 mod words;
 
 pub use backend::{
-    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
+    Workspace,
 };
 pub use jiff::tz::TimeZone;
 pub use language::Language;

@@ -131,6 +131,8 @@ pub(crate) struct Layout {
     pub(crate) form_token: String,
     /// The page's own address, to which a change of the language returns.
     pub(crate) here: String,
+    /// The changes of the workspace that the page knows.
+    pub(crate) mark: String,
     /// A sentence about what was just done.
     pub(crate) notice: Option<String>,
 }
@@ -141,6 +143,7 @@ impl Layout {
         let mut layout = Self::of_hub(visit, title);
         let role = visit.session.role;
         layout.workspace = Some(visit.workspace.clone());
+        layout.mark.clone_from(&visit.mark);
         layout.links = Section::ALL
             .into_iter()
             .filter(|one| one.is_shown_to(role))
@@ -173,6 +176,7 @@ impl Layout {
             has_operator: visitor.session.role == Role::Operator,
             form_token: visitor.form_token.clone(),
             here: visitor.here.clone(),
+            mark: String::new(),
             notice: None,
         }
     }

@@ -6,6 +6,7 @@ mod deliveries;
 mod documents;
 mod home;
 mod integrations;
+pub(crate) mod live;
 mod server;
 mod settings;
 mod sign_in;
@@ -70,6 +71,7 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             get(calls::recording),
         )
         .merge(channels())
+        .route("/console/{ws}/live", get(live::follow))
         .route("/console/{ws}/deliveries", get(deliveries::list))
         .route(
             "/console/{ws}/deliveries/resend",

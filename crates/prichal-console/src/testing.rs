@@ -19,7 +19,11 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use futures_util::future::BoxFuture;
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use http::{Extensions, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use jiff::tz::TimeZone;
@@ -30,8 +34,8 @@ use uuid::Uuid;
 
 pub(crate) use self::html::{check_hostile, check_page, check_part};
 use crate::{
-    Backend, Client, Language, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
-    form, router,
+    Backend, Beat, Client, Counters, Language, Refusal, Role, Session, SignIn, SignedIn,
+    Unavailable, Workspace, form, router,
 };
 
 /// The value of the session's cookie.
@@ -48,6 +52,7 @@ pub(crate) const HOSTILE: &str =
 pub(crate) struct Fake {
     role: Role,
     has_oidc: bool,
+    beats: Vec<Beat>,
     answers: Vec<(String, StatusCode, Value)>,
     requests: Mutex<Vec<Sent>>,
     missing: Mutex<Vec<String>>,
@@ -66,6 +71,7 @@ impl Fake {
         Self {
             role,
             has_oidc: false,
+            beats: Vec::new(),
             answers: Vec::new(),
             requests: Mutex::default(),
             missing: Mutex::default(),
@@ -96,6 +102,12 @@ impl Fake {
 
     pub(crate) fn with_oidc(mut self) -> Self {
         self.has_oidc = true;
+        self
+    }
+
+    /// The changes that a stream tells before it ends.
+    pub(crate) fn with_beats(mut self, beats: &[Beat]) -> Self {
+        self.beats = beats.to_vec();
         self
     }
 
@@ -208,6 +220,19 @@ impl Backend for Fake {
         request: Request<Body>,
     ) -> BoxFuture<'a, Response<Body>> {
         Box::pin(self.answer_to(request))
+    }
+
+    fn pulse<'a>(
+        &'a self,
+        _: &'a Session,
+        _: &'a Workspace,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>> {
+        let beats = stream::iter(self.beats.clone()).boxed();
+        Box::pin(async { Ok(beats) })
+    }
+
+    fn counters(&self, _: &Workspace) -> Option<Counters> {
+        None
     }
 
     fn client(&self, _: &http::request::Parts) -> Client {

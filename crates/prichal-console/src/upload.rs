@@ -210,7 +210,10 @@ mod tests {
     fn boundaries_are_found() {
         for (text, found) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
-            ("Multipart/Form-Data; charset=utf-8; boundary=\"a b\"", Some("a b")),
+            (
+                "Multipart/Form-Data; charset=utf-8; boundary=\"a b\"",
+                Some("a b"),
+            ),
             ("multipart/form-data", None),
             ("text/plain; boundary=abc", None),
             ("multipart/form-data; boundary=", None),

@@ -10,6 +10,7 @@ use crate::{
     backend::{Client, Role, Session, Workspace},
     form,
     language::Language,
+    pages::live,
     state::Console,
 };
 
@@ -87,6 +88,8 @@ impl FromRequestParts<Console> for Visitor {
 pub(crate) struct Visit {
     pub(crate) visitor: Visitor,
     pub(crate) workspace: Workspace,
+    /// The changes of the workspace that the page knows, as `/console/{ws}/live` takes them.
+    pub(crate) mark: String,
 }
 
 impl Deref for Visit {
@@ -105,9 +108,13 @@ impl Visit {
         let Path(named) = named.map_err(|_| Fault::NotFound)?;
         let name = named.get("ws").ok_or(Fault::NotFound)?;
         let found = console.find_workspace(&visitor.session, name).await?;
+        let workspace = found.ok_or(Fault::NotFound)?;
+        // The page reads later than this, so it misses no change.
+        let mark = live::mark(visitor.session.role, console.counters(&workspace));
         Ok(Self {
             visitor,
-            workspace: found.ok_or(Fault::NotFound)?,
+            workspace,
+            mark,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod calls;
 mod channels;
+mod check;
 mod common;
 mod deliveries;
 mod documents;
@@ -16,6 +17,7 @@ use std::fmt::{Display, Write as _};
 
 pub(crate) use calls::Calls;
 pub(crate) use channels::Channels;
+pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
@@ -71,6 +73,8 @@ pub(crate) type Lines = &'static [(&'static str, [&'static str; 3])];
 const TABLES: &[(&str, Lines)] = &[
     ("calls", Calls::TABLE),
     ("channels", Channels::TABLE),
+    ("check", Check::TABLE),
+    ("steps", Steps::TABLE),
     ("common", Common::TABLE),
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),

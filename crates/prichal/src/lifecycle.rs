@@ -130,7 +130,7 @@ async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
         app.dispatch.on_news(news);
         app.telephony.call_streams.wake(news.workspace);
         app.channels.sockets.workspace_changed(news.workspace);
-        app.streams.wake(news.workspace);
+        app.streams.wake(news.workspace, news.last);
     };
     let on_frame = |frame: bus::Frame| {
         let sockets = &app.channels.sockets;
@@ -141,12 +141,24 @@ async fn listen(app: App, stop: CancellationToken) -> anyhow::Result<()> {
             app.streams.send(told.workspace, *topic, told.text);
         }
     };
+    let on_pulse = |pulse: bus::Pulse| {
+        let (pulses, workspace) = (&app.streams.pulses, pulse.workspace);
+        if pulse.topics != 0 {
+            pulses.told(workspace, pulse.topics);
+            return;
+        }
+        let topics = pulses.answer(workspace, app.clock.now());
+        if topics != 0 {
+            app.bus.tell_pulse(bus::Pulse { workspace, topics });
+        }
+    };
     let on = bus::Handlers {
         on_news,
         on_queues: || app.dispatch.on_queues(),
         on_frame,
         on_told,
         on_listener: |workspace| app.streams.note_elsewhere(workspace, app.clock.now()),
+        on_pulse,
     };
     bus::run(app.platform.clone(), on, stop).await
 }

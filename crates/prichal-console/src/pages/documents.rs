@@ -103,7 +103,14 @@ impl Criteria {
 
     /// The address of the list in a folder with these criteria.
     fn address(&self, visit: &Visit, folder: &str, more: &[(&str, &str)]) -> String {
-        let kept = ["status", "text", "counterpartyBin", "from", "to", "employee"];
+        let kept = [
+            "status",
+            "text",
+            "counterpartyBin",
+            "from",
+            "to",
+            "employee",
+        ];
         let kept = kept.iter().map(|name| (*name, self.fields.text(name)));
         let pairs = [("folder", folder)].into_iter().chain(kept);
         format!(
@@ -236,7 +243,11 @@ async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault
             String::new()
         },
         newest: (!before.is_empty()).then_some(first),
-        reset: format!("{}{}", visit.page("documents"), crate::api::query([("folder", folder)])),
+        reset: format!(
+            "{}{}",
+            visit.page("documents"),
+            crate::api::query([("folder", folder)])
+        ),
         create: visit.page("documents/new"),
         is_filtered: criteria.is_filtered(),
         has_company,

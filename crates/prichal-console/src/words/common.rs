@@ -58,6 +58,8 @@ words! {
         resume: "Продолжить", "Жалғастыру", "Resume";
         live: "Обновляется само", "Өзі жаңарады", "Updates by itself";
         paused: "Остановлено; новых: {}", "Тоқтатылды; жаңасы: {}", "Paused; new: {}";
+        arrived: "Список обновлён.", "Тізім жаңартылды.", "The list was updated.";
+        ended: "Вход закончился. Обновите страницу, чтобы войти снова.", "Сеанс аяқталды. Қайта кіру үшін бетті жаңартыңыз.", "Your session has ended. Reload the page to sign in again.";
         offline: "Нет связи с сервером. Страница подключится сама.", "Сервермен байланыс жоқ. Бет өзі қосылады.", "No connection to the server. The page reconnects by itself.";
     }
 }

@@ -717,7 +717,9 @@ fn documents_are_found_by_their_names_and_companies() {
     document.name = "Договор поставки".to_owned();
     document.number = "17/A".to_owned();
     let one = route(&[recipient(2, 0, true)]);
-    document.apply(by(SENDER), Operation::QuickRoute(one), 1).unwrap();
+    document
+        .apply(by(SENDER), Operation::QuickRoute(one), 1)
+        .unwrap();
     for (text, is_found) in [
         ("ДОГОВОР", true),
         ("17/a", true),

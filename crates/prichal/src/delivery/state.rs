@@ -4,6 +4,8 @@
 //! The figures are rows, so that every node gives the same answer and they outlive a restart. A hook's calls since the
 //! last write are in the memory of the node that makes them.
 
+mod summary;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -27,6 +29,8 @@ use prichal_store::{
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
+
+pub use summary::Summary;
 
 use super::{Dispatch, commit::Batch, definition_of};
 use crate::{
@@ -169,6 +173,17 @@ impl Unsaved {
 impl SourceState {
     /// Reads the state of a webhook or of the subscription to documents.
     pub fn of_hook(app: &Delivery, conn: &mut Conn, row: &Webhook, now: Timestamp) -> Result<Self> {
+        Self::of_hook_within(app, conn, row, now, MAX_MATCHED_EVENTS)
+    }
+
+    /// Reads the state, with at most `max_matched` events behind the cursor matched one by one.
+    fn of_hook_within(
+        app: &Delivery,
+        conn: &mut Conn,
+        row: &Webhook,
+        now: Timestamp,
+        max_matched: i64,
+    ) -> Result<Self> {
         let key = row.key;
         let is_document_hook = key.integration == INTEGRATION;
         let definition = definition_of(row);
@@ -189,18 +204,12 @@ impl SourceState {
         if (row.live || is_document_hook)
             && let Some(definition) = definition
         {
-            let heads = event::heads(
-                conn,
-                key.workspace,
-                row.cursor,
-                i64::MAX,
-                MAX_MATCHED_EVENTS,
-            )?;
+            let heads = event::heads(conn, key.workspace, row.cursor, i64::MAX, max_matched)?;
             let wanted = heads.iter().filter(|(_, head)| definition.wants(head));
             lag_events += i64::try_from(wanted.clone().count()).unwrap_or(i64::MAX);
             let first = wanted.map(|(seq, _)| *seq).next();
             oldest = oldest.into_iter().chain(first).min();
-            if i64::try_from(heads.len()).is_ok_and(|matched| matched == MAX_MATCHED_EVENTS)
+            if i64::try_from(heads.len()).is_ok_and(|matched| matched == max_matched)
                 && let Some((seq, _)) = heads.last()
             {
                 lag_events += event::last(conn, key.workspace)? - seq;

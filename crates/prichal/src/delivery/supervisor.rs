@@ -231,7 +231,7 @@ impl Supervisor {
                     self.app.dispatch.on_news(News { workspace, last });
                     self.app.telephony.call_streams.wake(workspace);
                     self.app.channels.sockets.workspace_changed(workspace);
-                    self.app.streams.wake(workspace);
+                    self.app.streams.wake(workspace, last);
                 });
             }
             Err(error) => log_error(&error, "cannot read which logs have new events"),

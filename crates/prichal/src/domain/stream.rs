@@ -9,6 +9,7 @@
 
 mod listener;
 mod newest;
+pub mod pulse;
 pub mod topic;
 
 use std::{
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 
 pub use listener::Listener;
 use newest::{Frame, Newest};
+use pulse::Pulses;
 use topic::{TOLD, Topic};
 
 use crate::{
@@ -52,6 +54,8 @@ pub struct Streams {
     /// The workspaces that are followed on other nodes, each with the time at which that ends.
     elsewhere: Mutex<HashMap<WorkspaceId, Timestamp>>,
     elsewhere_count: AtomicUsize,
+    /// The counters for consoles.
+    pub pulses: Pulses,
 }
 
 /// A workspace with listeners.
@@ -76,6 +80,7 @@ impl Default for Streams {
             reads: Semaphore::new(MAX_READS),
             elsewhere: Mutex::default(),
             elsewhere_count: AtomicUsize::new(0),
+            pulses: Pulses::default(),
         }
     }
 }
@@ -90,6 +95,7 @@ pub struct Bounds {
 impl Streams {
     /// Accepts events that this node committed, in the order of each log.
     pub fn committed(&self, events: &[LoggedEvent]) {
+        self.pulses.committed(events);
         if self.count.load(Relaxed) == 0 {
             return;
         }
@@ -106,8 +112,9 @@ impl Streams {
         }
     }
 
-    /// Makes the listeners of a workspace read its log, after a commit on another node.
-    pub fn wake(&self, workspace: WorkspaceId) {
+    /// Makes the listeners of a workspace read its log up to a number, after a commit on another node.
+    pub fn wake(&self, workspace: WorkspaceId, last: i64) {
+        self.pulses.wake(workspace, last);
         if self.count.load(Relaxed) == 0 {
             return;
         }
@@ -198,13 +205,15 @@ impl Streams {
 /// True if somebody listens to a topic of a workspace that is told as it happens, on any node.
 pub fn is_followed(app: &Domain, workspace: WorkspaceId, topic: Topic) -> bool {
     let streams = &app.streams;
-    streams.is_followed(workspace, topic)
+    streams.pulses.has(workspace)
+        || streams.is_followed(workspace, topic)
         || streams.is_followed_elsewhere(workspace, app.clock.now())
 }
 
 /// Tells the listeners of a topic, on all nodes. The text is made only if there are any.
 pub fn tell(app: &Domain, workspace: WorkspaceId, topic: Topic, data: impl FnOnce() -> String) {
     let streams = &app.streams;
+    streams.pulses.count(workspace, topic);
     let is_here = streams.is_followed(workspace, topic);
     let is_elsewhere = streams.is_followed_elsewhere(workspace, app.clock.now());
     if !is_here && !is_elsewhere {

@@ -39,8 +39,16 @@ pub struct Told {
     pub text: Bytes,
 }
 
+/// «Which topics of a workspace have changed?», or the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    pub workspace: WorkspaceId,
+    /// The topics that have changed, as bits; zero in a question.
+    pub topics: u8,
+}
+
 /// The actions of a node upon messages of the others.
-pub struct Handlers<News, Queues, Frames, Messages, Listeners> {
+pub struct Handlers<News, Queues, Frames, Messages, Listeners, Pulses> {
     pub on_news: News,
     /// Deferred events have become due on request, or events are sent again.
     pub on_queues: Queues,
@@ -48,6 +56,8 @@ pub struct Handlers<News, Queues, Frames, Messages, Listeners> {
     pub on_told: Messages,
     /// Some listener of another node follows a workspace.
     pub on_listener: Listeners,
+    /// A console of another node asks what has changed, or another node answers.
+    pub on_pulse: Pulses,
 }
 
 /// A message of one node to the others.
@@ -58,6 +68,7 @@ enum Message {
     Frame(Frame),
     Told(Told),
     Listener(WorkspaceId),
+    Pulse(Pulse),
 }
 
 /// The maximum number of messages that wait to be sent. More are lost, which only delays.
@@ -67,6 +78,7 @@ const QUEUES: &str = "prichal.queues";
 const FRAMES: &str = "prichal.frames";
 const TOLD: &str = "prichal.told";
 const LISTENERS: &str = "prichal.listeners";
+const PULSES: &str = "prichal.pulses";
 
 #[derive(Clone)]
 pub struct Bus(Option<Arc<Nats>>);
@@ -131,6 +143,11 @@ impl Bus {
         self.send(Message::Listener(workspace));
     }
 
+    /// Asks the other nodes what has changed in a workspace, or answers them. Never waits.
+    pub fn tell_pulse(&self, pulse: Pulse) {
+        self.send(Message::Pulse(pulse));
+    }
+
     fn send(&self, message: Message) {
         if let Some(nats) = &self.0 {
             let _ = nats.outgoing.try_send(message);
@@ -148,7 +165,14 @@ impl Bus {
 /// Sends the messages of this node and passes on those of other nodes, until `stop`.
 pub async fn run(
     app: Platform,
-    on: Handlers<impl Fn(News), impl Fn(), impl Fn(Frame), impl Fn(Told), impl Fn(WorkspaceId)>,
+    on: Handlers<
+        impl Fn(News),
+        impl Fn(),
+        impl Fn(Frame),
+        impl Fn(Told),
+        impl Fn(WorkspaceId),
+        impl Fn(Pulse),
+    >,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(nats) = &app.bus.0 else {
@@ -170,6 +194,7 @@ pub async fn run(
     let mut frames = subscribe(FRAMES).await?;
     let mut told = subscribe(TOLD).await?;
     let mut listeners = subscribe(LISTENERS).await?;
+    let mut pulses = subscribe(PULSES).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -182,6 +207,7 @@ pub async fn run(
                     Message::Listener(workspace) => {
                         (LISTENERS, format!("{} {workspace}", app.node).into())
                     }
+                    Message::Pulse(pulse) => (PULSES, encode_pulse(app.node, pulse)),
                 };
                 if let Err(error) = nats.client.publish(subject, payload).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot send a wake-up to the other nodes");
@@ -225,6 +251,14 @@ pub async fn run(
                     (on.on_listener)(workspace);
                 }
             }
+            message = pulses.next() => {
+                let message = message.context("the bus has ended its subscription")?;
+                if let Some((node, pulse)) = decode_pulse(&message.payload)
+                    && node != app.node
+                {
+                    (on.on_pulse)(pulse);
+                }
+            }
         }
     }
 }
@@ -266,6 +300,20 @@ fn decode_told(bytes: &Bytes) -> Option<(Uuid, Told)> {
         text: bytes.slice_ref(words.next()?),
     };
     Some((node, told))
+}
+
+fn encode_pulse(node: Uuid, pulse: Pulse) -> Bytes {
+    format!("{node} {} {}", pulse.workspace, pulse.topics).into()
+}
+
+fn decode_pulse(bytes: &[u8]) -> Option<(Uuid, Pulse)> {
+    let mut words = std::str::from_utf8(bytes).ok()?.splitn(3, ' ');
+    let node = Uuid::try_parse(words.next()?).ok()?;
+    let pulse = Pulse {
+        workspace: WorkspaceId::parse(words.next()?)?,
+        topics: words.next()?.parse().ok()?,
+    };
+    Some((node, pulse))
 }
 
 fn decode_listener(bytes: &[u8]) -> Option<(Uuid, WorkspaceId)> {
@@ -330,6 +378,12 @@ mod tests {
         };
         let read = decode_told(&encode_told(node, &told));
         assert_eq!(read, Some((node, told)));
+        let pulse = Pulse {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            topics: 40,
+        };
+        let read = decode_pulse(&encode_pulse(node, pulse));
+        assert_eq!(read, Some((node, pulse)));
         for noise in [
             "",
             "a b c",
@@ -339,6 +393,7 @@ mod tests {
             assert_eq!(decode(noise.as_bytes()), None, "{noise}");
             assert_eq!(decode_told(&noise.into()), None, "{noise}");
             assert_eq!(decode_listener(noise.as_bytes()), None, "{noise}");
+            assert_eq!(decode_pulse(noise.as_bytes()), None, "{noise}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be done with a document: routes, signatures, approvals, refusals.
+//! The actions on a document: routes, signatures, approvals, refusals.
 
 use axum::{extract::Path, response::Response};
 use http::{Method, StatusCode};
@@ -105,7 +105,10 @@ pub(super) async fn act(
 
 async fn delete(visit: &Visit, id: &str, fields: &Fields) -> Result<Response, Fault> {
     let path = format!("/api/v3/sync/external/outbox/document/{}", segment(id));
-    match visit.send::<Value>(Method::DELETE, &path, &Value::Null).await {
+    match visit
+        .send::<Value>(Method::DELETE, &path, &Value::Null)
+        .await
+    {
         Ok(_) => {
             let list = query([("folder", "drafts"), ("done", "deleted")]);
             Ok(redirect(&format!("{}{list}", visit.page("documents"))))
@@ -155,7 +158,11 @@ fn nodes(fields: &Fields) -> Value {
 
 /// Sets the route of an outgoing document. With the sender's signature and without employees who approve, it is the
 /// quick one: the document is sent when the sender signs it.
-pub(super) async fn send_route(visit: &Visit, id: &str, fields: &Fields) -> Result<Value, ApiError> {
+pub(super) async fn send_route(
+    visit: &Visit,
+    id: &str,
+    fields: &Fields,
+) -> Result<Value, ApiError> {
     let recipients = fields.raw("recipients").lines();
     let recipients = recipients.filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -174,7 +181,9 @@ pub(super) async fn send_route(visit: &Visit, id: &str, fields: &Fields) -> Resu
         })
         .collect();
     let internal = nodes(fields);
-    let has_approvers = internal["nodes"].as_array().is_some_and(|all| !all.is_empty());
+    let has_approvers = internal["nodes"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty());
     let sender_signs = fields.has("senderSigns");
     let is_quick = sender_signs && !has_approvers;
     let external = json!({ "nodes": companies, "isSignRequiredBySender": sender_signs });

@@ -84,10 +84,7 @@ async fn show(
 }
 
 /// Uploads the file, creates a draft, and sets its route.
-pub(super) async fn create(
-    Path(_): Path<String>,
-    upload: Upload,
-) -> Result<Response, Fault> {
+pub(super) async fn create(Path(_): Path<String>, upload: Upload) -> Result<Response, Fault> {
     let Upload {
         visit,
         fields,

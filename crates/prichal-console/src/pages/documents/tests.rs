@@ -29,7 +29,9 @@ fn one() -> Value {
 }
 
 fn signatures() -> Value {
-    json(include_str!("../../../tests/answers/document-signatures.json"))
+    json(include_str!(
+        "../../../tests/answers/document-signatures.json"
+    ))
 }
 
 /// The API of a company with a signed document.
@@ -72,9 +74,17 @@ fn draft(role: Role) -> Fake {
     document["documentRoute"]["external"]["nodes"][0]["state"]["status"] = json!("NotStarted");
     document["files"][0]["fileName"] = json!("contract.docx");
     document["steps"] = json!([
-        "SIGN", "APPROVE", "REFUSE", "RECALL", "ROUTE", "INBOX_ROUTE", "DELETE"
+        "SIGN",
+        "APPROVE",
+        "REFUSE",
+        "RECALL",
+        "ROUTE",
+        "INBOX_ROUTE",
+        "DELETE"
     ]);
-    fake(role).answer(ONE, document).answer(SIGNATURES, json!([]))
+    fake(role)
+        .answer(ONE, document)
+        .answer(SIGNATURES, json!([]))
 }
 
 #[tokio::test]
@@ -82,7 +92,8 @@ async fn pages_are_as_they_were() {
     snapshot("documents", PAGE, fake).await;
     let empty = |role| fake(role).answer(LIST, json!({ "items": [], "next": null }));
     snapshot("documents-empty", PAGE, empty).await;
-    let path = "/console/acme/documents?folder=waiting&employee=01a21db1-17b8-7260-96d1-65ea8b485ab6";
+    let path =
+        "/console/acme/documents?folder=waiting&employee=01a21db1-17b8-7260-96d1-65ea8b485ab6";
     snapshot("documents-waiting", path, empty).await;
     snapshot("document", "/console/acme/documents/1?done=signed", fake).await;
     let path = "/console/acme/documents/1?ticket=7&link=8";
@@ -105,7 +116,9 @@ async fn criteria_go_to_the_api() {
     // A date that cannot be read is refused by the API, and stays in the form.
     let refused = json!({ "response": null, "errors": [{ "errorCode": "VALIDATION_ERROR", "errorDescription": "No date." }] });
     let site = fake(Role::Admin).answer_with(LIST, 400, refused).open();
-    let page = site.get(Language::En, "/console/acme/documents?from=soon").await;
+    let page = site
+        .get(Language::En, "/console/acme/documents?from=soon")
+        .await;
     assert!(page.main().contains("No date.") && page.main().contains("value=\"soon\""));
 }
 
@@ -123,7 +136,7 @@ async fn what_a_policy_leaves_out_is_said_with_each_verdict() {
     ] {
         assert_eq!(page.main().matches(sentence).count(), times, "{sentence}");
     }
-    // Who only looks has no forms that change anything.
+    // A viewer has no forms that change anything.
     assert!(!page.main().contains("method=\"post\""));
 }
 
@@ -131,12 +144,36 @@ async fn what_a_policy_leaves_out_is_said_with_each_verdict() {
 async fn steps_are_sent_for_the_chosen_employee() {
     let ok = json!({});
     for (step, line, action) in [
-        ("approve", "POST /api/v3/sync/internal/route/action", Some("APPROVE")),
-        ("refuse", "POST /api/v3/sync/internal/route/action", Some("REJECT")),
-        ("reject", "POST /api/v3/sync/external/inbox/document/reject", None),
-        ("decline", "POST /api/v3/sync/external/outbox/document/reject", None),
-        ("recall", "POST /api/v3/sync/external/outbox/document/recall", None),
-        ("delete", "DELETE /api/v3/sync/external/outbox/document/1", None),
+        (
+            "approve",
+            "POST /api/v3/sync/internal/route/action",
+            Some("APPROVE"),
+        ),
+        (
+            "refuse",
+            "POST /api/v3/sync/internal/route/action",
+            Some("REJECT"),
+        ),
+        (
+            "reject",
+            "POST /api/v3/sync/external/inbox/document/reject",
+            None,
+        ),
+        (
+            "decline",
+            "POST /api/v3/sync/external/outbox/document/reject",
+            None,
+        ),
+        (
+            "recall",
+            "POST /api/v3/sync/external/outbox/document/recall",
+            None,
+        ),
+        (
+            "delete",
+            "DELETE /api/v3/sync/external/outbox/document/1",
+            None,
+        ),
     ] {
         let site = draft(Role::Admin).answer(line, ok.clone()).open();
         let path = format!("/console/acme/documents/1/do/{step}");
@@ -152,7 +189,9 @@ async fn steps_are_sent_for_the_chosen_employee() {
         }
     }
     let site = draft(Role::Admin).open();
-    let page = site.post(Language::Ru, "/console/acme/documents/1/do/burn", &[]).await;
+    let page = site
+        .post(Language::Ru, "/console/acme/documents/1/do/burn", &[])
+        .await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
 }
 
@@ -163,7 +202,11 @@ async fn a_refused_step_is_explained_with_the_input_kept() {
     let site = draft(Role::Admin).answer_with(line, 400, refused).open();
     let path = "/console/acme/documents/1/do/recall";
     let page = site
-        .post(Language::En, path, &[("employee", AHMET), ("reason", "my reason")])
+        .post(
+            Language::En,
+            path,
+            &[("employee", AHMET), ("reason", "my reason")],
+        )
         .await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
     assert!(page.main().contains("Too late.") && page.main().contains("my reason"));
@@ -178,14 +221,19 @@ async fn routes_are_quick_full_or_internal() {
     let fake = || {
         [QUICK, FULL, INSIDE, INBOX]
             .into_iter()
-            .fold(draft(Role::Admin), |fake, line| fake.answer(line, json!({})))
+            .fold(draft(Role::Admin), |fake, line| {
+                fake.answer(line, json!({}))
+            })
     };
     let to = ("recipients", "940140000385 a@b.kz\r\n\r\n020240000555");
     let signs = ("senderSigns", "on");
     for (fields, line) in [
         (vec![("kind", "outbox"), to, signs], QUICK),
         (vec![("kind", "outbox"), to], FULL),
-        (vec![("kind", "outbox"), to, signs, ("approver", DANA)], FULL),
+        (
+            vec![("kind", "outbox"), to, signs, ("approver", DANA)],
+            FULL,
+        ),
         (vec![("kind", "internal"), ("approver", DANA)], INSIDE),
         (vec![("kind", "inbox"), ("approver", DANA)], INBOX),
     ] {
@@ -232,24 +280,40 @@ async fn a_signature_is_uploaded_with_its_ticket() {
     const SAVE: &str = "POST /api/v3/sync/external/outbox/signature/quick-sign/save";
     let link = "http://hub/api/v3/sync/sign-content/download/8";
     let site = draft(Role::Employee)
-        .answer(CONTENT, json!({ "downloadLink": link, "idempotencyTicket": "7" }))
+        .answer(
+            CONTENT,
+            json!({ "downloadLink": link, "idempotencyTicket": "7" }),
+        )
         .answer(BLOB, json!({ "response": { "blobId": "b1" } }))
         .answer(SAVE, Value::String(String::new()))
         .open();
     let path = "/console/acme/documents/1/content";
     let page = site
-        .post(Language::En, path, &[("employee", AHMET), ("side", "outbox")])
+        .post(
+            Language::En,
+            path,
+            &[("employee", AHMET), ("side", "outbox")],
+        )
         .await;
     assert_eq!(
         page.location(),
         format!("/console/acme/documents/1?employee={AHMET}&ticket=7&link=8#sign")
     );
-    let page = site.get(Language::En, page.location().trim_end_matches("#sign")).await;
-    let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("a policy");
+    let page = site
+        .get(Language::En, page.location().trim_end_matches("#sign"))
+        .await;
+    let policy = page.headers[header::CONTENT_SECURITY_POLICY]
+        .to_str()
+        .expect("a policy");
     assert!(policy.contains("connect-src 'self' wss://127.0.0.1:13579;"));
 
     let token = crate::form::token("the-secret-of-a-session");
-    let fields = [("_form", &*token), ("employee", AHMET), ("side", "outbox"), ("ticket", "7")];
+    let fields = [
+        ("_form", &*token),
+        ("employee", AHMET),
+        ("side", "outbox"),
+        ("ticket", "7"),
+    ];
     let path = "/console/acme/documents/1/sign";
     let page = site.send(form(path, &fields, "signatureContent")).await;
     assert_eq!(page.status, StatusCode::SEE_OTHER);
@@ -266,7 +330,9 @@ async fn a_signature_is_uploaded_with_its_ticket() {
 
     // Without the token of the session nothing is sent on.
     let count = site.sent().len();
-    let page = site.send(form(path, &fields[1..], "signatureContent")).await;
+    let page = site
+        .send(form(path, &fields[1..], "signatureContent"))
+        .await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert_eq!(site.sent().len(), count);
 }
@@ -275,12 +341,25 @@ async fn a_signature_is_uploaded_with_its_ticket() {
 async fn a_refused_signature_keeps_its_ticket() {
     let away = json!({ "response": null, "errors": [{ "errorCode": "INTERNAL_SERVER_ERROR", "errorDescription": "The issuer is away." }] });
     let site = draft(Role::Admin)
-        .answer_with("POST /api/v3/sync/blobs/document-signature-content", 503, away)
+        .answer_with(
+            "POST /api/v3/sync/blobs/document-signature-content",
+            503,
+            away,
+        )
         .open();
     let token = crate::form::token("the-secret-of-a-session");
-    let fields = [("_form", &*token), ("employee", AHMET), ("ticket", "7"), ("link", "8")];
+    let fields = [
+        ("_form", &*token),
+        ("employee", AHMET),
+        ("ticket", "7"),
+        ("link", "8"),
+    ];
     let page = site
-        .send(form("/console/acme/documents/1/sign", &fields, "signatureContent"))
+        .send(form(
+            "/console/acme/documents/1/sign",
+            &fields,
+            "signatureContent",
+        ))
         .await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.main().contains("The issuer is away."));
@@ -308,10 +387,19 @@ async fn a_new_document_is_uploaded_created_and_routed() {
         .answer(CREATE, json!({ "id": "1" }))
         .answer(QUICK, json!({}))
         .open();
-    let page = site.send(form("/console/acme/documents/new", &fields, "documentContent")).await;
+    let page = site
+        .send(form(
+            "/console/acme/documents/new",
+            &fields,
+            "documentContent",
+        ))
+        .await;
     assert_eq!(page.location(), "/console/acme/documents/1?done=created");
     let sent = site.sent();
-    let made = sent.iter().find(|one| one.line == CREATE).expect("a document");
+    let made = sent
+        .iter()
+        .find(|one| one.line == CREATE)
+        .expect("a document");
     assert_eq!(made.body["documentMetadata"]["documentDate"], 1_767_225_600);
     assert_eq!(made.body["documentBinaryContents"][0]["blobId"], "b1");
     // The route is set by the employee whom the API takes for the company.
@@ -320,7 +408,13 @@ async fn a_new_document_is_uploaded_created_and_routed() {
 
     let refused = json!({ "response": null, "errors": [{ "errorCode": "VALIDATION_ERROR", "errorDescription": "Not a PDF." }] });
     let site = fake(Role::Admin).answer_with(BLOB, 400, refused).open();
-    let page = site.send(form("/console/acme/documents/new", &fields, "documentContent")).await;
+    let page = site
+        .send(form(
+            "/console/acme/documents/new",
+            &fields,
+            "documentContent",
+        ))
+        .await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
     assert!(page.main().contains("Not a PDF.") && page.main().contains("17/1"));
 }
@@ -346,13 +440,19 @@ async fn files_have_a_type_of_ours_and_run_nothing() {
         assert_eq!(header("x-content-type-options"), "nosniff");
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("script-src"));
-        assert_eq!(header("x-frame-options") == "SAMEORIGIN", may_be_framed, "{path}");
+        assert_eq!(
+            header("x-frame-options") == "SAMEORIGIN",
+            may_be_framed,
+            "{path}"
+        );
     }
     let missing = json!({});
     let site = fake(Role::Employee)
         .answer_with("GET /documents/v1/documents/1/files/3", 404, missing)
         .open();
-    let page = site.get(Language::En, "/console/acme/documents/1/files/3?as=x.pdf").await;
+    let page = site
+        .get(Language::En, "/console/acme/documents/1/files/3?as=x.pdf")
+        .await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
 }
 

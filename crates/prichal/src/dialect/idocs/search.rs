@@ -176,7 +176,11 @@ struct PartyModel {
 struct Names(BTreeMap<WorkspaceId, String>);
 
 impl Names {
-    fn find(&mut self, conn: &mut Conn, party: &prichal_core::document::Party) -> Result<PartyModel> {
+    fn find(
+        &mut self,
+        conn: &mut Conn,
+        party: &prichal_core::document::Party,
+    ) -> Result<PartyModel> {
         if !self.0.contains_key(&party.company) {
             let name = company_name(conn, party.company)?;
             self.0.insert(party.company, name);

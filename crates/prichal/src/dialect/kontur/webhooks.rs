@@ -26,8 +26,8 @@ use utoipa::ToSchema;
 
 use super::caller::{Admin, Member, Observer};
 use crate::{
-    delivery::target,
-    dialect::openapi::schema::{body, described, example, model, takes},
+    delivery::{state::Summary, target},
+    dialect::openapi::schema::{body, described, example, model, parameters, takes},
     domain::{
         self,
         channel::closed,
@@ -97,6 +97,10 @@ struct DeliverySource {
     #[schema(value_type = DeliverySettingsModel)]
     settings: Value,
     status: SourceStatus,
+    /// How the source is doing, in a list with `state=true`.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Summary>,
 }
 
 /// The kind of a source.
@@ -149,6 +153,14 @@ takes! {
         Query &[INTEGRATION_ID];
 }
 
+const STATE: Field = Field::new("state", Type::Bool)
+    .doc("True to list the states of the sources, with their figures of the last day, too.");
+
+parameters! {
+    /// The members to list.
+    ListedMembers = &[STATE];
+}
+
 const INTEGRATION_ID: Field = Field::new("integrationId", Type::Guid)
     .doc("The integration of the webhook, in case that several have one with this id.");
 
@@ -178,12 +190,19 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 
 /// List everything in the workspace that calls a receiver: webhooks of integrations, the subscription to documents, and
 /// channels.
-#[utoipa::path(get, path = "/api/v1/{ws}/webhooks", tag = "webhooks", params(Observer, Page),
+#[utoipa::path(get, path = "/api/v1/{ws}/webhooks", tag = "webhooks", params(Observer, Page, ListedMembers),
     responses((status = 200, body = DeliverySourceList)))]
-pub(super) async fn list_webhooks(observer: Observer, page: Page) -> Result<Response> {
+pub(super) async fn list_webhooks(
+    observer: Observer,
+    page: Page,
+    query: Query,
+) -> Result<Response> {
     let own = observer.only_sees();
     let member = observer.0;
     let (app, workspace) = (member.app.clone(), member.workspace_id());
+    let flag = |text: &str| text.to_ascii_lowercase().parse().ok();
+    let has_state = query.read(STATE.name, "true or false", flag)?;
+    let (has_state, now) = (has_state.unwrap_or(false), member.now);
     let at = app.clone();
     let read = move |conn: &mut Conn, offset, limit| {
         let own = own.as_deref();
@@ -191,7 +210,11 @@ pub(super) async fn list_webhooks(observer: Observer, page: Page) -> Result<Resp
         let mut reader = Reader::new(&at.vault, workspace);
         let (mut items, mut bytes) = (Vec::new(), 0);
         for source in sources {
-            let item = json!(reader.read(conn, source)?).to_string();
+            let mut item = reader.read(conn, source)?;
+            if has_state {
+                item.state = Summary::read(&at, conn, workspace, source, now)?;
+            }
+            let item = json!(item).to_string();
             bytes += item.len();
             items.push(item);
             if bytes > MAX_LIST_BYTES {
@@ -453,6 +476,7 @@ impl<'a> Reader<'a> {
             schedule: model["schedule"].take(),
             settings: definition.settings.masked(),
             status,
+            state: None,
         })
     }
 
@@ -474,6 +498,7 @@ impl<'a> Reader<'a> {
                 Some(_) => SourceStatus::Paused,
                 None => status(&row),
             },
+            state: None,
         })
     }
 
@@ -492,6 +517,7 @@ impl<'a> Reader<'a> {
             schedule: Value::Null,
             settings: DeliverySettings::default().masked(),
             status: SourceStatus::Active,
+            state: None,
         })
     }
 }

@@ -116,6 +116,50 @@ async fn a_webhook_works_fails_and_recovers() {
 }
 
 #[tokio::test]
+async fn a_list_has_the_states_of_all_sources() {
+    let receiver = Receiver::good().await;
+    let (_hub, space, _, hook) = hub_with_hook(&receiver).await;
+    let listed = async |query: &str| {
+        let list = space.get(&format!("/webhooks{query}")).await.ok().json;
+        list["items"][0].clone()
+    };
+    company(&space, "good").await;
+    receiver.next().await;
+    receiver.answer(|_| Reply::Status(503));
+    company(&space, "bad").await;
+    receiver.next().await;
+    let full = wait(&space, &hook, "it fails", |state| sums(state) == (1, 1)).await;
+    for query in ["", "?state=false"] {
+        assert!(listed(query).await.get("state").is_none(), "{query}");
+    }
+    let state = &listed("?state=True").await["state"];
+    for member in [
+        "state",
+        "failingSince",
+        "lagEvents",
+        "lagSeconds",
+        "waiting",
+        "nextTryAt",
+        "lastSuccessAt",
+        "lastError",
+        "lastHttpStatus",
+    ] {
+        assert_eq!(state[member], full[member], "{member}");
+    }
+    let hours = state["hours"].as_array().expect("hours");
+    assert_eq!(hours.len(), 24);
+    assert_eq!(hours[23], json!({"delivered": 1, "failed": 1}));
+    assert_eq!(hours[0], json!({"delivered": 0, "failed": 0}));
+    let wrong = space.get("/webhooks?state=2").await;
+    assert_eq!(wrong.status, 400);
+    assert!(
+        wrong
+            .text
+            .contains("The value '2' of 'state' is not true or false.")
+    );
+}
+
+#[tokio::test]
 async fn a_webhook_that_calls_nobody_says_why() {
     let receiver = Receiver::good().await;
     let (_hub, space, integration, hook) = hub_with_hook(&receiver).await;

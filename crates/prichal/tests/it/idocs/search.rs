@@ -68,14 +68,27 @@ async fn folders_and_criteria() {
         ("text=%25", "", ""),
         (&format!("text={}", them.bin), "6 5 3 2 1", "6 3 2 1"),
         (&format!("counterpartyBin={}", them.bin), "6 5 3 2 1", ""),
-        ("documentDateFrom=1767398400&documentDateTo=1767484800", "3 2", "3 2"),
+        (
+            "documentDateFrom=1767398400&documentDateTo=1767484800",
+            "3 2",
+            "3 2",
+        ),
     ] {
         for (company, expected) in [(&us, ours), (&them, theirs)] {
-            let found = numbers(&company.api, query).await.join(" ").replace("N-", "");
+            let found = numbers(&company.api, query)
+                .await
+                .join(" ")
+                .replace("N-", "");
             assert_eq!(found, expected, "{query} of {}", company.name);
         }
     }
-    for query in ["folder=trash", "status=LOST", "before=1", "limit=0", "counterpartyBin=17"] {
+    for query in [
+        "folder=trash",
+        "status=LOST",
+        "before=1",
+        "limit=0",
+        "counterpartyBin=17",
+    ] {
         let answer = us.api.get(&format!("{SEARCH}?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
     }
@@ -87,9 +100,22 @@ async fn pages_follow_each_other() {
     let exchange = DocumentExchange::new().await;
     let us = exchange.company(0).await;
     for n in 0..7 {
-        draft(&us, n / 3, if n % 2 == 0 { "Чётный" } else { "Нечётный" }).await;
+        draft(
+            &us,
+            n / 3,
+            if n % 2 == 0 {
+                "Чётный"
+            } else {
+                "Нечётный"
+            },
+        )
+        .await;
     }
-    for (query, total) in [("", 7), ("text=нечётный", 3), ("folder=drafts&text=чётный", 7)] {
+    for (query, total) in [
+        ("", 7),
+        ("text=нечётный", 3),
+        ("folder=drafts&text=чётный", 7),
+    ] {
         let (mut ids, mut before) = (Vec::new(), String::new());
         for _ in 0..9 {
             let path = format!("{SEARCH}?{query}&limit=2{before}");
@@ -135,7 +161,11 @@ async fn a_document_waits_for_the_employee_whose_turn_it_is() {
     let seen = by_clerk.get(&one).await.ok();
     assert_eq!(seen["steps"], json!(["APPROVE", "REFUSE"]));
     assert_eq!(seen["employeeId"], json!(clerk));
-    let seen = us.api.get(&format!("{one}?employeeId={}", us.employee)).await.ok();
+    let seen = us
+        .api
+        .get(&format!("{one}?employeeId={}", us.employee))
+        .await
+        .ok();
     assert_eq!(seen["steps"], json!([]));
 
     let act = json!({ "documentId": document, "employeeId": clerk, "action": "APPROVE" });
@@ -156,7 +186,9 @@ async fn a_document_waits_for_the_employee_whose_turn_it_is() {
     assert_eq!(seen["documentStatus"], "WAITING_FOR_SENDER");
     assert_eq!(seen["steps"], json!(["SIGN", "DECLINE"]));
     // Another employee's token asks for nobody else.
-    let answer = by_clerk.get(&format!("{one}?employeeId={}", us.employee)).await;
+    let answer = by_clerk
+        .get(&format!("{one}?employeeId={}", us.employee))
+        .await;
     assert_eq!(answer.status, 400, "{}", answer.text);
 }
 
