@@ -4,9 +4,11 @@ mod calls;
 mod channels;
 mod deliveries;
 mod documents;
+mod events;
 mod home;
 mod integrations;
 pub(crate) mod live;
+mod now;
 mod server;
 mod settings;
 mod sign_in;
@@ -148,6 +150,8 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/{ws}/settings/audit", get(settings::audit));
     router
         .merge(documents::router())
+        .merge(events::router())
+        .merge(now::router())
         .fallback(async || Fault::NotFound)
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))

@@ -9,7 +9,9 @@ mod check;
 mod common;
 mod deliveries;
 mod documents;
+mod events;
 mod integrations;
+mod now;
 mod server;
 mod settings;
 
@@ -21,7 +23,9 @@ pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
+pub(crate) use events::Events;
 pub(crate) use integrations::Integrations;
+pub(crate) use now::Now;
 pub(crate) use server::Server;
 pub(crate) use settings::Settings;
 
@@ -80,7 +84,9 @@ const TABLES: &[(&str, Lines)] = &[
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
     ("documents", Documents::TABLE),
+    ("events", Events::TABLE),
     ("integrations", Integrations::TABLE),
+    ("now", Now::TABLE),
     ("server", Server::TABLE),
     ("settings", Settings::TABLE),
 ];
