@@ -32,6 +32,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0029_mail.sql"),
     include_str!("../migrations/0030_certificates.sql"),
     include_str!("../migrations/0031_lookups.sql"),
+    include_str!("../migrations/0034_audit.sql"),
+    include_str!("../migrations/0035_retention.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

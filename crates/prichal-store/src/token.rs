@@ -61,6 +61,7 @@ pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<()> {
         expires_at,
         created_at,
     } = token;
+    tx.note_object("token", id.0);
     tx.run(
         &sql,
         params![

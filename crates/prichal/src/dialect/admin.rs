@@ -1,10 +1,12 @@
 //! `/admin/v1`: the administration of the server. Errors are RFC 9457 problems.
 
 mod admin_token;
+mod audit;
 mod caller;
 mod error_response;
 mod openapi;
 mod quarantine;
+mod retention;
 mod routes;
 mod signature_policy;
 mod tokens;

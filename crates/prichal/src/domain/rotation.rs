@@ -26,6 +26,7 @@ use crate::{
     domain::{Domain, instance},
     error::{Error, Result},
     platform::{
+        audit,
         security::{self, Event},
         vault::{CellRef, hex},
     },
@@ -125,7 +126,9 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                     false
                 });
             }
-            app.admin_token.reload();
+            if app.admin_token.reload() {
+                audit::note(&app, "server.reload_admin_token", None, None);
+            }
             app.clock
                 .sleep(if is_done {
                     TOKEN_FILE_POLL_INTERVAL
@@ -249,6 +252,7 @@ async fn begin(app: &Domain) -> Result<()> {
     if app.vault.is_held_back() {
         app.vault.hold_back(false);
         security::record(Event::MasterKeyReplaced, None, &hex(&app.vault.id()));
+        audit::note(app, "server.replace_master_key", None, None);
         tracing::info!(
             "the new master key seals from now on; values of the previous one are resealed"
         );
@@ -277,6 +281,7 @@ async fn retire(app: &Domain) -> Result<()> {
     let from = from.ok_or_else(|| Error::internal("the end of a master key is damaged"))?;
     app.vault.retire_previous(from);
     security::record(Event::MasterKeyRetired, None, &hex(&app.vault.id()));
+    audit::note(app, "server.retire_master_key", None, None);
     tracing::info!(%from, "all values are sealed with the new master key: the previous one is not needed any more; access keys that it has signed are refused from {from} on");
     Ok(())
 }

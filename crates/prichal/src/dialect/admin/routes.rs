@@ -2,11 +2,14 @@
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{admin_token, quarantine, signature_policy, tokens, usage, workspaces};
+use super::{
+    admin_token, audit, quarantine, retention, signature_policy, tokens, usage, workspaces,
+};
 use crate::app::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(audit::list_audit))
         .routes(routes!(
             workspaces::create_workspace,
             workspaces::list_workspaces
@@ -18,6 +21,10 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(usage::get_usage))
+        .routes(routes!(
+            retention::get_allowed_retention,
+            retention::put_allowed_retention
+        ))
         .routes(routes!(usage::put_quota))
         .routes(routes!(admin_token::rotate_admin_token))
         .routes(routes!(

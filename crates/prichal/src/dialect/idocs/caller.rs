@@ -35,7 +35,7 @@ use crate::{
         Platform,
         access::{self, Caller, Permitted},
         memory::Payer,
-        writes,
+        quota, writes,
     },
 };
 
@@ -272,6 +272,7 @@ impl FromRequestParts<App> for Company {
             return Err(Error::Forbidden("The token of a company is required"));
         };
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
+        quota::admit_request(app, token.workspace, &caller, &[]).await?;
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));

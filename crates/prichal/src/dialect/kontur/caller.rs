@@ -131,13 +131,14 @@ impl FromRequestParts<App> for Member {
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
 /// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
 /// instances. Files have a quota of their own.
-const WITHOUT_QUOTA: [&str; 6] = [
+const WITHOUT_QUOTA: [&str; 7] = [
     "integrations",
     "private-integrations",
     "settings",
     "files",
     "stream",
     "mails",
+    "retention",
 ];
 
 /// The kinds of bytes that a request always adds. A PATCH or a PUT may reduce others, which is known only when it is

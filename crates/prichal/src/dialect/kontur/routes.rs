@@ -3,9 +3,10 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_types, feed, files, instances, integrations, links, mails, preview, publish,
-    resends, settings, stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    alerts, audit, authorization, callbacks, communications, dead_letters, deliveries,
+    delivery_log, entities, event_types, feed, files, instances, integrations, links, mails,
+    preview, publish, resends, retention, settings, stream, stream_tickets, system_calls,
+    ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -36,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resends::cancel_resend))
         .routes(routes!(dead_letters::list_dead_letters))
         .routes(routes!(dead_letters::dismiss_dead_letter))
+        .routes(routes!(audit::list_workspace_audit))
         .routes(routes!(mails::list_mails))
         .routes(routes!(mails::send_test_mail))
         .routes(routes!(deliveries::replay_events))
@@ -61,6 +63,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
             ui_settings::patch_ui_setting
         ))
         .routes(routes!(settings::get_settings, settings::patch_settings))
+        .routes(routes!(retention::get_retention, retention::put_retention))
         .routes(routes!(feed::read_feed, publish::publish_events))
         .routes(routes!(
             event_types::list_event_types,

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     body::Body,
+    extract::{self, MatchedPath},
     http::{Method, Request, Uri},
+    middleware::{Next, from_fn},
+    response::Response,
 };
 use http_body_util::BodyExt as _;
 use prichal_core::schema::{Field, Object};
@@ -19,6 +22,7 @@ use super::{
 use crate::{
     app::App,
     dialect::{
+        audit,
         era::{
             caller::{AsChannel, Tenant},
             error_response, service,
@@ -28,6 +32,7 @@ use crate::{
     error::{Error, Result},
     platform::{
         access::ChannelHandle,
+        audit::{Act, performing},
         memory::Payer,
         security::{self, Event},
     },
@@ -44,9 +49,18 @@ fn service() -> Router<App> {
         let (router, _) = service::service().split_for_parts();
         let router = router.fallback(async |uri: Uri| Error::NoRoute(paths().missing(uri.path())));
         let router = guard_methods(router, guard::<Tenant>);
-        render_errors(router, "era", error_response::words)
+        render_errors(router, "era", error_response::words).layer(from_fn(recorded))
     };
     SERVICE.get_or_init(make).clone()
+}
+
+/// Lets the audit log record a request like one over HTTP.
+async fn recorded(request: extract::Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let operation = route
+        .and_then(|route| audit::operation(request.method(), route.as_str(), request.uri().path()));
+    let act = operation.map(|operation| Act::of_request(operation, request.uri(), None, None));
+    performing(act, next.run(request)).await
 }
 
 /// Serves the request that a message describes, as the channel.
