@@ -34,7 +34,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0031_lookups.sql"),
     include_str!("../migrations/0032_sessions.sql"),
     include_str!("../migrations/0033_node.sql"),
-    include_str!("../migrations/0038_script_versions.sql"),
+    include_str!("../migrations/0034_audit.sql"),
+    include_str!("../migrations/0035_retention.sql"),
+    include_str!("../migrations/0036_script_versions.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

@@ -21,6 +21,7 @@ use crate::{
     document_hook::INTEGRATION,
     event,
     insert::Insert,
+    retention::{Kind, none_of},
     usage,
     value::{Value, params},
 };
@@ -592,19 +593,22 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<
     Ok(found.filter(|found| found.attempt.id == id))
 }
 
-/// Lists the workspaces with rows before `before`, at most `limit`.
+/// Lists the workspaces with rows before `before`, at most `limit`; not those that have a time of their own.
 pub fn with_rows_before(
     conn: &mut Conn,
     before: Timestamp,
     limit: i64,
 ) -> Result<Vec<WorkspaceId>> {
     // Each step finds the next workspace in the index.
-    let sql = "WITH RECURSIVE w(workspace) AS (
-                 SELECT min(workspace) FROM delivery
-                 UNION ALL SELECT (SELECT min(workspace) FROM delivery d WHERE d.workspace > w.workspace) FROM w WHERE workspace IS NOT NULL)
-               SELECT workspace FROM w WHERE workspace IS NOT NULL
-                 AND EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = w.workspace AND d.id < $1) LIMIT $2";
-    conn.query(sql, params![first_id(before), limit], |row| {
+    let sql = format!(
+        "WITH RECURSIVE w(workspace) AS (
+           SELECT min(workspace) FROM delivery
+           UNION ALL SELECT (SELECT min(workspace) FROM delivery d WHERE d.workspace > w.workspace) FROM w WHERE workspace IS NOT NULL)
+         SELECT workspace FROM w WHERE workspace IS NOT NULL AND {}
+           AND EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = w.workspace AND d.id < $1) LIMIT $2",
+        none_of(Kind::Deliveries, "w.workspace")
+    );
+    conn.query(&sql, params![first_id(before), limit], |row| {
         Ok(WorkspaceId(row.uuid(0)?))
     })
 }

@@ -240,7 +240,7 @@ async fn dead_letters_count_until_they_are_settled() {
     let own = letters[0].id;
     let dismiss = move |tx: &mut Tx<'_>| dead_letter::dismiss(tx, workspace(1), own, None);
     assert!(store.db.write(workspace(1), dismiss).await.expect("gone"));
-    let forget = |tx: &mut Tx<'_>| dead_letter::forget(tx, at(1_800_000_000), 100);
+    let forget = |tx: &mut Tx<'_>| dead_letter::forget(tx, None, at(1_800_000_000), 100);
     let gone = store.db.write(workspace(1), forget).await.expect("gone");
     assert_eq!((gone, records(&store.db).await), (27, 0));
 }
