@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Replay, STATUSES, dead_letter, first_id,
-    log::{self, Filter, HttpStatus, Source},
+    log::{self, Details, Filter, HttpStatus, Source},
 };
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx, event,
@@ -254,7 +254,14 @@ pub fn select(
         };
         return Ok((found, page.next));
     }
-    let page = log::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
+    let page = log::list(
+        conn,
+        workspace,
+        filter,
+        Details::OfFailures,
+        limit,
+        ROWS_PER_BATCH,
+    )?;
     Ok((Selected::of(&page.items), page.next))
 }
 
