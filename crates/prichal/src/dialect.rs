@@ -17,10 +17,8 @@ mod path_tree;
 mod sign_in;
 
 use std::{
-    convert::Infallible,
     error::Error as StdError,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
 };
 
 use axum::{
@@ -29,12 +27,12 @@ use axum::{
     http::{Extensions, HeaderMap, StatusCode, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Redirect, Response},
-    routing::{future::RouteFuture, get},
+    routing::get,
 };
 use futures_util::future::BoxFuture;
 use prichal_core::id::WorkspaceId;
 use prichal_store::usage;
-use tower::{Service, util::MapRequest};
+use tower::util::MapRequest;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -272,7 +270,7 @@ pub fn router(app: App) -> Router {
     let dialects = Dialects {
         name: |path| match Dialect::find(path) {
             Some(dialect) => dialect.name,
-            None if console::is_below(path) => "console",
+            None if path.starts_with("/console") => "console",
             None => "other",
         },
         refuse: |platform, path, headers, error| {
@@ -326,16 +324,13 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
         .with_state(app.clone());
-    let layered = |router: Router| {
-        router
-            .layer(from_fn_with_state(state.clone(), conformance::apply))
-            .layer(from_fn_with_state(state.clone(), with_request_id))
-    };
-    // The console calls the API without these layers, through which its own requests have come.
-    let router = Entrance {
-        pages: layered(console::router(&app, api.clone())),
-        api: layered(api.route("/", get(async || Redirect::to("/console")))),
-    };
+    // The console calls the API without the layers below, through which its own requests have come.
+    let router = api
+        .clone()
+        .merge(console::router(&app, api))
+        .route("/", get(async || Redirect::to("/console")))
+        .layer(from_fn_with_state(state.clone(), conformance::apply))
+        .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.
     Router::new().fallback_service(MapRequest::new(router, move |mut request: Request| {
         if let Some(uri) = paths.canonical(request.uri()) {
@@ -343,32 +338,6 @@ pub fn router(app: App) -> Router {
         }
         request
     }))
-}
-
-/// The API and the console. Each answers unknown paths in its own way, so their routers cannot be merged. A route to the
-/// console would count its wildcard among the parameters of the page's path.
-#[derive(Clone)]
-struct Entrance {
-    api: Router,
-    pages: Router,
-}
-
-impl Service<Request> for Entrance {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if console::is_below(request.uri().path()) {
-            self.pages.call(request)
-        } else {
-            self.api.call(request)
-        }
-    }
 }
 
 /// Refuses a path that does not exist, in the words of the dialect that its prefix belongs to.

@@ -49,12 +49,6 @@ struct Server {
     api: Router,
 }
 
-/// True for the path of a page.
-pub(super) fn is_below(path: &str) -> bool {
-    path.strip_prefix("/console")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// The pages of the console, over the routes of the API.
 pub(super) fn router(app: &App, api: Router) -> Router {
     let server = Server {
