@@ -16,6 +16,7 @@ mod backend;
 )]
 mod chart;
 pub mod check;
+mod diff;
 mod form;
 mod language;
 mod moment;

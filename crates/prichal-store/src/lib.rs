@@ -44,6 +44,7 @@ mod queue;
 mod reader;
 pub mod resource;
 pub mod run;
+pub mod script_version;
 pub mod sealed;
 pub mod session;
 pub mod setting;

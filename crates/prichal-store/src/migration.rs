@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0031_lookups.sql"),
     include_str!("../migrations/0032_sessions.sql"),
     include_str!("../migrations/0033_node.sql"),
+    include_str!("../migrations/0038_script_versions.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

@@ -136,6 +136,7 @@ pub(crate) const SCRIPT_VALUES: Table = Table::new("kv", "octet_length(key) + oc
 pub(crate) const CHANNELS: Table =
     Table::new("channel", "octet_length(members) + octet_length(tokens)");
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
+pub(crate) const SCRIPT_VERSIONS: Table = Table::new("script_version", "octet_length(source)");
 pub(crate) const UI_SETTINGS: Table =
     Table::new("ui_setting", "octet_length(key) + octet_length(value)");
 pub(crate) const EVENT_TYPES: Table = Table::new(

@@ -17,7 +17,6 @@ mod path_tree;
 mod sign_in;
 
 use std::{
-    convert::identity,
     error::Error as StdError,
     sync::{Arc, OnceLock},
 };
@@ -325,13 +324,11 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
         .with_state(app.clone());
-    // The console calls the API without the layers below, through which its own requests have come. It is not merged,
-    // since it has a fallback of its own.
-    let console = MapRequest::new(console::router(&app, api.clone()), identity::<Request>);
+    // The console calls the API without the layers below, through which its own requests have come.
     let router = api
+        .clone()
+        .merge(console::router(&app, api))
         .route("/", get(async || Redirect::to("/console")))
-        .route_service("/console", console.clone())
-        .route_service("/console/{*path}", console)
         .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.

@@ -12,6 +12,7 @@ mod deliveries;
 mod delivery_log;
 mod entities;
 mod error_response;
+mod event_log;
 mod event_types;
 mod feed;
 mod files;

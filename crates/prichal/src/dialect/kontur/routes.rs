@@ -4,9 +4,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_types, feed, files, instances, integrations, links, mails, matches, preview,
-    publish, resends, sessions, settings, stream, stream_tickets, system_calls, ui_settings,
-    webhook_state, webhooks,
+    entities, event_log, event_types, feed, files, instances, integrations, links, mails, matches,
+    preview, publish, resends, sessions, settings, stream, stream_tickets, system_calls,
+    ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -67,6 +67,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::end_session))
         .routes(routes!(feed::read_feed, publish::publish_events))
+        .routes(routes!(event_log::search_log))
+        .routes(routes!(event_log::get_logged_event))
         .routes(routes!(
             event_types::list_event_types,
             event_types::create_event_type

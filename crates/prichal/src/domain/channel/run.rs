@@ -140,7 +140,7 @@ fn tokens_of(handle: Option<&Arc<ChannelHandle>>) -> Tokens {
 }
 
 /// The state of a run after an attempt. Users read it, so the channel's tokens are masked.
-fn state(
+pub(super) fn state(
     outcome: &Outcome,
     tokens: &Tokens,
     attempts: i64,
