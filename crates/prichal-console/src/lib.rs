@@ -5,6 +5,10 @@
 //! authorization of its own, and shows nothing that the API does not show.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::struct_field_names,
+    reason = "members are named as the API names them"
+)]
 
 mod answer;
 pub mod api;

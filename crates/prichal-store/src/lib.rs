@@ -90,6 +90,7 @@ pub type FindRider = fn() -> Option<Arc<dyn Rider>>;
 
 impl Db {
     /// Gives each write the rider of the task that asks for it.
+    #[must_use]
     pub fn with_riders(self, rider: FindRider) -> Self {
         Self { rider, ..self }
     }

@@ -326,14 +326,14 @@ pub fn router(app: App) -> Router {
     };
     let paths = Arc::new(Paths::new(lenient.iter().map(String::as_str)));
     let state = (app.platform.clone(), dialects);
-    let api = router
+    let router = router
         .merge(openapi::router(documents, describe, &app))
-        .fallback(no_route)
-        .with_state(app.clone());
+        .fallback(no_route);
+    let (own, api) = (app.clone(), router.with_state(app));
     // The console calls the API without the layers below, through which its own requests have come.
     let router = api
         .clone()
-        .merge(console::router(&app, api))
+        .merge(console::router(own, api))
         .route("/", get(async || Redirect::to("/console")))
         .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));

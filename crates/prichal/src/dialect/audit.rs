@@ -277,12 +277,11 @@ fn object(path: &str) -> Option<ObjectInPath> {
         Some(noun(before))
     };
     match segments[last] {
-        "{token}" | "{rest}" => None,
         "{ws}" if segments[1] == "admin" => Some(ObjectInPath {
             kind: "workspace".to_owned(),
             segment: None,
         }),
-        "{ws}" => None,
+        "{token}" | "{rest}" | "{ws}" => None,
         _ => Some(ObjectInPath {
             kind: kind(last)?,
             segment: Some(last),

@@ -258,6 +258,7 @@ impl Request {
     }
 
     /// A part of this request, as a request that performs an act.
+    #[must_use]
     pub fn part(&self, act: Act) -> Self {
         Self {
             actor: Mutex::new(self.actor()),
@@ -266,6 +267,7 @@ impl Request {
     }
 
     /// The same request, for the audit log.
+    #[must_use]
     pub fn performing(self, act: Option<Act>) -> Self {
         Self { act, ..self }
     }

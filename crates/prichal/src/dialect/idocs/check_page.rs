@@ -114,12 +114,12 @@ pub(super) async fn of_document(
     let Some(id) = parse_any(&id) else {
         return Ok(page(&asked, Subject::Missing).into_response());
     };
-    let (now, compares) = (app.clock.now(), !asked.hashes.is_empty());
+    let (now, has_hashes) = (app.clock.now(), !asked.hashes.is_empty());
     let look = move |conn: &mut Conn| {
         let Some(found) = PublicDocument::find(conn, id)? else {
             return Ok(None);
         };
-        let parts = if compares {
+        let parts = if has_hashes {
             found.parts(conn, now)?
         } else {
             Vec::new()

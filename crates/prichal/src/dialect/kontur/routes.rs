@@ -10,6 +10,7 @@ use super::{
 };
 use crate::app::App;
 
+#[expect(clippy::too_many_lines, reason = "a table of routes")]
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(authorization::authorize_private_integration))
