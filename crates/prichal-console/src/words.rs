@@ -3,21 +3,29 @@
 //!
 //! Sentences with `{}` are completed by [`fill`]. Counts are worded so that no language needs a plural: «Найдено: 5».
 
+mod calls;
+mod channels;
 mod check;
 mod common;
 mod deliveries;
 mod documents;
+mod events;
 mod integrations;
+mod now;
 mod server;
 mod settings;
 
 use std::fmt::{Display, Write as _};
 
+pub(crate) use calls::Calls;
+pub(crate) use channels::Channels;
 pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
+pub(crate) use events::Events;
 pub(crate) use integrations::Integrations;
+pub(crate) use now::Now;
 pub(crate) use server::Server;
 pub(crate) use settings::Settings;
 
@@ -25,7 +33,6 @@ pub(crate) use settings::Settings;
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $ru:literal, $kk:literal, $en:literal;)* }) => {
         $(#[$doc])*
-        #[allow(clippy::struct_field_names, reason = "a key may end as its table")]
         pub(crate) struct $name {
             $(pub(crate) $key: &'static str,)*
         }
@@ -67,6 +74,8 @@ pub(crate) type Lines = &'static [(&'static str, [&'static str; 3])];
 /// All tables, for tests.
 #[cfg(test)]
 const TABLES: &[(&str, Lines)] = &[
+    ("calls", Calls::TABLE),
+    ("channels", Channels::TABLE),
     ("check", Check::TABLE),
     ("steps", Steps::TABLE),
     ("common", Common::TABLE),
@@ -74,7 +83,9 @@ const TABLES: &[(&str, Lines)] = &[
     ("sign in", SignIn::TABLE),
     ("deliveries", Deliveries::TABLE),
     ("documents", Documents::TABLE),
+    ("events", Events::TABLE),
     ("integrations", Integrations::TABLE),
+    ("now", Now::TABLE),
     ("server", Server::TABLE),
     ("settings", Settings::TABLE),
 ];

@@ -1,5 +1,7 @@
 //! The log of a workspace: every change, in commit order, numbered without gaps.
 
+pub mod search;
+
 use std::collections::BTreeMap;
 
 use prichal_core::{
@@ -218,10 +220,7 @@ pub(crate) fn find_custom(
     let sql = "SELECT seq, body FROM event WHERE workspace = $1 AND id = $2 AND type = 'custom'";
     conn.query_one(sql, params![workspace, id], |row| {
         let body: String = row.get(1)?;
-        // The last member of a body tells the time.
-        let made = body.rsplit_once(r#""createdAt":""#);
-        let at = made.and_then(|(_, rest)| rest.split_once('"'));
-        Ok((row.get(0)?, at.and_then(|(at, _)| Timestamp::parse(at))))
+        Ok((row.get(0)?, search::made_at(&body)))
     })
 }
 

@@ -2,7 +2,7 @@
 
 mod advice;
 mod detail;
-mod model;
+pub(super) mod model;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -305,7 +305,7 @@ struct NamedItem {
 
 impl Names {
     /// Reads the names of the integrations. A session without the right sees their ids.
-    async fn read(visit: &Visit) -> Result<Self, Fault> {
+    pub(super) async fn read(visit: &Visit) -> Result<Self, Fault> {
         let found = visit.get::<Named>(&visit.api("integrations")).await;
         let items = match found {
             Ok(found) => found.items,

@@ -8,19 +8,26 @@ use axum::{
     body::Body,
     extract::State,
     http::{Extensions, Request, Response, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
 };
-use futures_util::future::BoxFuture;
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use prichal_console::{
-    Backend, Client, Refusal, Role, Session, SignIn, SignedIn, Unavailable, Workspace,
+    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, Unavailable,
+    Workspace,
 };
 use prichal_core::{custom_field::time_zone, id::WorkspaceId, time::Timestamp};
 use prichal_store::{token, workspace};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
-use super::refuse;
+use super::{audit, refuse};
 use crate::{
     app::App,
+    domain::stream::pulse,
     error::{Error, Result},
     http::{Peer, answer::hold, body::metered, sender},
     platform::{
@@ -46,7 +53,7 @@ struct Server {
 pub(super) fn router(app: &App, api: Router) -> Router {
     let server = Server {
         app: app.clone(),
-        api,
+        api: api.layer(from_fn(audit::recorded)),
     };
     prichal_console::router(Arc::new(server)).layer(from_fn_with_state(app.clone(), account))
 }
@@ -180,6 +187,36 @@ fn role(role: token::Role) -> Role {
     }
 }
 
+fn counters(now: pulse::Counters) -> Counters {
+    Counters {
+        epoch: now.epoch,
+        counts: now.counts,
+    }
+}
+
+/// An open console: the session and what it follows. `None` after the end.
+type Following = Option<(App, Uuid, pulse::Follower)>;
+
+/// The next beat of an open console, as long as its session lasts.
+async fn follow(following: Following) -> Option<(Beat, Following)> {
+    let (app, session, mut follower) = following?;
+    let beat = follower.next().await?;
+    match session::lasts(&app, session).await {
+        Ok(true) => {}
+        Ok(false) => return Some((Beat::End, None)),
+        // The session is not known now, so nothing is told. The browser comes back.
+        Err(error) => {
+            unavailable(error);
+            return None;
+        }
+    }
+    let beat = match beat {
+        pulse::Beat::Changed(now) => Beat::Changed(counters(now)),
+        pulse::Beat::Silence => Beat::Silence,
+    };
+    Some((beat, Some((app, session, follower))))
+}
+
 impl Backend for Server {
     fn find_session<'a>(
         &'a self,
@@ -252,6 +289,26 @@ impl Backend for Server {
         })
     }
 
+    fn pulse<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>> {
+        Box::pin(async move {
+            let app = self.app.clone();
+            let workspace = WorkspaceId(workspace.id);
+            let follower = pulse::Follower::start(app.domain.clone(), workspace).await;
+            let follower = follower.map_err(unavailable)?;
+            let following = Some((app, session.id, follower));
+            Ok(stream::unfold(following, follow).boxed())
+        })
+    }
+
+    fn counters(&self, workspace: &Workspace) -> Option<Counters> {
+        let pulses = &self.app.streams.pulses;
+        pulses.now(WorkspaceId(workspace.id)).map(counters)
+    }
+
     fn client(&self, request: &Parts) -> Client {
         let agent = request.headers.get(header::USER_AGENT);
         let agent = agent.and_then(|agent| agent.to_str().ok());
@@ -267,5 +324,15 @@ impl Backend for Server {
 
     fn now(&self) -> Timestamp {
         self.app.clock.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::stream::topic;
+
+    #[test]
+    fn topics_have_one_order() {
+        assert_eq!(prichal_console::TOPICS, topic::NAMES);
     }
 }

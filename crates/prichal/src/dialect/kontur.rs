@@ -2,6 +2,7 @@
 
 mod alerts;
 mod asyncapi;
+mod audit;
 mod authorization;
 mod callbacks;
 mod caller;
@@ -12,6 +13,7 @@ mod deliveries;
 mod delivery_log;
 mod entities;
 mod error_response;
+mod event_log;
 mod event_types;
 mod feed;
 mod files;
@@ -25,6 +27,7 @@ mod openapi;
 mod preview;
 mod publish;
 mod resends;
+mod retention;
 mod routes;
 mod sessions;
 mod settings;

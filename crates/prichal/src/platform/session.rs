@@ -342,31 +342,44 @@ pub async fn find(app: &Platform, secret: &str) -> Result<Option<Arc<LiveSession
 
 /// Loads a session. `Some(None)` if its token is gone.
 fn load(conn: &mut Conn, hash: &str) -> Result<Option<Option<LiveSession>>> {
-    let Some(session) = session::find_by_hash(conn, hash)? else {
-        return Ok(None);
-    };
+    let found = session::find_by_hash(conn, hash)?;
+    found.map(|session| with_rights(conn, session)).transpose()
+}
+
+/// A session with its rights. `None` if its token is gone.
+fn with_rights(conn: &mut Conn, session: Session) -> Result<Option<LiveSession>> {
     let Some(workspace) = session.workspace else {
         let name = Holder::operator().name;
         let caller = Caller::Admin;
-        return Ok(Some(Some(LiveSession {
+        return Ok(Some(LiveSession {
             session,
             caller,
             name,
-        })));
+        }));
     };
     let key = token::session_hash(session.id, workspace);
     let Some(token) = token::find_by_hash(conn, &key)? else {
-        return Ok(Some(None));
+        return Ok(None);
     };
     let name = match token.user {
         Some(user) => user_name(conn, workspace, user)?,
         None => None,
     };
-    Ok(Some(Some(LiveSession {
+    Ok(Some(LiveSession {
         session,
         name: name.unwrap_or_else(|| token.name.clone()),
         caller: Caller::Token(Arc::new(token)),
-    })))
+    }))
+}
+
+/// True if a session is not over. This is no use of it.
+pub async fn lasts(app: &Platform, id: Uuid) -> Result<bool> {
+    let read = move |conn: &mut Conn| match session::find(conn, id)? {
+        Some(found) => with_rights(conn, found),
+        None => Ok(None),
+    };
+    let live = app.db.read(read).await?;
+    Ok(live.is_some_and(|live| live.is_live(app.clock.now())))
 }
 
 /// The name of a user, if there is one.

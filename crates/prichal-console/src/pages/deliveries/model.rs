@@ -13,51 +13,51 @@ use crate::{
 };
 
 #[derive(Default, Deserialize)]
-pub(super) struct CallList {
-    pub(super) items: Vec<Call>,
+pub(in crate::pages) struct CallList {
+    pub(in crate::pages) items: Vec<Call>,
     #[serde(default)]
-    pub(super) next: Option<String>,
+    pub(in crate::pages) next: Option<String>,
 }
 
 /// A call (`GET /api/v1/{ws}/deliveries`).
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Call {
-    pub(super) id: String,
-    pub(super) source: Source,
+pub(in crate::pages) struct Call {
+    pub(in crate::pages) id: String,
+    pub(in crate::pages) source: Source,
     #[serde(default)]
-    pub(super) integration_id: Option<String>,
-    pub(super) web_hook_id: String,
-    pub(super) event_id: String,
+    pub(in crate::pages) integration_id: Option<String>,
+    pub(in crate::pages) web_hook_id: String,
+    pub(in crate::pages) event_id: String,
     #[serde(default)]
-    pub(super) event_type: Option<String>,
+    pub(in crate::pages) event_type: Option<String>,
     #[serde(default)]
-    pub(super) custom_type: Option<String>,
+    pub(in crate::pages) custom_type: Option<String>,
     #[serde(default)]
-    pub(super) change_type: Option<String>,
+    pub(in crate::pages) change_type: Option<String>,
     #[serde(default)]
-    pub(super) entities: Vec<Entity>,
-    pub(super) attempt: i64,
-    pub(super) status: Status,
-    pub(super) is_replay: bool,
+    pub(in crate::pages) entities: Vec<Entity>,
+    pub(in crate::pages) attempt: i64,
+    pub(in crate::pages) status: Status,
+    pub(in crate::pages) is_replay: bool,
     #[serde(default)]
-    pub(super) http_status: Option<i64>,
-    pub(super) duration_ms: i64,
+    pub(in crate::pages) http_status: Option<i64>,
+    pub(in crate::pages) duration_ms: i64,
     #[serde(default)]
-    pub(super) error: Option<String>,
-    pub(super) started_at: String,
+    pub(in crate::pages) error: Option<String>,
+    pub(in crate::pages) started_at: String,
 }
 
 #[derive(Clone, Deserialize)]
-pub(super) struct Entity {
+pub(in crate::pages) struct Entity {
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) id: String,
+    pub(in crate::pages) kind: String,
+    pub(in crate::pages) id: String,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Source {
+pub(in crate::pages) enum Source {
     Webhook,
     DocumentHook,
     Channel,
@@ -65,14 +65,14 @@ pub(super) enum Source {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Status {
+pub(in crate::pages) enum Status {
     Delivered,
     Deferred,
     Exhausted,
 }
 
 impl Status {
-    pub(super) fn state(self, w: &words::Deliveries) -> State {
+    pub(in crate::pages) fn state(self, w: &words::Deliveries) -> State {
         let (tone, word) = match self {
             Self::Delivered => (Tone::Good, w.delivered),
             Self::Deferred => (Tone::Waiting, w.deferred),
@@ -83,11 +83,11 @@ impl Status {
 }
 
 /// The names of integrations by their ids.
-pub(super) struct Names(pub(super) HashMap<String, String>);
+pub(in crate::pages) struct Names(pub(in crate::pages) HashMap<String, String>);
 
 impl Names {
     /// The name of a call's source.
-    pub(super) fn of(&self, call: &Call) -> String {
+    pub(in crate::pages) fn of(&self, call: &Call) -> String {
         let id = call.integration_id.as_ref();
         let name = id
             .and_then(|id| self.0.get(id))
@@ -98,22 +98,27 @@ impl Names {
 }
 
 /// A line of a list of calls.
-pub(super) struct Row {
-    pub(super) href: String,
-    pub(super) state: State,
-    pub(super) at: Option<Moment>,
-    pub(super) source: &'static str,
-    pub(super) name: String,
-    pub(super) event: String,
-    pub(super) http_status: Option<i64>,
-    pub(super) error: String,
-    pub(super) attempt: i64,
-    pub(super) is_replay: bool,
-    pub(super) duration: String,
+pub(in crate::pages) struct Row {
+    pub(in crate::pages) href: String,
+    pub(in crate::pages) state: State,
+    pub(in crate::pages) at: Option<Moment>,
+    pub(in crate::pages) source: &'static str,
+    pub(in crate::pages) name: String,
+    pub(in crate::pages) event: String,
+    pub(in crate::pages) http_status: Option<i64>,
+    pub(in crate::pages) error: String,
+    pub(in crate::pages) attempt: i64,
+    pub(in crate::pages) is_replay: bool,
+    pub(in crate::pages) duration: String,
 }
 
 impl Row {
-    pub(super) fn new(call: &Call, names: &Names, visit: &Visit, w: &words::Deliveries) -> Self {
+    pub(in crate::pages) fn new(
+        call: &Call,
+        names: &Names,
+        visit: &Visit,
+        w: &words::Deliveries,
+    ) -> Self {
         Self {
             href: visit.page(&format!("deliveries/{}", segment(&call.id))),
             state: call.status.state(w),
@@ -131,8 +136,13 @@ impl Row {
 }
 
 impl Call {
+    /// True for a call with an event, which can be sent again by its id.
+    pub(in crate::pages) fn is_of_hook(&self) -> bool {
+        self.source != Source::Channel
+    }
+
     /// The kind of the event in a few words, such as `deal: patch` or `order.created`.
-    pub(super) fn event(&self, w: &words::Deliveries) -> String {
+    pub(in crate::pages) fn event(&self, w: &words::Deliveries) -> String {
         if let Some(custom) = &self.custom_type {
             return visible(custom);
         }

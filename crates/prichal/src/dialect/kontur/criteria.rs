@@ -1,7 +1,9 @@
 //! The criteria by which calls are listed and sent again, as parameters of a query and as members of a body.
 
 use prichal_core::{
-    event::{CHANGE_TYPES, ChangeType, EntityKind, EventKind, EventType, custom::Pattern},
+    event::{
+        CHANGE_TYPES, ChangeType, EntityKind, EventHead, EventKind, EventType, custom::Pattern,
+    },
     id::{self, EventId, IntegrationId, WebhookId},
     schema::{Field, Type, Words},
     time::Timestamp,
@@ -10,6 +12,7 @@ use prichal_store::delivery::{
     STATUSES,
     log::{Filter, HttpStatus, Source},
 };
+use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
@@ -149,24 +152,12 @@ impl Own {
 
 /// Reads the criteria of a list of calls.
 pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
-    let word = |field: &Field, words: &'static [&'static str]| {
-        let what = words.join(", ");
-        let known = |text: &str| {
-            words
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(text))
-        };
-        query.read(field.name, &format!("one of {what}"), known)
-    };
+    let word = |field: &Field, words| word(query, field, words);
     let guid = |field: &Field| query.read(field.name, "a GUID", id::parse_any);
     let moment = |field: &Field| query.read(field.name, "an ISO-8601 time", Timestamp::parse);
     let kind = word(&EVENT_TYPE, &EVENT_TYPE_WORDS)?.map(|n| EVENT_TYPE_WORDS[n]);
     let change = word(&CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
-    let custom = query.read(
-        CUSTOM_TYPE.name,
-        "the name of an event type, such as order.created, order.* or *",
-        |text| Pattern::of_names(text).ok(),
-    )?;
+    let custom = custom(query)?;
     let integration = guid(&INTEGRATION)?.map(IntegrationId);
     Ok(Filter {
         source: word(&SOURCE, &Source::NAMES)?.map(|n| Source::ALL[n]),
@@ -187,6 +178,62 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
         to: moment(&TO)?,
         before: guid(&BEFORE)?,
     })
+}
+
+/// Reads one of the words of a parameter, as its index.
+fn word(query: &Query, field: &Field, words: &'static [&'static str]) -> Result<Option<usize>> {
+    let what = words.join(", ");
+    let known = |text: &str| {
+        words
+            .iter()
+            .position(|word| word.eq_ignore_ascii_case(text))
+    };
+    query.read(field.name, &format!("one of {what}"), known)
+}
+
+/// The events that a search of the log selects.
+pub(super) struct EventFilter {
+    types: Option<Vec<EventType>>,
+    custom: Option<Pattern>,
+    entity_kind: Option<EntityKind>,
+    entity: Option<Uuid>,
+}
+
+impl EventFilter {
+    pub(super) fn read(query: &Query) -> Result<Self> {
+        let kind = word(query, &EVENT_TYPE, &EVENT_TYPE_WORDS)?.map(|n| EVENT_TYPE_WORDS[n]);
+        let change = word(query, &CHANGE_TYPE, ChangeType::WORDS)?.map(|n| ChangeType::ALL[n]);
+        let custom = custom(query)?;
+        Ok(Self {
+            types: types(kind, change, custom.is_some()),
+            custom,
+            entity_kind: word(query, &ENTITY_TYPE, EntityKind::NAMES)?.map(|n| EntityKind::ALL[n]),
+            entity: query.read(ENTITY.name, "a GUID", id::parse_any)?,
+        })
+    }
+
+    pub(super) fn wants(&self, head: &EventHead) -> bool {
+        let name = head.custom.as_ref().map(|custom| custom.name.as_str());
+        let is_named = |pattern: &Pattern| name.is_some_and(|name| pattern.matches_name(name));
+        let is_about = |kind: EntityKind, id: Uuid| {
+            self.entity_kind.is_none_or(|wanted| kind == wanted)
+                && self.entity.is_none_or(|wanted| id == wanted)
+        };
+        let is_any = self.entity_kind.is_none() && self.entity.is_none();
+        self.types
+            .as_ref()
+            .is_none_or(|types| types.contains(&head.kind))
+            && self.custom.as_ref().is_none_or(is_named)
+            && (is_any || head.entities.iter().any(|(kind, id)| is_about(*kind, *id)))
+    }
+}
+
+fn custom(query: &Query) -> Result<Option<Pattern>> {
+    query.read(
+        CUSTOM_TYPE.name,
+        "the name of an event type, such as order.created, order.* or *",
+        |text| Pattern::of_names(text).ok(),
+    )
 }
 
 /// The types of events with this name and this change; with `is_custom` the own types only. `None` if all are wanted.

@@ -51,7 +51,7 @@ described! {
     /// An event of one of the workspace's own types.
     CustomEvent = model(CUSTOM_EVENT).examples(example(include_str!("examples/custom-event.json")));
     /// An event of the feed.
-    FeedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
+    pub(super) FeedEvent = OneOfBuilder::new().item(of::<ObjectEvent>()).item(of::<CustomEvent>()), with ObjectEvent, CustomEvent;
     /// A page of the feed.
     ObjectEventsList = page_of::<FeedEvent>("The number of events on the page.")
         .property("firstOffset", uuid().description(Some("The offset of the first event. On an empty page, that of the request.")))

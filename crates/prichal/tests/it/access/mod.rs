@@ -2,6 +2,7 @@
 
 mod channel_rights;
 mod console;
+mod console_live;
 mod revocation;
 mod rights;
 mod roles;

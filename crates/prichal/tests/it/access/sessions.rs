@@ -23,14 +23,14 @@ fn secret_of(answer: &Value) -> String {
     secret.to_owned()
 }
 
-async fn link(maker: &Caller, path: &str, body: Value) -> String {
+pub(super) async fn link(maker: &Caller, path: &str, body: Value) -> String {
     let made = maker.post(path, body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     secret_of(&made.json)
 }
 
 /// Signs in by a link; the secret of the session.
-async fn sign_in(app: &App, link: &str) -> Option<String> {
+pub(super) async fn sign_in(app: &App, link: &str) -> Option<String> {
     let begun = session::begin_by_link(app, link, &Browser::default()).await;
     begun.expect("the store answers").map(|begun| begun.secret)
 }

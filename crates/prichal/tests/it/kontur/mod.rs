@@ -3,6 +3,7 @@
 mod authorization;
 mod description;
 mod entities;
+mod event_log;
 mod events;
 mod examples;
 mod feed;

@@ -1,0 +1,172 @@
+//! Events as the API tells them, and as a list shows them.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    api::segment,
+    moment::Moment,
+    parts::visible,
+    visit::Visit,
+    words::{self, fill},
+};
+
+/// A page of events (`GET /api/v1/{ws}/log`).
+#[derive(Default, Deserialize)]
+pub(super) struct EventPage {
+    pub(super) items: Vec<Event>,
+    #[serde(default)]
+    pub(super) next: Option<String>,
+    #[serde(default)]
+    pub(super) previous: Option<String>,
+}
+
+/// An event of the log.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event {
+    pub(super) id: String,
+    pub(super) offset: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) change_data: Option<ChangeData>,
+    #[serde(default)]
+    pub(super) entity_ids: Map<String, Value>,
+    /// The own type of an event, with its entity and data.
+    #[serde(default)]
+    pub(super) event_type: Option<String>,
+    #[serde(default)]
+    pub(super) entity: Option<String>,
+    #[serde(default)]
+    pub(super) data: Option<Value>,
+    pub(super) create_info: CreateInfo,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChangeData {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) old: Option<Value>,
+    #[serde(default)]
+    pub(super) new: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreateInfo {
+    pub(super) created_at: String,
+    #[serde(default)]
+    pub(super) created_with: Option<String>,
+    #[serde(default)]
+    pub(super) created_by_user_id: Option<String>,
+}
+
+/// An entity of an event, with the address of its other events.
+pub(super) struct Entity {
+    pub(super) kind: String,
+    pub(super) id: String,
+    pub(super) href: String,
+}
+
+/// A line of the list of events.
+pub(super) struct Row {
+    pub(super) href: String,
+    pub(super) at: Option<Moment>,
+    pub(super) what: String,
+    /// A name of the thing, if it has one.
+    pub(super) name: String,
+    pub(super) entities: Vec<Entity>,
+    pub(super) by: String,
+}
+
+impl Row {
+    pub(super) fn new(event: &Event, visit: &Visit, w: &'static words::Events) -> Self {
+        Self {
+            href: visit.page(&format!("events/{}", segment(&event.offset))),
+            at: Moment::parse(&event.create_info.created_at, &visit.workspace.zone),
+            what: event.what(w),
+            name: event.name(),
+            entities: event.entities(visit),
+            by: event.by(w),
+        }
+    }
+}
+
+impl Event {
+    /// The kind of the event in a few words.
+    pub(super) fn what(&self, w: &'static words::Events) -> String {
+        if let Some(custom) = &self.event_type {
+            return visible(custom);
+        }
+        let change = self.change_data.as_ref().map(|change| &*change.kind);
+        let word = match change.unwrap_or(&self.kind) {
+            "create" => w.create,
+            "patch" => w.patch,
+            "delete" => w.delete,
+            "restore" => w.restore,
+            "link" => w.link,
+            "unlink" => w.unlink,
+            other => return visible(other),
+        };
+        match self.kinds().next() {
+            Some(kind) if change.is_some() => format!("{kind}: {word}"),
+            _ => word.to_owned(),
+        }
+    }
+
+    /// The name of the thing that the event is about.
+    fn name(&self) -> String {
+        if let Some(entity) = &self.entity {
+            return visible(entity);
+        }
+        let change = self.change_data.as_ref();
+        let thing = change.and_then(|change| change.new.as_ref().or(change.old.as_ref()));
+        let name = thing.and_then(|thing| {
+            let names = ["name", "title", "code", "phone"];
+            names.into_iter().find_map(|name| thing.get(name)?.as_str())
+        });
+        visible(
+            &name
+                .unwrap_or_default()
+                .chars()
+                .take(100)
+                .collect::<String>(),
+        )
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.entity_ids
+            .keys()
+            .map(|member| member.strip_suffix("Id").unwrap_or(member))
+    }
+
+    pub(super) fn entities(&self, visit: &Visit) -> Vec<Entity> {
+        let ids = self
+            .entity_ids
+            .values()
+            .map(|id| id.as_str().unwrap_or_default());
+        self.kinds()
+            .zip(ids)
+            .map(|(kind, id)| {
+                let of = crate::api::query([("entityType", kind), ("entityId", id)]);
+                Entity {
+                    kind: visible(kind),
+                    id: visible(id),
+                    href: format!("{}{of}", visit.page("events")),
+                }
+            })
+            .collect()
+    }
+
+    /// Who has done it, as far as the event tells.
+    pub(super) fn by(&self, w: &words::Events) -> String {
+        let info = &self.create_info;
+        let with = visible(info.created_with.as_deref().unwrap_or_default());
+        match &info.created_by_user_id {
+            Some(user) => fill(w.by_user, &[&visible(user), &with]),
+            None => with,
+        }
+    }
+}
