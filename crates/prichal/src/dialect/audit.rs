@@ -298,9 +298,9 @@ fn noun(part: &str) -> String {
         "event-types" => "eventType",
         "ui-settings" => "uiSetting",
         "deliveries" => "delivery",
-        "integration_points" => "channel",
-        "integration_point_types" => "channelType",
-        "svcscripts" => "script",
+        "integration_points" => "integrationPoint",
+        "integration_point_types" => "integrationPointType",
+        "svcscripts" => "svcscript",
         "svcscript_runtimes" => "run",
         "quarantine" => "quarantined",
         "download" => "link",
@@ -465,7 +465,7 @@ mod tests {
             ("/api/v1/{ws}/companies/{id}", "company", Some(5)),
             (
                 "/rest/v1/service/integration_points/{id}",
-                "channel",
+                "integrationPoint",
                 Some(5),
             ),
         ] {

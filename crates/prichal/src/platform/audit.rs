@@ -146,19 +146,19 @@ impl Act {
     }
 
     /// The object: the one in the path, or the one that the write has named. An id that is no GUID was chosen by the
-    /// client, and is recorded only if there is such an object.
+    /// client, and is recorded only with a change of that object: a token in its place changes nothing.
     fn object(
         &self,
         workspace: Option<WorkspaceId>,
         noted: Noted,
-        outcome: Outcome,
+        is_changed: bool,
     ) -> Option<Object> {
         let in_path = self.operation.object.as_ref().map(|object| {
             let id = match object.segment {
                 None => workspace.map(|workspace| workspace.to_string()),
                 Some(n) => self.uri.path().split('/').nth(n).and_then(|text| {
                     let id = id::parse_any(text).map(|id| id.to_string());
-                    let is_name = outcome == Outcome::Done && text.len() <= MAX_OBJECT;
+                    let is_name = is_changed && text.len() <= MAX_OBJECT;
                     id.or_else(|| is_name.then(|| decoded(text)))
                 }),
             };
@@ -184,17 +184,18 @@ impl Act {
         &self,
         request: &Request,
         workspace: Option<WorkspaceId>,
-        noted: Noted,
+        noted: Option<Noted>,
         actor: Who,
         (outcome, status): (Outcome, Option<u16>),
     ) -> Record {
         let now = request.app.clock.now();
+        let is_changed = noted.is_some() && outcome == Outcome::Done;
         Record {
             id: *self.id.get_or_init(|| id::generate(now)),
             workspace,
             actor,
             action: self.operation.action.clone(),
-            object: self.object(workspace, noted, outcome),
+            object: self.object(workspace, noted.unwrap_or_default(), is_changed),
             address: request.address.map(|address| address.to_string()),
             agent: self.agent.as_ref().map(shown),
             request: self.request,
@@ -287,7 +288,7 @@ impl Rider for Request {
         } else {
             (Outcome::Done, Some(act.operation.status))
         };
-        Some(act.record(self, workspace, noted, who, result))
+        Some(act.record(self, workspace, Some(noted), who, result))
     }
 
     fn committed(&self) {
@@ -355,8 +356,7 @@ pub async fn answered(request: &Request, status: StatusCode, workspace: Option<W
         Some(workspace) => Some(workspace),
         None => workspace_in_path(app, &act.uri).await,
     };
-    let noted = Noted::default();
-    let record = act.record(request, of, noted, who, (outcome, Some(status)));
+    let record = act.record(request, of, None, who, (outcome, Some(status)));
     app.audit.add(Waiting::New(Box::new(record)));
 }
 
