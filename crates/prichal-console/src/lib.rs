@@ -5,15 +5,15 @@
 //! authorization of its own, and shows nothing that the API does not show.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::struct_field_names,
+    reason = "members are named as the API names them"
+)]
 
 mod answer;
 pub mod api;
 mod assets;
 mod backend;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the pages with charts take them into use")
-)]
 mod chart;
 pub mod check;
 mod diff;

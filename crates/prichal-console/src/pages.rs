@@ -51,6 +51,7 @@ const ENTITY_TYPES: [&str; 16] = [
 ];
 
 /// The console, below `/console`.
+#[expect(clippy::too_many_lines, reason = "a table of routes")]
 pub fn router(backend: Arc<dyn Backend>) -> Router {
     let console = Console(backend);
     let router = Router::new()

@@ -182,7 +182,7 @@ mod tests {
         let file = FORM.find("--b1\r\nContent-Disposition: form-data; name=\"file\"");
         for length in 0..=FORM.len() {
             match parse(&FORM.as_bytes()[..length], "b1").expect("a form") {
-                Head::Partial => assert!(length < FORM.find("\r\n\r\n%PDF").unwrap() + 4),
+                Head::Partial => assert!(length < FORM.find("\r\n\r\n%PDF").expect("a file") + 4),
                 Head::File(fields, at) => {
                     assert_eq!(fields.raw("_form"), "token");
                     // A line that only resembles the delimiter is content.

@@ -33,7 +33,6 @@ pub(crate) use settings::Settings;
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $ru:literal, $kk:literal, $en:literal;)* }) => {
         $(#[$doc])*
-        #[allow(clippy::struct_field_names, reason = "a key may end as its table")]
         pub(crate) struct $name {
             $(pub(crate) $key: &'static str,)*
         }

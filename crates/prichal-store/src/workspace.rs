@@ -34,6 +34,7 @@ pub fn insert(tx: &mut Tx<'_>, workspace: &Workspace) -> Result<bool> {
         created_at,
         updated_at,
     } = workspace;
+    tx.note_object("workspace", id.0);
     let (title, bin, company_name) = (title.as_deref(), bin.as_deref(), company_name.as_deref());
     Ok(tx.execute(
         &sql,

@@ -687,7 +687,7 @@ proptest! {
                 4 => Operation::Act { action: Action::Approve, reason: None },
                 _ => Operation::InboxRoute(internal(Ordering::None, &[node(0, ALICE, Action::Sign)])),
             };
-            let side = if matches!(n, 3 | 5) { 1 } else { 0 };
+            let side = usize::from(matches!(n, 3 | 5));
             // Refused operations change nothing.
             let _ = document.apply(by(parties[side]), operation, 1);
         }

@@ -36,8 +36,12 @@ fn token(n: u128) -> Token {
         name: format!("token {n}"),
         role: Role::Admin,
         user: None,
+        integrations: Vec::new(),
+        session: None,
         expires_at: None,
         created_at: at(1),
+        used_at: None,
+        used_from: None,
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{Extensions, Request, Response, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
 };
 use futures_util::{
     StreamExt as _,
@@ -24,7 +24,7 @@ use prichal_store::{token, workspace};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::refuse;
+use super::{audit, refuse};
 use crate::{
     app::App,
     domain::stream::pulse,
@@ -50,12 +50,12 @@ struct Server {
 }
 
 /// The pages of the console, over the routes of the API.
-pub(super) fn router(app: &App, api: Router) -> Router {
+pub(super) fn router(app: App, api: Router) -> Router {
     let server = Server {
         app: app.clone(),
-        api,
+        api: api.layer(from_fn(audit::recorded)),
     };
-    prichal_console::router(Arc::new(server)).layer(from_fn_with_state(app.clone(), account))
+    prichal_console::router(Arc::new(server)).layer(from_fn_with_state(app, account))
 }
 
 /// Holds memory for the body of a request and of its answer, as for those of the API.
@@ -76,9 +76,9 @@ async fn account(State(app): State<App>, request: Request<Body>, next: Next) -> 
 }
 
 /// Logs a failure, which the console shows as such.
-fn unavailable(error: Error) -> Unavailable {
+fn unavailable(error: &Error) -> Unavailable {
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = error as &dyn std::error::Error,
         "the console cannot be served"
     );
     Unavailable
@@ -86,13 +86,11 @@ fn unavailable(error: Error) -> Unavailable {
 
 impl Server {
     async fn find(&self, secret: &str) -> Result<Option<Session>> {
-        match session::find(&self.app, secret).await? {
-            Some(live) => self.session(&live).await,
-            None => {
-                guess::count_refusal(Arc::new(Error::Unauthenticated));
-                Ok(None)
-            }
-        }
+        let Some(live) = session::find(&self.app, secret).await? else {
+            guess::count_refusal(Arc::new(Error::Unauthenticated));
+            return Ok(None);
+        };
+        self.session(&live).await
     }
 
     async fn begin(&self, by: SignIn<'_>, client: &Client) -> Result<Option<SignedIn>> {
@@ -223,7 +221,7 @@ impl Backend for Server {
         secret: &'a str,
         _: &'a Client,
     ) -> BoxFuture<'a, Result<Option<Session>, Unavailable>> {
-        Box::pin(async move { self.find(secret).await.map_err(unavailable) })
+        Box::pin(async move { self.find(secret).await.map_err(|error| unavailable(&error)) })
     }
 
     fn sign_in<'a>(
@@ -232,7 +230,11 @@ impl Backend for Server {
         client: &'a Client,
     ) -> BoxFuture<'a, Result<SignedIn, Refusal>> {
         Box::pin(async move {
-            if let Some(begun) = self.begin(by, client).await.map_err(unavailable)? {
+            if let Some(begun) = self
+                .begin(by, client)
+                .await
+                .map_err(|error| unavailable(&error))?
+            {
                 return Ok(begun);
             }
             let refused = guess::count_refusal(Arc::new(Error::Unauthenticated));
@@ -246,7 +248,7 @@ impl Backend for Server {
     fn sign_out<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<(), Unavailable>> {
         Box::pin(async move {
             let ended = session::end(&self.app, None, session.id).await;
-            ended.map(drop).map_err(unavailable)
+            ended.map(drop).map_err(|error| unavailable(&error))
         })
     }
 
@@ -255,7 +257,11 @@ impl Backend for Server {
         session: &'a Session,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Workspace>, Unavailable>> {
-        Box::pin(async move { self.enter(session, name).await.map_err(unavailable) })
+        Box::pin(async move {
+            self.enter(session, name)
+                .await
+                .map_err(|error| unavailable(&error))
+        })
     }
 
     fn call<'a>(
@@ -298,7 +304,7 @@ impl Backend for Server {
             let app = self.app.clone();
             let workspace = WorkspaceId(workspace.id);
             let follower = pulse::Follower::start(app.domain.clone(), workspace).await;
-            let follower = follower.map_err(unavailable)?;
+            let follower = follower.map_err(|error| unavailable(&error))?;
             let following = Some((app, session.id, follower));
             Ok(stream::unfold(following, follow).boxed())
         })

@@ -320,12 +320,13 @@ pub async fn find(app: &Platform, secret: &str) -> Result<Option<Arc<LiveSession
         Some(live) => live,
         None => {
             let wanted = hash.clone();
-            let found = app.db.read(move |conn| load(conn, &wanted)).await?;
-            let Some(found) = found else {
+            let find = move |conn: &mut Conn| session::find_by_hash(conn, &wanted);
+            let Some(found) = app.db.read(find).await? else {
                 guess::mark_guess();
                 return Ok(None);
             };
-            let Some(live) = found.filter(|live| live.is_live(now)) else {
+            let load = move |conn: &mut Conn| with_rights(conn, found);
+            let Some(live) = app.db.read(load).await?.filter(|live| live.is_live(now)) else {
                 return Ok(None);
             };
             let live = touch(app, live, now).await;
@@ -338,12 +339,6 @@ pub async fn find(app: &Platform, secret: &str) -> Result<Option<Arc<LiveSession
     }
     security::set_actor(&live.signed_in());
     Ok(Some(live))
-}
-
-/// Loads a session. `Some(None)` if its token is gone.
-fn load(conn: &mut Conn, hash: &str) -> Result<Option<Option<LiveSession>>> {
-    let found = session::find_by_hash(conn, hash)?;
-    found.map(|session| with_rights(conn, session)).transpose()
 }
 
 /// A session with its rights. `None` if its token is gone.

@@ -95,7 +95,7 @@ struct Sound {
     name: String,
     size: String,
     /// False for a file that a browser must not open.
-    is_sound: bool,
+    is_played: bool,
 }
 
 /// A call by its id.
@@ -186,9 +186,9 @@ async fn show(
 fn links(call: &Call) -> Vec<(Kind, &str)> {
     let links = &call.links;
     let kinds = [
-        (Kind::Contact, &links.contact_ids),
-        (Kind::Company, &links.company_ids),
-        (Kind::Deal, &links.deal_ids),
+        (Kind::Contact, &links.contacts),
+        (Kind::Company, &links.companies),
+        (Kind::Deal, &links.deals),
     ];
     let ids = kinds
         .into_iter()
@@ -274,7 +274,7 @@ fn sounds(call: &Call, here: &str) -> Vec<Sound> {
             src: format!("{here}/recording/{}", segment(&one.file_id)),
             name: visible(&one.file_name),
             size: one.size(),
-            is_sound: one.is_sound(),
+            is_played: one.is_sound(),
         })
         .collect()
 }

@@ -103,7 +103,7 @@ pub(super) struct Bar {
 
 /// The lanes of a call, and the times at their ends.
 pub(super) struct Lanes {
-    pub(super) lanes: Vec<Lane>,
+    pub(super) rows: Vec<Lane>,
     pub(super) from: Moment,
     pub(super) to: Moment,
     pub(super) length: String,
@@ -148,7 +148,7 @@ impl Lanes {
             }
         });
         Some(Self {
-            lanes: lanes.collect(),
+            rows: lanes.collect(),
             from: Moment::new(from, zone),
             to: Moment::new(to, zone),
             length: moment::clock((to.micros() - from.micros()) / 1000),

@@ -70,12 +70,16 @@ pub(super) struct Content {
     pub(super) note: String,
 }
 
+/// The ids of the entities that a call is linked with.
 #[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub(super) struct Links {
-    pub(super) company_ids: Vec<String>,
-    pub(super) contact_ids: Vec<String>,
-    pub(super) deal_ids: Vec<String>,
+    #[serde(rename = "companyIds")]
+    pub(super) companies: Vec<String>,
+    #[serde(rename = "contactIds")]
+    pub(super) contacts: Vec<String>,
+    #[serde(rename = "dealIds")]
+    pub(super) deals: Vec<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -259,9 +263,9 @@ impl Call {
     }
 
     fn clients(&self) -> impl Iterator<Item = (Kind, &str)> {
-        let contacts = self.links.contact_ids.iter();
+        let contacts = self.links.contacts.iter();
         let contacts = contacts.map(|id| (Kind::Contact, id.as_str()));
-        let companies = self.links.company_ids.iter();
+        let companies = self.links.companies.iter();
         contacts.chain(companies.map(|id| (Kind::Company, id.as_str())))
     }
 }
@@ -340,7 +344,7 @@ impl Names {
         let mut names = Self(known.collect());
         let wanted = calls.iter().flat_map(|call| {
             let users = call.users().map(|id| (Kind::User, id));
-            let deals = call.links.deal_ids.iter();
+            let deals = call.links.deals.iter();
             let deals = deals.map(|id| (Kind::Deal, id.as_str()));
             let is_live = call.status == Status::Active;
             users
@@ -418,7 +422,7 @@ impl Names {
 
     /// The names of a call's active deals.
     fn deals(&self, call: &Call) -> Vec<String> {
-        let deals = call.links.deal_ids.iter();
+        let deals = call.links.deals.iter();
         let found = deals.filter_map(|id| self.0.get(&(Kind::Deal, id.clone())));
         found
             .filter(|deal| deal.stage_id > 0)

@@ -136,6 +136,13 @@ pub(super) async fn create(Path(_): Path<String>, upload: Upload) -> Result<Resp
     Ok(redirect(&format!("{to}{more}")))
 }
 
+/// The employee of a document.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    employee_id: Option<String>,
+}
+
 /// Sets the route as the employee of the form, or as the one whom the API takes for the company.
 async fn set_route(
     visit: &Visit,
@@ -145,11 +152,6 @@ async fn set_route(
 ) -> Result<Value, crate::api::ApiError> {
     if !employee.is_empty() {
         return send_route(visit, id, &fields.with("employee", employee)).await;
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Detail {
-        employee_id: Option<String>,
     }
     let path = format!("/documents/v1/documents/{}", segment(id));
     let detail: Detail = visit.get(&path).await?;

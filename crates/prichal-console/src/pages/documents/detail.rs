@@ -136,6 +136,7 @@ struct Line {
 
 /// The actions that the employee may take now.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an action by itself")]
 pub(super) struct Actions {
     sign: bool,
     approve: bool,
@@ -199,6 +200,7 @@ pub(super) async fn detail(
 }
 
 /// The page of a document, after a refused action with its reason.
+#[expect(clippy::too_many_lines, reason = "one view model with many members")]
 pub(super) async fn show(
     visit: &Visit,
     id: &str,
@@ -409,6 +411,7 @@ fn viewer(files: &[File], fields: &Fields, here: &str) -> Option<Viewer> {
 }
 
 /// A size in the unit that fits.
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
 fn size(bytes: i64) -> String {
     match bytes {
         ..1024 => format!("{bytes} B"),

@@ -51,6 +51,7 @@ struct NodeState {
 }
 
 /// The sender's part of a route.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub(super) struct Sender<'a> {
     pub(super) party: &'a Party,
     /// True if the document is sent by the sender's signature; else the sender signs at the end, if at all.

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -258,13 +260,15 @@ async fn routes_are_quick_full_or_internal() {
 fn form(path: &str, fields: &[(&str, &str)], file: &str) -> http::Request<Body> {
     let mut text = String::new();
     for (name, value) in fields {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-        ));
+        );
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "--b\r\nContent-Disposition: form-data; name=\"{file}\"; filename=\"a.cms\"\r\n\r\n{{}}\r\n--b--\r\n"
-    ));
+    );
     let (mut parts, _) = request(Method::POST, Language::En, path).into_parts();
     let kind = "multipart/form-data; boundary=b";
     for (name, value) in [("sec-fetch-site", "same-origin"), ("content-type", kind)] {

@@ -74,11 +74,7 @@ async fn receivers_that_fail_come_first() {
         "demo.listener",
         "erp",
     ]
-    .map(|name| {
-        page.text
-            .find(&format!(r#"data-row>{name}</a>"#))
-            .expect(name)
-    });
+    .map(|name| page.text.find(&format!("data-row>{name}</a>")).expect(name));
     assert!(places.is_sorted(), "{places:?}");
     assert!(page.text.contains("fails"));
     assert!(

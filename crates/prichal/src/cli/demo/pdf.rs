@@ -26,9 +26,9 @@ pub(super) fn page(lines: &[&str]) -> Vec<u8> {
     }
     let table = file.len();
     let size = objects.len() + 1;
-    let _ = write!(file, "xref\n0 {size}\n0000000000 65535 f \n");
+    let _ = writeln!(file, "xref\n0 {size}\n0000000000 65535 f ");
     for offset in offsets {
-        let _ = write!(file, "{offset:010} 00000 n \n");
+        let _ = writeln!(file, "{offset:010} 00000 n ");
     }
     let _ = write!(
         file,

@@ -108,9 +108,10 @@ pub(super) async fn download_file(
         let document = document::find(conn, asked.id(), id)?;
         let document = document.ok_or_else(|| missing(&asked, id))?;
         let sender = document.sender.company;
-        let blob = match document.contents.contains(&file_id) {
-            true => document_blob::find(conn, sender, file_id, asked.now)?,
-            false => None,
+        let blob = if document.contents.contains(&file_id) {
+            document_blob::find(conn, sender, file_id, asked.now)?
+        } else {
+            None
         };
         blob.ok_or_else(|| no_blob(&asked, file_id))
     };

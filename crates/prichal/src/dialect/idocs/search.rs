@@ -1,6 +1,6 @@
 //! Our own view of documents: one search over all folders, and all that a page about one document needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use prichal_core::{
     document::{Document, Kind, Ordering, Status, Step},
@@ -181,11 +181,10 @@ impl Names {
         conn: &mut Conn,
         party: &prichal_core::document::Party,
     ) -> Result<PartyModel> {
-        if !self.0.contains_key(&party.company) {
-            let name = company_name(conn, party.company)?;
-            self.0.insert(party.company, name);
-        }
-        let name = self.0.get(&party.company).cloned().unwrap_or_default();
+        let name = match self.0.entry(party.company) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => new.insert(company_name(conn, party.company)?).clone(),
+        };
         let bin = party.bin.clone();
         Ok(PartyModel { bin, name })
     }

@@ -151,7 +151,7 @@ fn unpack(file: &[u8]) -> Result<Vec<Submitted>, ArchiveFault> {
     }
     let names = archive.file_names().filter_map(Result::ok);
     let mut names: Vec<String> = names.map(Cow::into_owned).collect();
-    names.retain(|name| name.starts_with("signatures/") && name.ends_with(".cms"));
+    names.retain(|name| name.starts_with("signatures/") && name.strip_suffix(".cms").is_some());
     if names.len() > MAX_SIGNATURES {
         return Err(ArchiveFault::TooLarge);
     }

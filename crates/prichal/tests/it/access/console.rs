@@ -88,7 +88,7 @@ async fn a_person_signs_in_by_a_link_and_out_again() {
     hub.workspace("other").await;
     let url = link(&hub, json!({ "workspace": "acme" })).await;
     let person = Person::sign_in(&hub, &url).await;
-    person.browser.get("/console/acme").await.ok();
+    person.browser.get("/console/acme/deliveries").await.ok();
     assert_eq!(person.browser.get("/console/other").await.status, 404);
     assert_eq!(person.browser.get("/console/nowhere").await.status, 404);
 
@@ -152,10 +152,10 @@ async fn a_pasted_token_has_its_own_rights() {
     let operator = Person::sign_in(&hub, ADMIN_TOKEN).await;
     let listed = hub.admin().get("/admin/v1/sessions").await.ok();
     assert_eq!(listed["items"][0]["address"], "127.0.0.1");
-    operator.browser.get("/console/acme").await.ok();
+    operator.browser.get("/console/acme/deliveries").await.ok();
     operator.browser.get("/console/server").await.ok();
     let admin = Person::sign_in(&hub, &space.bearer_token()).await;
-    admin.browser.get("/console/acme").await.ok();
+    admin.browser.get("/console/acme/deliveries").await.ok();
     assert_ne!(admin.browser.get("/console/server").await.status, 200);
 }
 
@@ -172,7 +172,7 @@ async fn a_cookie_survives_a_kill_and_is_no_credential_elsewhere() {
         browser: hub.adopt(&person.browser),
         ..person
     };
-    person.browser.get("/console/acme").await.ok();
+    person.browser.get("/console/acme/deliveries").await.ok();
     for path in [
         "/api/v1/acme/settings",
         "/rest/v1/service/integration_points",

@@ -183,7 +183,18 @@ async fn a_document_waits_for_the_employee_whose_turn_it_is() {
     assert!(!seen.text.contains(&clerk));
     them.quick_sign(Side::Inbox, &document).await.ok();
     let seen = us.api.get(&one).await.ok();
+    assert_eq!(seen["documentStatus"], "FINISHED");
+    assert_eq!(seen["steps"], json!([]));
+    // A sender who signs at the end may decline.
+    let last = draft(&us, 2, "Акт").await;
+    let mut body = us.to(&last, &[&them.bin]);
+    body["route"]["external"]["isSignRequiredBySender"] = json!(true);
+    us.api.post(ROUTE, body).await.ok();
+    them.quick_sign(Side::Inbox, &last).await.ok();
+    assert_eq!(numbers(&us.api, &waiting(&us.employee)).await, ["N-2"]);
+    let seen = us.api.get(&format!("{SEARCH}/{last}")).await.ok();
     assert_eq!(seen["documentStatus"], "WAITING_FOR_SENDER");
+    assert_eq!(seen["isQuickRoute"], json!(false));
     assert_eq!(seen["steps"], json!(["SIGN", "DECLINE"]));
     // Another employee's token asks for nobody else.
     let answer = by_clerk

@@ -194,6 +194,7 @@ async fn every_example_is_accepted() {
         &[],
     )
     .await;
+    all.send(put.clone(), "/retention", &[], &[]).await;
     let instance = "/integrations/instances/{id}";
     let patched = all
         .send(patch.clone(), instance, &[&integration], &[])
