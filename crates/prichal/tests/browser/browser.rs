@@ -167,6 +167,8 @@ impl Browser {
         });
         let capabilities = json!({
             "browserName": "chrome",
+            // In milliseconds: axe-core takes its time on a loaded machine.
+            "timeouts": { "script": 90_000, "pageLoad": 60_000 },
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "args": arguments, "prefs": preferences },
         });

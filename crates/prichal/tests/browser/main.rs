@@ -21,6 +21,7 @@ mod languages;
 mod outage;
 mod pages;
 mod public_page;
+mod scripts;
 mod seed;
 mod select;
 mod self_test;

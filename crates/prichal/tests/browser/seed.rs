@@ -132,7 +132,7 @@ impl Seeded {
         let rest = self.us.api.at("");
         let line = json!(texts.log_line);
         let source = format!(
-            "console.log({line}); if (request.body.fails) throw new Error({line}); return {{ ok: {line} }};"
+            "console.log({line}); if (request.body.fails) throw new Error({line}); ({{ ok: {line} }})"
         );
         let data = json!({ "language": "javascript", "source": source });
         let script = json!({ "code": "orders", "name": texts.script, "scriptdata": data });
