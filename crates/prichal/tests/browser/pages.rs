@@ -66,7 +66,7 @@ async fn pages_of_the_server() {
     browser.inspect("workspaces").await;
     browser
         .crawl(url, "/console/server", async |name| {
-            browser.inspect(name).await
+            browser.inspect(name).await;
         })
         .await;
     browser
@@ -110,7 +110,8 @@ async fn texts_of_others_stay_texts() {
         let check = async |name: &str| {
             let made = browser.run(FIND_MADE, vec![]).await;
             assert_eq!(made, json!([]), "{name}");
-            shown.borrow_mut().push_str(&browser.text().await);
+            let text = browser.text().await;
+            shown.borrow_mut().push_str(&text);
         };
         browser.crawl(url, &seeded.page(section), check).await;
         browser.assert_no_errors().await;

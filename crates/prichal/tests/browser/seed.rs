@@ -43,7 +43,7 @@ pub(crate) struct Seeded {
     pub(crate) them: Company,
     /// Its administrator, at its entities.
     pub(crate) space: Caller,
-    _receivers: [Receiver; 2],
+    receivers: [Receiver; 2],
 }
 
 impl Seeded {
@@ -58,7 +58,7 @@ impl Seeded {
         })
         .await;
         let seeded = Self {
-            _receivers: [Receiver::good().await, bad],
+            receivers: [Receiver::good().await, bad],
             exchange,
             us,
             them,
@@ -79,7 +79,7 @@ impl Seeded {
     /// One integration whose receiver works and one whose receiver fails.
     async fn integrate(&self, texts: &Texts) {
         let space = &self.space;
-        let [good, bad] = &self._receivers;
+        let [good, bad] = &self.receivers;
         let names = [(&texts.integration, good), (&"crm".to_owned(), bad)];
         for (name, receiver) in names {
             let integration = Integration::install(space, name, &receiver.url).await;

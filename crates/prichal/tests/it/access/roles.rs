@@ -79,7 +79,7 @@ impl Populated {
         let era = ChannelWorkspace {
             rest: space.at(""),
             space: space.clone(),
-            _hub: hub,
+            hub,
         };
         let remote =
             json!({ "token_remote": "a-secret-of-a-receiver", "url": "http://127.0.0.1:9/" });
@@ -99,7 +99,7 @@ impl Populated {
         secrets.extend(subscribed["secret"].as_str().map(str::to_owned));
         let viewer = era.hub.token("acme", "viewer").await;
         Self {
-            hub: era.hub,
+            _hub: era.hub,
             space,
             viewer,
             integration,
