@@ -21,6 +21,9 @@
 #   servers_smtp                   sets SMTP_URL, of an SMTP server with STARTTLS, SMTP_CA, a file with its certificate,
 #                                  SMTP_CREDENTIALS, the file with the name and the password that it wants, and SMTP_MAILS,
 #                                  the Maildir of all mails. It is a Python program: scripts/tools.sh has to be sourced, too
+#   servers_chromium               installs Chromium with its driver, and axe-core from npm; sets CHROMEDRIVER, the driver,
+#                                  and AXE, the file of axe-core. Tests start browsers by themselves. scripts/tools.sh has
+#                                  to be sourced, too
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
 servers_dir=
@@ -292,6 +295,18 @@ servers_smtp() {
     if ((try == 5)) || ! servers_taken "$log"; then break; fi
   done
   servers_fail "the SMTP server did not start:"$'\n'"$(cat "$log")"
+}
+
+servers_chromium() {
+  local packages=()
+  command -v chromium >/dev/null || packages+=(chromium)
+  command -v chromedriver >/dev/null || packages+=(chromium-driver)
+  # Letters of all languages that pages are in.
+  fc-list 2>/dev/null | grep -q DejaVu || packages+=(fonts-dejavu)
+  servers_apt "${packages[@]}"
+  tools_node browser tests/browser
+  # shellcheck disable=SC2034 # for those who source this file
+  CHROMEDRIVER=$(command -v chromedriver) AXE=$tools_modules/axe-core/axe.min.js
 }
 
 servers_prichal() {

@@ -24,6 +24,8 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &[u8])] = files![
+    "check.css",
+    "check.js",
     "console.css",
     "console.js",
     "icon.svg",

@@ -42,7 +42,7 @@ impl Language {
     }
 
     /// The language of a request: of its cookie, else of its `Accept-Language`, else Russian.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &HeaderMap) -> Self {
         crate::form::cookie(headers, COOKIE)
             .and_then(Self::parse)
             .or_else(|| Self::preferred(headers))

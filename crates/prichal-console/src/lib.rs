@@ -15,6 +15,7 @@ mod backend;
     expect(dead_code, reason = "the pages with charts take them into use")
 )]
 mod chart;
+pub mod check;
 mod diff;
 mod form;
 mod language;

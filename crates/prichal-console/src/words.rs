@@ -3,6 +3,7 @@
 //!
 //! Sentences with `{}` are completed by [`fill`]. Counts are worded so that no language needs a plural: «Найдено: 5».
 
+mod check;
 mod common;
 mod deliveries;
 mod documents;
@@ -14,6 +15,7 @@ mod settings;
 
 use std::fmt::{Display, Write as _};
 
+pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
@@ -69,6 +71,8 @@ pub(crate) type Lines = &'static [(&'static str, [&'static str; 3])];
 /// All tables, for tests.
 #[cfg(test)]
 const TABLES: &[(&str, Lines)] = &[
+    ("check", Check::TABLE),
+    ("steps", Steps::TABLE),
     ("common", Common::TABLE),
     ("faults", Faults::TABLE),
     ("sign in", SignIn::TABLE),

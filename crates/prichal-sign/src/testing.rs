@@ -1,5 +1,6 @@
-//! Builders of keys, certificates, revocation data, time-stamps and signatures for tests, valid and broken. Built
-//! only with the feature `testing`. Its keys are public and must not be used for anything else.
+//! Builders of keys, certificates, revocation data, time-stamps and signatures for tests and demonstrations, valid and
+//! broken. Built only with the feature `testing`. A key is derived from a word and is as secret as the word; those of
+//! tests are public.
 
 mod authority;
 mod certificate;

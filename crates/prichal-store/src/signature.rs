@@ -303,11 +303,13 @@ pub struct Brief {
     pub signed_on: Timestamp,
     pub verdict: String,
     pub brief: Option<String>,
+    /// The file, as it was submitted.
+    pub blob: Uuid,
 }
 
 /// Lists the signatures of a document without their reports, in the order of their submission.
 pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
-    let sql = "SELECT id, company, bin, signed_on, verdict, brief FROM document_signature
+    let sql = "SELECT id, company, bin, signed_on, verdict, brief, blob FROM document_signature
          WHERE document = $1 ORDER BY id";
     conn.query(sql, params![document], |row| {
         Ok(Brief {
@@ -317,6 +319,7 @@ pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
             signed_on: row.time(3)?,
             verdict: row.get(4)?,
             brief: row.get(5)?,
+            blob: row.uuid(6)?,
         })
     })
 }

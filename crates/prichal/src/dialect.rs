@@ -17,6 +17,7 @@ mod path_tree;
 mod sign_in;
 
 use std::{
+    convert::identity,
     error::Error as StdError,
     sync::{Arc, OnceLock},
 };
@@ -26,7 +27,8 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, StatusCode, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
 };
 use futures_util::future::BoxFuture;
 use prichal_core::id::WorkspaceId;
@@ -267,7 +269,11 @@ fn paths() -> &'static PathTree {
 /// Every path of the server.
 pub fn router(app: App) -> Router {
     let dialects = Dialects {
-        name: |path| Dialect::find(path).map_or("other", |dialect| dialect.name),
+        name: |path| match Dialect::find(path) {
+            Some(dialect) => dialect.name,
+            None if path.starts_with("/console") => "console",
+            None => "other",
+        },
         refuse: |platform, path, headers, error| {
             (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
         },
@@ -319,10 +325,13 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
         .with_state(app.clone());
-    // The console calls the API without the layers below, through which its own requests have come.
+    // The console calls the API without the layers below, through which its own requests have come. It is not merged,
+    // since it has a fallback of its own.
+    let console = MapRequest::new(console::router(&app, api.clone()), identity::<Request>);
     let router = api
-        .clone()
-        .merge(console::router(&app, api))
+        .route("/", get(async || Redirect::to("/console")))
+        .route_service("/console", console.clone())
+        .route_service("/console/{*path}", console)
         .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.

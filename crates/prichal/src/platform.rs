@@ -74,6 +74,8 @@ pub struct Inner {
     /// `None` if no mails are sent.
     pub smtp: Option<Smtp>,
     pub limiter: Limiter,
+    /// The uploads of visitors without credentials, by their network.
+    pub visitors: Limiter<guess::Source>,
     pub guesses: Guesses,
     pub writes: Writes,
     pub quotas: quota::Counts,
@@ -144,6 +146,7 @@ impl Platform {
             outgoing,
             smtp,
             limiter: Limiter::default(),
+            visitors: Limiter::default(),
             guesses: Guesses::default(),
             writes: Writes::default(),
             calls: FairShare::new(MAX_CONCURRENT_CALLS, MAX_CONCURRENT_CALLS / 4),

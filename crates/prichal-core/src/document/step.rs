@@ -19,7 +19,7 @@ words! {
         Recall "RECALL",
         /// Sets the sender's route.
         Route "ROUTE",
-        /// Has employees act on a received document first.
+        /// Sets the internal route of a received document.
         InboxRoute "INBOX_ROUTE",
         Delete "DELETE",
     }

@@ -1,25 +1,27 @@
-//! `prichal demo`: the main function in one command. It runs a server on a fresh data directory, an integration whose
-//! receiver is in the same process, a webhook, and a change every second.
+//! `prichal demo`: a server on a fresh data directory with everything that there is to see, and a link to look at it.
 
-use std::{os::unix::fs::DirBuilderExt as _, sync::Arc, time::Duration};
+mod caller;
+mod calls;
+mod channel;
+mod deliveries;
+mod documents;
+mod pdf;
+mod receivers;
+mod recording;
 
-use anyhow::{Context as _, Result, anyhow};
-use axum::{
-    Router,
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse as _,
-    routing::post,
-};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::{os::unix::fs::DirBuilderExt as _, time::Duration};
+
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::Method;
-use serde_json::{Value, json};
-use sha2::Sha256;
-use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinSet};
 
+use self::{
+    caller::{Caller, member},
+    documents::{COMPANIES, Company},
+    receivers::Receivers,
+};
 use super::{
-    client::http,
     say,
     serve::{bind, stop_signal},
 };
@@ -32,7 +34,7 @@ use crate::{
 
 pub(super) fn command() -> Command {
     Command::new("demo")
-        .about("Show it at work: a server, an integration and a webhook that fires every second")
+        .about("Show it at work: a server with made-up deliveries, calls, documents and channels")
         .arg(
             Arg::new("listen")
                 .long("listen")
@@ -124,208 +126,67 @@ impl Drop for Folder {
     }
 }
 
-/// Sets the workspace up over HTTP, as a partner would, and then makes a change every second.
+/// Makes everything over HTTP, as integrators would, and then changes a deal every second.
 async fn show(url: String, admin_token: String) -> Result<()> {
-    let secret = Arc::new(OnceCell::new());
-    let (receiver, _serving) = receive(secret.clone()).await?;
-    let admin = Caller {
-        // The server is in this process, which no proxy could reach.
-        http: http().no_proxy().build()?,
-        base: url.clone(),
-        token: admin_token,
-    };
-    admin
-        .send(
-            Method::POST,
-            "/admin/v1/workspaces",
-            json!({ "name": "demo", "title": "Demo" }),
-        )
-        .await?;
-    let link = admin
-        .send(Method::POST, "/admin/v1/login-links", json!({}))
-        .await?;
-    let link = link["url"].as_str().context("no link")?.to_owned();
-    let made = admin
-        .send(
-            Method::POST,
-            "/admin/v1/workspaces/demo/tokens",
-            json!({ "name": "demo", "role": "admin" }),
-        )
-        .await?;
-    let token = made["token"].as_str().context("no token")?.to_owned();
-    let space = Caller {
-        base: format!("{url}/api/v1/demo"),
-        token: token.clone(),
-        ..admin
-    };
-    let manifest = json!({ "name": "demo.listener", "version": "1.0", "baseUrl": receiver });
-    let integration = space
-        .send(Method::POST, "/private-integrations", manifest)
-        .await?;
-    let id = integration["id"].as_str().context("no id")?.to_owned();
-    space
-        .send(
-            Method::POST,
-            &format!("/integrations/{id}/install"),
-            json!({}),
-        )
-        .await?;
-    let hook = json!({ "relativeUrl": "/callbacks", "triggerType": "entityEvent", "filter": { "items": [{ "entityType": "deal" }] } });
-    let operations = json!({ "operations": [{ "op": "add", "path": "/webHooks", "value": hook }] });
-    let instance = space
-        .send(
-            Method::PATCH,
-            &format!("/integrations/instances/{id}"),
-            operations,
-        )
-        .await?;
-    let signing = instance["result"]["secrets"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|secret| secret["id"] == "webhook.signingSecret");
-    let signing = signing
-        .and_then(|secret| secret["value"].as_str())
-        .context("no signing secret")?;
-    secret.set(signing.to_owned())?;
-    introduce(&url, &link, &token, &id, &receiver);
-    change(&space).await
+    let now = Clock::System.now();
+    let receivers = Receivers::start().await?;
+    let admin = Caller::new(&url, &admin_token)?;
+    let [us, them] = &COMPANIES;
+    let (token, their_token) = tokio::try_join!(workspace(&admin, us), workspace(&admin, them))?;
+    let (ours, theirs) = (admin.with_token(&token), admin.with_token(&their_token));
+    let space = ours.below("/api/v1/demo");
+    deliveries::seed(&space, &receivers).await?;
+    let manager =
+        json!({ "login": "dana", "firstName": "Dana", "lastName": "Karimova", "status": "active" });
+    let manager = space.create("/users", manager).await?;
+    let deal = clients(&space, &manager).await?;
+    tokio::try_join!(
+        calls::seed(&space, &receivers.url, &manager, now),
+        channel::seed(&ours),
+        documents::seed(&admin, [&ours, &theirs], now),
+    )?;
+    let link = admin.post("/admin/v1/login-links", json!({})).await?;
+    introduce(&url, &member(&link, "url")?, &token);
+    deliveries::change(&space, &deal).await
 }
 
-fn introduce(url: &str, link: &str, token: &str, id: &str, receiver: &str) {
+/// Creates a company's workspace and returns an administrator's token.
+async fn workspace(admin: &Caller, company: &Company) -> Result<String> {
+    let Company {
+        name, title, bin, ..
+    } = company;
+    let workspace = json!({ "name": name, "title": title, "bin": bin, "companyName": title });
+    admin.post("/admin/v1/workspaces", workspace).await?;
+    let token = json!({ "name": "demo", "role": "admin" });
+    let path = format!("/admin/v1/workspaces/{name}/tokens");
+    member(&admin.post(&path, token).await?, "token")
+}
+
+/// Creates the clients whose calls are shown, and the deal of the one who is on the line. Returns the deal's id.
+async fn clients(space: &Caller, manager: &str) -> Result<String> {
+    let mut last = String::new();
+    for (name, phone) in ["Horns and Hooves", "Altyn Bakery", "Tengri Travel"]
+        .into_iter()
+        .zip(calls::CLIENTS)
+    {
+        let company = json!({ "name": name, "phones": [{ "value": phone }] });
+        last = space.create("/companies", company).await?;
+    }
+    let deal = json!({ "name": "A ship comes in", "stageId": 1, "assignedToUserId": manager });
+    let deal = space.create("/deals", deal).await?;
+    let link = json!({ "companyId": last, "dealId": deal });
+    space.post("/links", link).await?;
+    Ok(deal)
+}
+
+fn introduce(url: &str, link: &str, token: &str) {
     say(&format!(
-        "Prichal is at work. A deal changes every second, and its webhook tells the receiver at {receiver}.
+        "Prichal is at work with made-up companies, calls and documents. Ctrl-C ends it and removes everything.
+The link signs you in once, within ten minutes.
 
-  the console              {link}
-  the API in a browser     {url}/docs
-  the feed                 {url}/api/v1/demo/events
-  what came of each call   {url}/api/v1/demo/integrations/instances/{id}/deliveries
-  metrics                  {url}/metrics
-
-Try:
-  curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/events?limit=3'
-  curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/integrations/instances/{id}/deliveries?limit=3'
-  curl -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{\"name\":\"Made by hand\"}}' {url}/api/v1/demo/deals
-
-Ctrl-C ends it and removes what it made.
+  look at it   {link}
+  the API      {url}/docs
+  with curl    curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/deliveries?status=exhausted'
 "
-    ));
-}
-
-async fn change(space: &Caller) -> Result<()> {
-    let deal = space
-        .send(
-            Method::POST,
-            "/deals",
-            json!({ "name": "A ship comes in", "stageId": 1 }),
-        )
-        .await?;
-    let path = format!("/deals/{}", deal["id"].as_str().context("no id")?);
-    for stage in 2.. {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let operations =
-            json!({ "operations": [{ "op": "replace", "path": "/stageId", "value": stage }] });
-        space.send(Method::PATCH, &path, operations).await?;
-    }
-    Ok(())
-}
-
-struct Caller {
-    http: reqwest::Client,
-    base: String,
-    token: String,
-}
-
-impl Caller {
-    async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value> {
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token);
-        let answer = request
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(anyhow!("{path} was answered {status}: {text}"));
-        }
-        Ok(serde_json::from_str(&text)?)
-    }
-}
-
-/// Starts the receiver, which checks the signature, prints a line and returns the echo.
-async fn receive(secret: Arc<OnceCell<String>>) -> Result<(String, JoinSet<()>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let callback = move |headers: HeaderMap, body: String| {
-        let secret = secret.clone();
-        async move {
-            let echo = headers.get("x-xcom-integration-echo").cloned();
-            match (secret.get(), echo) {
-                (Some(secret), Some(echo)) if is_signed(&headers, &body, secret) => {
-                    print(&body);
-                    (StatusCode::OK, [("x-xcom-integration-echo", echo)]).into_response()
-                }
-                _ => StatusCode::FORBIDDEN.into_response(),
-            }
-        }
-    };
-    let router = Router::new().route("/callbacks", post(callback));
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let _ = axum::serve(listener, router).await;
-    });
-    Ok((url, serving))
-}
-
-/// True if the Standard Webhooks signature is valid.
-fn is_signed(headers: &HeaderMap, body: &str, secret: &str) -> bool {
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let key = secret
-        .strip_prefix("whsec_")
-        .and_then(|key| STANDARD.decode(key).ok())
-        .unwrap_or_default();
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else {
-        return false;
-    };
-    mac.update(
-        format!(
-            "{}.{}.{body}",
-            header("webhook-id"),
-            header("webhook-timestamp")
-        )
-        .as_bytes(),
-    );
-    let expected = mac.finalize().into_bytes();
-    let signatures = header("webhook-signature")
-        .split(' ')
-        .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
-    signatures
-        .into_iter()
-        .any(|signature| signature == expected.as_slice())
-}
-
-fn print(body: &str) {
-    let event: Value = serde_json::from_str(body).unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (change, new) = (
-        text(&event["changeData"]["type"]),
-        &event["changeData"]["new"],
-    );
-    let time = text(&event["createInfo"]["createdAt"]);
-    let stage = match &new["stageId"] {
-        Value::Null => String::new(),
-        stage => format!(", stage {stage}"),
-    };
-    say(&format!(
-        "delivered  {}  deal {change}{stage}",
-        time.get(11..19).unwrap_or(&time)
     ));
 }

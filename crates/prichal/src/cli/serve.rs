@@ -1,6 +1,9 @@
 //! `prichal serve`.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -12,7 +15,7 @@ use tokio::{
 use super::{check, load, with_settings};
 use crate::{
     app::{self, App},
-    config::{Config, unknown_variables},
+    config::{Config, LogFormat, unknown_variables},
     lifecycle,
     platform::{
         access::Caller,
@@ -68,13 +71,21 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
-/// Prints a link to the console of a new server.
+/// Prints a link to the console of a new server on standard error. Logs in JSON are collected, so the link, which is a
+/// secret, is not among them.
 async fn introduce(app: &App) {
+    if app.config.log_format == LogFormat::Json {
+        tracing::info!("`prichal login-link` prints a link to the console");
+        return;
+    }
     match session::create_link(app, &Caller::Admin, Holder::operator()).await {
-        Ok(link) => super::say(&format!(
-            "Sign in at the console within ten minutes: {}\n`prichal login-link` prints another link.",
-            link.url
-        )),
+        Ok(link) => {
+            let _ = writeln!(
+                io::stderr(),
+                "Sign in at the console within ten minutes: {}\n`prichal login-link` prints another link.",
+                link.url
+            );
+        }
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "cannot make a link to the console; `prichal login-link` makes one"

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
+    extract::State,
     http::{Extensions, Request, Response, header, request::Parts},
+    middleware::{Next, from_fn_with_state},
 };
 use futures_util::{
     StreamExt as _,
@@ -17,7 +19,7 @@ use prichal_console::{
     Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, Unavailable,
     Workspace,
 };
-use prichal_core::{id::WorkspaceId, time::Timestamp};
+use prichal_core::{custom_field::time_zone, id::WorkspaceId, time::Timestamp};
 use prichal_store::{token, workspace};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -27,12 +29,13 @@ use crate::{
     app::App,
     domain::stream::pulse,
     error::{Error, Result},
-    http::{Peer, sender},
+    http::{Peer, answer::hold, body::metered, sender},
     platform::{
         access::{self, Caller},
         guess,
         memory::Payer,
         session::{self, Begun, Browser, LiveSession},
+        settings,
     },
 };
 
@@ -48,8 +51,28 @@ struct Server {
 
 /// The pages of the console, over the routes of the API.
 pub(super) fn router(app: &App, api: Router) -> Router {
-    let app = app.clone();
-    prichal_console::router(Arc::new(Server { app, api }))
+    let server = Server {
+        app: app.clone(),
+        api,
+    };
+    prichal_console::router(Arc::new(server)).layer(from_fn_with_state(app.clone(), account))
+}
+
+/// Holds memory for the body of a request and of its answer, as for those of the API.
+async fn account(State(app): State<App>, request: Request<Body>, next: Next) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let payer = Payer::of(&parts.extensions);
+    let is_safe = parts.method.is_safe();
+    let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
+    let body = match &payer {
+        Some(payer) if !is_safe => metered(body, payer.clone()),
+        _ => body,
+    };
+    let response = next.run(Request::from_parts(parts, body)).await;
+    match hold(payer, response, is_safe).await {
+        Ok(held) => held,
+        Err(busy) => refuse(&app, &path, &headers, busy),
+    }
 }
 
 /// Logs a failure, which the console shows as such.
@@ -113,11 +136,12 @@ impl Server {
     }
 
     async fn workspace(&self, found: &workspace::Workspace) -> Result<Workspace> {
+        let settings = settings::of(&self.app, found.id).await?;
         Ok(Workspace {
             id: found.id.0,
             name: found.name.clone(),
             title: found.title.clone().unwrap_or_else(|| found.name.clone()),
-            zone: prichal_console::TimeZone::UTC,
+            zone: time_zone(&settings),
             has_documents: found.bin.is_some(),
         })
     }

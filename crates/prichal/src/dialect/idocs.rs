@@ -7,6 +7,7 @@ mod asyncapi;
 mod blobs;
 mod bulk;
 mod caller;
+mod check_page;
 mod document_routes;
 mod documents;
 mod downloads;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::{ToSchema, openapi::Object as Schema};
 
 use crate::{
-    dialect::openapi::schema::{body, described, words},
+    dialect::openapi::schema::{body, described, example, words},
     error::{Error, Result},
     platform::session::{Holder, MAX_INTEGRATIONS, NewLink},
 };
@@ -39,18 +39,17 @@ const WORKSPACE: Field = Field::new("workspace", Type::Text)
     .doc("The name or the id of a workspace. Without it the link is for the server's operator.");
 const NAME: Field = Field::new("name", Type::Text)
     .chars(256)
-    .doc("A name of the session for people.")
-    .example("Aigerim");
-const LINK_ROLE: Field = ROLE.doc("The rights of the session: `member` with a `userId`, else `admin`, if absent. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`.");
+    .doc("A name of the session for people.");
+const LINK_ROLE: Field = Field::new("role", Type::Enum(&ROLES)).doc("The rights of the session: `member` with a `userId`, else `admin`, if absent. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`.");
 
 pub(super) const LINK: &[Field] = &[NAME, LINK_ROLE, USER, INTEGRATIONS];
 pub(super) const ANY_LINK: &[Field] = &[WORKSPACE, NAME, LINK_ROLE, USER, INTEGRATIONS];
 
 described! {
     /// A link to sign in to a workspace.
-    pub(super) NewLoginLink = body(LINK);
+    pub(super) NewLoginLink = body(LINK).examples(example(r#"{"role": "viewer"}"#));
     /// A link to sign in, to a workspace or as the server's operator.
-    pub(super) NewAnyLoginLink = body(ANY_LINK);
+    pub(super) NewAnyLoginLink = body(ANY_LINK).examples(example("{}"));
 }
 
 /// The workspace that a new link is for.

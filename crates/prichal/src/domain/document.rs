@@ -7,6 +7,7 @@ pub mod content;
 pub mod dossier;
 pub mod evidence;
 pub mod print;
+pub mod public;
 pub mod recheck;
 pub mod record;
 pub mod search;

@@ -3,11 +3,12 @@
 use std::{borrow::Cow, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{FromRequest, Request},
     http::header,
 };
 use bytes::Bytes;
+use futures_util::{TryStreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use prichal_core::schema::{Field, Type};
 use serde_json::Value;
@@ -55,6 +56,35 @@ async fn linger(body: &mut Body) {
     };
     // A slower client loses the answer.
     let _ = tokio::time::timeout(LINGER_TIMEOUT, thrown_away).await;
+}
+
+/// The pace of a form, which may be an upload as well.
+const FORM_PACE: Pace = Pace {
+    silence: Duration::from_secs(15),
+    grace: Duration::from_mins(1),
+    rate: 1 << 10,
+};
+
+/// A body that has to keep a pace, and whose first [`JSON_LIMIT`] bytes are held in memory until the request is answered.
+/// A reader of more does not keep it, and accounts for it.
+pub fn metered(body: Body, payer: Payer) -> Body {
+    let timed = Timed::new(Some(payer.clock().clone()), FORM_PACE);
+    let next = |(payer, mut pieces, mut timed, held): (Payer, BodyDataStream, Timed, usize)| async move {
+        let Some(piece) = timed.next(pieces.try_next()).await else {
+            return Err(axum::Error::new(Error::Late));
+        };
+        let Some(piece) = piece? else {
+            return Ok(None);
+        };
+        timed.count(piece.len());
+        let more = piece.len().min(JSON_LIMIT - held);
+        if more > 0 {
+            payer.take(more).await.map_err(axum::Error::new)?;
+        }
+        Ok(Some((piece, (payer, pieces, timed, held + more))))
+    };
+    let first = (payer, body.into_data_stream(), timed, 0);
+    Body::from_stream(stream::try_unfold(first, next))
 }
 
 /// A decoded body of at most [`JSON_LIMIT`] bytes, its text in UTF-8. A body that declares more is refused unread.

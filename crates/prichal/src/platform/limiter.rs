@@ -1,17 +1,20 @@
-//! Rate limits of requests by token. Each node counts for itself.
+//! Rate limits of requests, by token or by another key. Each node counts for itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+};
 
 use prichal_core::{id::TokenId, time::Timestamp};
 use quick_cache::unsync::Cache;
 
 use crate::config::Rate;
 
-/// The maximum number of tokens that are counted. Beyond it, the least active are forgotten.
-const MAX_TOKENS: usize = 10_000;
+/// The maximum number of keys that are counted. Beyond it, the least active are forgotten.
+const MAX_KEYS: usize = 10_000;
 
-/// The requests that tokens have made in their present period.
-pub struct Limiter(Mutex<Cache<TokenId, Used>>);
+/// The requests that each key has made in its present period.
+pub struct Limiter<Key = TokenId>(Mutex<Cache<Key, Used>>);
 
 #[derive(Clone, Copy)]
 struct Used {
@@ -26,17 +29,17 @@ pub struct Left {
     pub reset: i64,
 }
 
-impl Default for Limiter {
+impl<Key: Eq + Hash> Default for Limiter<Key> {
     fn default() -> Self {
-        Self(Mutex::new(Cache::new(MAX_TOKENS)))
+        Self(Mutex::new(Cache::new(MAX_KEYS)))
     }
 }
 
-impl Limiter {
+impl<Key: Eq + Hash> Limiter<Key> {
     /// Counts one more request.
-    pub fn take(&self, token: TokenId, rate: Rate, now: Timestamp) -> Left {
+    pub fn take(&self, key: Key, rate: Rate, now: Timestamp) -> Left {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(&token).copied();
+        let known = all.get(&key).copied();
         let mut used = known
             .filter(|used| now < used.since + rate.period)
             .unwrap_or(Used {
@@ -47,7 +50,7 @@ impl Limiter {
         if left.is_some() {
             used.requests += 1;
         }
-        all.insert(token, used);
+        all.insert(key, used);
         let rest = (used.since + rate.period).since(now);
         Left {
             requests: left,

@@ -4,21 +4,25 @@
 //! workspace it acts by a token of its own, which nobody can send. The operator gets such a token in each workspace that
 //! he enters.
 
+mod link;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use prichal_core::{
+    entity::Employee,
     event::EntityKind,
     id::{EntityId, IntegrationId, TokenId, UserId, WorkspaceId, generate},
     time::Timestamp,
 };
 use prichal_store::{
     Conn, Tx, entity, integration,
-    login_link::{self, LoginLink},
     session::{self, Moment, Session},
     token::{self, Role, Token},
     workspace,
 };
 use uuid::Uuid;
+
+pub use link::{NewLink, begin_by_link, create_link};
 
 use crate::{
     error::{Error, Result},
@@ -38,13 +42,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_hours(12);
 pub const MAX_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The minimum time between two noted uses of a session.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
-/// The lifetime of an unused link.
-const LINK_LIFETIME: Duration = Duration::from_mins(10);
 /// The maximum number of sessions of one workspace, and of operators. A further one ends the one that was seen least
 /// recently.
 const MAX_SESSIONS: i64 = 1000;
-/// The maximum number of links that one token has made and that are kept. A further one removes the oldest.
-const MAX_LINKS: i64 = 100;
 /// The maximum number of characters of a browser's name.
 const MAX_AGENT: usize = 256;
 /// The maximum number of integrations of an integrator.
@@ -142,48 +142,6 @@ pub struct Begun {
     pub live: Arc<LiveSession>,
 }
 
-// ---- Links ----------------------------------------------------------------------------------------
-
-/// A new one-time link, which is shown once.
-pub struct NewLink {
-    pub url: String,
-    pub expires_at: Timestamp,
-}
-
-/// Makes a link for a holder whose rights the maker may give. Refuses a user and integrations that the workspace does not
-/// have.
-pub async fn create_link(app: &Platform, maker: &Caller, holder: Holder) -> Result<NewLink> {
-    let now = app.clock.now();
-    let secret = random_token();
-    let hash = sha256_hex(secret.as_bytes());
-    let expires_at = now + LINK_LIFETIME;
-    let (maker, node) = began_with(app, maker);
-    let workspace = holder.workspace;
-    let link = LoginLink {
-        workspace,
-        name: holder.name.clone(),
-        role: holder.role,
-        user: holder.user,
-        integrations: holder.integrations.clone(),
-        maker,
-        node,
-        created_at: now,
-        expires_at,
-        used_at: None,
-    };
-    let write = move |tx: &mut Tx<'_>| {
-        check_holder(tx, &holder)?;
-        login_link::insert(tx, &link, &hash, MAX_LINKS)?;
-        Ok::<_, Error>(())
-    };
-    app.db.write(workspace.unwrap_or(ANY), write).await?;
-    security::record(Event::LoginLinkCreated, workspace, "");
-    Ok(NewLink {
-        url: format!("{}/console/sign-in#{secret}", app.config.public_url()),
-        expires_at,
-    })
-}
-
 /// Refuses a user and integrations that the workspace does not have. The user stays until the end of the transaction.
 pub fn check_holder(tx: &mut Tx<'_>, holder: &Holder) -> Result<()> {
     let Some(workspace) = holder.workspace else {
@@ -219,52 +177,7 @@ fn present_admin(app: &Platform) -> String {
     format!("admin:{}", app.admin_token.fingerprint())
 }
 
-/// True if the token that made a link is valid.
-async fn has_valid_maker(app: &Platform, link: &LoginLink) -> Result<bool> {
-    let token = link.maker.strip_prefix("token:");
-    match (token.and_then(TokenId::parse), link.workspace) {
-        (Some(id), Some(workspace)) => Ok(access::find_token(app, workspace, id).await?.is_some()),
-        // The links of an admin token are removed with it.
-        _ => Ok(true),
-    }
-}
-
 // ---- Beginning ------------------------------------------------------------------------------------
-
-/// Begins a session by the secret of a link, which is used up. `None` if the link is unknown, used or expired, or its
-/// user is gone.
-pub async fn begin_by_link(
-    app: &Platform,
-    secret: &str,
-    browser: &Browser,
-) -> Result<Option<Begun>> {
-    let now = app.clock.now();
-    let hash = sha256_hex(secret.as_bytes());
-    let wanted = hash.clone();
-    let find = move |conn: &mut Conn| login_link::find(conn, &wanted);
-    let Some(link) = app.db.read(find).await? else {
-        guess::mark_guess();
-        return Ok(None);
-    };
-    if link.used_at.is_some() || link.expires_at <= now || !has_valid_maker(app, &link).await? {
-        return Ok(None);
-    }
-    let holder = Holder {
-        workspace: link.workspace,
-        name: link.name,
-        role: link.role,
-        user: link.user,
-        integrations: link.integrations,
-    };
-    // An operator's session stands for the admin token.
-    let is_operator = link.workspace.is_none();
-    let began_with = is_operator.then_some((link.maker, link.node));
-    let ends_at = now + MAX_LIFETIME;
-    begin(app, holder, began_with, ends_at, browser, move |tx| {
-        Ok(login_link::redeem(tx, &hash, now)?)
-    })
-    .await
-}
 
 /// Begins a session with the rights of a token, which it ends with. `None` if the token is not valid.
 pub async fn begin_by_token(
@@ -341,7 +254,7 @@ async fn begin(
             .map_or(Caller::Admin, |token| Caller::Token(Arc::new(token))),
         name: holder.name.clone(),
     };
-    let (at, key) = (moment(now), hash.clone());
+    let at = moment(now);
     let write = move |tx: &mut Tx<'_>| {
         if !admits(tx)? {
             return Ok(false);
@@ -365,7 +278,6 @@ async fn begin(
         return Ok(None);
     }
     let live = Arc::new(live);
-    app.access.sessions.put(key, live.clone(), now);
     security::set_actor(&live.signed_in());
     security::record(Event::SessionBegun, workspace, &object(id));
     Ok(Some(Begun { secret, live }))
@@ -446,10 +358,16 @@ fn with_rights(conn: &mut Conn, session: Session) -> Result<Option<LiveSession>>
         }));
     };
     let key = token::session_hash(session.id, workspace);
-    let token = token::find_by_hash(conn, &key)?;
-    Ok(token.map(|token| LiveSession {
+    let Some(token) = token::find_by_hash(conn, &key)? else {
+        return Ok(None);
+    };
+    let name = match token.user {
+        Some(user) => user_name(conn, workspace, user)?,
+        None => None,
+    };
+    Ok(Some(LiveSession {
         session,
-        name: token.name.clone(),
+        name: name.unwrap_or_else(|| token.name.clone()),
         caller: Caller::Token(Arc::new(token)),
     }))
 }
@@ -462,6 +380,14 @@ pub async fn lasts(app: &Platform, id: Uuid) -> Result<bool> {
     };
     let live = app.db.read(read).await?;
     Ok(live.is_some_and(|live| live.is_live(app.clock.now())))
+}
+
+/// The name of a user, if there is one.
+fn user_name(conn: &mut Conn, workspace: WorkspaceId, user: UserId) -> Result<Option<String>> {
+    let found = entity::find(conn, workspace, EntityKind::User, EntityId(user.0))?;
+    let facts = found.and_then(|found| Employee::read(&found.members));
+    let name = facts.and_then(|facts| facts.name);
+    Ok(name.filter(|name| !name.is_empty()))
 }
 
 /// Notes the use of a session, if none was noted in the last minute. If that fails, the session may end sooner.

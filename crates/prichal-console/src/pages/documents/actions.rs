@@ -1,4 +1,4 @@
-//! What can be done with a document: routes, signatures, approvals, refusals.
+//! The actions on a document: routes, signatures, approvals, refusals.
 
 use axum::{extract::Path, response::Response};
 use http::{Method, StatusCode};

@@ -5,7 +5,8 @@ use axum::{
     extract::{Path, RawQuery},
     response::Response,
 };
-use serde::Deserialize;
+use futures_util::future::try_join4;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     files::is_shown,
@@ -133,7 +134,7 @@ struct Line {
     reason: String,
 }
 
-/// What the employee may do now.
+/// The actions that the employee may take now.
 #[derive(Default)]
 pub(super) struct Actions {
     sign: bool,
@@ -208,13 +209,16 @@ pub(super) async fn show(
     let id = segment(id);
     let employee = acting(visit, fields.text("employee"));
     let asked = query([("employeeId", &*employee)]);
-    let path = format!("/documents/v1/documents/{id}{asked}");
-    let detail: Detail = visit.get(&path).await?;
-    let path = format!("/api/v3/sync/single/document/signatures/{id}");
-    let signatures: Vec<Signature> = visit.get(&path).await?;
-    let path = format!("/api/1/webhooks/document-events/{id}");
-    let changes: Vec<Change> = visit.get(&path).await?;
-    let employees = Employees::read(visit).await?;
+    let one = format!("/documents/v1/documents/{id}{asked}");
+    let signatures = format!("/api/v3/sync/single/document/signatures/{id}");
+    let history = format!("/api/1/webhooks/document-events/{id}");
+    let (detail, signatures, changes, employees) = try_join4(
+        read::<Detail>(visit, &one),
+        read::<Vec<Signature>>(visit, &signatures),
+        read::<Vec<Change>>(visit, &history),
+        Employees::read(visit),
+    )
+    .await?;
     let document = &detail.document;
     let parties = || document.recipients.iter().chain([&document.sender]);
     let company = |bin: &str| {
@@ -230,6 +234,8 @@ pub(super) async fn show(
             &*document.document_status,
             "DRAFT" | "IN_PROCESS_BY_SENDER" | "REJECTED_BY_SENDER_EMPLOYEE"
         ),
+        is_turn: is_draft && detail.is_quick_route
+            || document.document_status == "WAITING_FOR_SENDER",
         must_sign: detail.is_sign_required_by_sender,
         has_signed: detail.is_signed_by_sender,
         is_viewer: document.document_direction != "Inbox",
@@ -322,6 +328,10 @@ pub(super) async fn show(
     })
 }
 
+async fn read<T: DeserializeOwned>(visit: &Visit, path: &str) -> Result<T, Fault> {
+    Ok(visit.get(path).await?)
+}
+
 /// The sentence about a document for which nothing is missing, or which has ended.
 fn settled(
     detail: &Detail,
@@ -388,8 +398,10 @@ fn viewer(files: &[File], fields: &Fields, here: &str) -> Option<Viewer> {
     let name = visible(&file.file_name);
     let kind = file.file_name.rsplit_once('.').map_or("", |(_, kind)| kind);
     let kind = format!("x.{}", kind.to_ascii_lowercase());
-    let shown =
-        is_shown(&kind).then(|| format!("{}{}", address(here, file), query([("as", &*kind)])));
+    // The viewer of PDFs needs its room for the page.
+    let part = if kind == "x.pdf" { "#navpanes=0" } else { "" };
+    let shown = || format!("{}{}{part}", address(here, file), query([("as", &*kind)]));
+    let shown = is_shown(&kind).then(shown);
     Some(Viewer {
         name,
         address: shown,

@@ -17,7 +17,8 @@ use crate::{
 /// The policy of a shown file: it loads nothing, sends nothing, and runs nothing.
 const SANDBOXED: &str =
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox";
-/// The same for a PDF. Browsers show it in a viewer of their own, which has its own sandbox and does not start in ours.
+/// The same for a PDF. Browsers show it in a viewer of their own, which confines the document's scripts. Safari's viewer
+/// does not start in a sandbox.
 const OF_VIEWER: &str = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; \
      frame-ancestors 'self'";
 

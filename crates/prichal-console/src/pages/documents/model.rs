@@ -161,6 +161,7 @@ impl Row {
         let (way, with) = match &*document.document_direction {
             _ if document.is_internal => (w.internal, String::new()),
             "Inbox" => (w.from_company, document.sender.shown()),
+            _ if document.recipients.is_empty() => ("", String::new()),
             _ => {
                 let names: Vec<String> = document.recipients.iter().map(Party::shown).collect();
                 (w.to_companies, names.join(", "))
@@ -222,7 +223,11 @@ impl Employees {
             let name = one.full_name.filter(|name| !name.trim().is_empty());
             (one.id.clone(), name.unwrap_or(one.id))
         });
-        let names = named.collect();
+        let mut names: HashMap<_, _> = named.collect();
+        if let Some(user) = visit.session.user {
+            let name = || visit.session.name.clone();
+            names.entry(user.to_string()).or_insert_with(name);
+        }
         Ok(Self { names, order })
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Sender<'a> {
     /// True if the document is sent by the sender's signature; else the sender signs at the end, if at all.
     pub(super) is_quick: bool,
     pub(super) is_sent: bool,
+    /// True if the document waits for nothing but the sender's signature.
+    pub(super) is_turn: bool,
     pub(super) must_sign: bool,
     pub(super) has_signed: bool,
     /// True if the viewer is the sender, whose employees act before the document is sent.
@@ -66,7 +68,7 @@ pub(super) struct Sender<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub(super) name: String,
-    /// What happens there, and how far it is, such as «подписывает: готово».
+    /// The action there and its progress, such as «подписывает: готово».
     pub(super) text: String,
     pub(super) tone: Tone,
     /// True if it may act at the same time as the one before.
@@ -112,18 +114,18 @@ pub(super) fn stops(
         node.state.stop(name, action, n > 0 && !is_sequence, w)
     });
     let outside: Vec<Stop> = outside.collect();
-    let own = |action, is_done| Stop {
-        name: sender.party.shown(),
-        text: format!(
-            "{action}: {}",
-            if is_done {
-                w.route_done
-            } else {
-                w.route_active
-            }
-        ),
-        tone: if is_done { Tone::Good } else { Tone::Waiting },
-        is_beside: false,
+    let own = |action, is_done: bool| {
+        let (tone, progress) = match (is_done, sender.is_turn) {
+            (true, _) => (Tone::Good, w.route_done),
+            (false, true) => (Tone::Waiting, w.route_active),
+            (false, false) => (Tone::Off, w.route_later),
+        };
+        Stop {
+            name: sender.party.shown(),
+            text: format!("{action}: {progress}"),
+            tone,
+            is_beside: false,
+        }
     };
     let first = if sender.is_quick && sender.must_sign {
         own(w.route_signs, sender.has_signed)
@@ -244,6 +246,7 @@ pub(super) fn draw(stops: &[Stop]) -> Drawing {
         let x = if is_branch { BRANCH } else { TRUNK };
         let y = n * STEP + STEP / 2;
         let line = match n {
+            0 if is_branch => format!("M{TRUNK} {y} H{x}"),
             0 => String::new(),
             _ => format!("M{TRUNK} {} V{y} H{x}", y - STEP),
         };
@@ -303,6 +306,8 @@ mod tests {
         assert_eq!(drawing.marks[0].line, "");
         assert_eq!(drawing.marks[2].line, "M16 84 V140 H44");
         assert_eq!(drawing.height, 224);
+        let drawing = draw(&stops[1..]);
+        assert_eq!(drawing.marks[0].line, "M16 28 H44");
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Signature {
 }
 
 impl Report {
-    /// What a policy has left out for any signer, each once.
+    /// The checks that a policy has left out for any signer, each once.
     fn unchecked(&self, w: &words::Documents) -> Vec<String> {
         let mut found: Vec<&str> = Vec::new();
         for word in self.signers.iter().flat_map(|one| &one.unchecked) {
@@ -199,11 +199,39 @@ impl Step {
         };
         ShownStep {
             number: self.step,
-            name: visible(&self.name),
+            name: step_name(&self.name, w).map_or_else(|| visible(&self.name), str::to_owned),
             state: State { tone, word },
             reason: visible(&self.reason),
         }
     }
+}
+
+/// The name of a step in words. `None` for a step of a later server.
+fn step_name(name: &str, w: &words::Documents) -> Option<&'static str> {
+    Some(match name {
+        "format" => w.step_format,
+        "signed-data" => w.step_signed_data,
+        "content" => w.step_content,
+        "signer-certificate" => w.step_signer_certificate,
+        "signed-attributes" => w.step_signed_attributes,
+        "content-type" => w.step_content_type,
+        "message-digest" => w.step_message_digest,
+        "signature-value" => w.step_signature_value,
+        "attribute-confusion" => w.step_attribute_confusion,
+        "algorithms" => w.step_algorithms,
+        "signing-certificate" => w.step_signing_certificate,
+        "signature-time" => w.step_signature_time,
+        "time-stamp" => w.step_time_stamp,
+        "certificate-path" => w.step_certificate_path,
+        "signer-authority" => w.step_signer_authority,
+        "revocation-evidence" => w.step_revocation_evidence,
+        "revocation-status" => w.step_revocation_status,
+        "evidence-order" => w.step_evidence_order,
+        "archive-time-stamp" => w.step_archive_time_stamp,
+        "signers" => w.step_signers,
+        "report" => w.step_report,
+        _ => return None,
+    })
 }
 
 impl Need {

@@ -136,7 +136,7 @@ async fn what_a_policy_leaves_out_is_said_with_each_verdict() {
     ] {
         assert_eq!(page.main().matches(sentence).count(), times, "{sentence}");
     }
-    // Who only looks has no forms that change anything.
+    // A viewer has no forms that change anything.
     assert!(!page.main().contains("method=\"post\""));
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Make a link to sign in at the console. It is valid for ten minutes and for one use.
-#[utoipa::path(post, path = "/admin/v1/login-links", tag = "administration", request_body = NewAnyLoginLink,
+#[utoipa::path(post, operation_id = "create_any_login_link", path = "/admin/v1/login-links", tag = "administration", request_body = NewAnyLoginLink,
     responses((status = 201, body = LoginLink)))]
 pub(super) async fn create_login_link(
     State(app): State<App>,

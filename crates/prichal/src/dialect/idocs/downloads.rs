@@ -90,9 +90,10 @@ pub(super) async fn download(company: Company, Path(id): Path<String>) -> Result
 
 /// Download an original of a document, by the id from its list of files.
 #[utoipa::path(get, path = "/documents/v1/documents/{id}/files/{fileId}", tag = "documents",
+    operation_id = "download_document_file",
     params(("id" = Uuid, Path, description = "The id of the document"),
         ("fileId" = Uuid, Path, description = "The id of the file")),
-    responses((status = 200, content_type = "application/octet-stream", body = inline(Binary))))]
+    responses((status = 200, content((inline(Binary) = "application/octet-stream"), (inline(Binary) = "*/*")))))]
 pub(super) async fn download_file(
     company: Company,
     Path((id, file_id)): Path<(String, String)>,

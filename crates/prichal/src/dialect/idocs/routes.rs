@@ -10,8 +10,8 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    blobs, bulk, documents, downloads, events, hooks, limit::limit, queries, references, search,
-    signatures, sync_calls,
+    blobs, bulk, check_page, documents, downloads, events, hooks, limit::limit, queries,
+    references, search, signatures, sync_calls,
 };
 use crate::{app::App, dialect, error::Error, platform::Platform};
 
@@ -22,7 +22,14 @@ pub fn router(app: &App) -> OpenApiRouter<App> {
     v3().layer(from_fn_with_state(app.clone(), limit))
         .merge(webhooks())
         .merge(own())
-        .merge(OpenApiRouter::new().routes(routes!(signatures::check_page)))
+        .merge(check_pages())
+}
+
+/// The pages for everybody, which have no limit of a token.
+fn check_pages() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(check_page::any, check_page::upload))
+        .routes(routes!(check_page::of_document))
 }
 
 fn webhooks() -> OpenApiRouter<App> {

@@ -114,6 +114,9 @@ pub struct Question {
     pub financial: bool,
     /// The time at which this server received the signature.
     pub received_at: Timestamp,
+    /// True if anybody may ask. Then the signature must not lead to other hosts than those that the policy lists by
+    /// name.
+    pub is_public: bool,
 }
 
 /// The expected signer.
@@ -163,7 +166,10 @@ impl Checked {
 
 /// Checks a signature with all evidence that can be fetched.
 pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Checked> {
-    let (policy, anchors) = rules.prepare()?;
+    let (mut policy, anchors) = rules.prepare()?;
+    if question.is_public {
+        policy.fetch_hosts.retain(|host| host != "*");
+    }
     let expected = Expected {
         bin: question.signer.bin.clone(),
         iin: question.signer.iin.clone(),
@@ -172,7 +178,8 @@ pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Ch
         financial: question.financial,
         ..Expected::default()
     };
-    let mut search = Search::new(app, anchors, &policy);
+    let may_ask_private = app.config.allow_private_targets && !question.is_public;
+    let mut search = Search::new(app, anchors, &policy, may_ask_private);
     let mut report;
     loop {
         let now = app.clock.now();
@@ -436,15 +443,35 @@ pub struct Brief {
     /// The name in the first signer's certificate.
     pub signer: String,
     pub unchecked: Unchecked,
+    /// The name of the policy. Empty in summaries of earlier versions, which have none of the following members.
+    #[serde(default)]
+    pub policy: String,
+    /// The issuer of the first signer's certificate. Empty if the signer is his own issuer.
+    #[serde(default)]
+    pub issuer: String,
+    /// The time of the check, and the one that a time-stamp proves; RFC 3339, empty if there is none.
+    #[serde(default)]
+    pub checked_at: String,
+    #[serde(default)]
+    pub stamped_at: String,
 }
 
 impl Brief {
     pub fn of(report: &Value) -> Self {
-        let signer = report.pointer("/signers/0/certificate/name");
-        let signer = signer.and_then(Value::as_str).unwrap_or_default();
+        let text = |path: &str| {
+            let found = report.pointer(path).and_then(Value::as_str);
+            let found = found.unwrap_or_default().chars();
+            found.take(MAX_NAME_CHARS).collect::<String>()
+        };
+        let issuer = text("/signers/0/certificate/issuer");
+        let is_own = issuer == text("/signers/0/certificate/subject");
         Self {
-            signer: signer.chars().take(MAX_NAME_CHARS).collect(),
+            signer: text("/signers/0/certificate/name"),
             unchecked: Unchecked::of(report),
+            policy: text("/policy"),
+            issuer: if is_own { String::new() } else { issuer },
+            checked_at: text("/at"),
+            stamped_at: text("/signers/0/timeStampedAt"),
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Search<'a> {
     asked: BTreeSet<Asked>,
     /// The addresses that were looked up in the store.
     looked_up: BTreeSet<Asked>,
+    /// True if addresses that the policy does not allow may be asked, too.
+    may_ask_private: bool,
     own: Budget,
     appended: Budget,
 }
@@ -114,7 +116,12 @@ enum Answer {
 
 impl<'a> Search<'a> {
     /// Begins a search. Each round may reveal needs of the next: the issuers one by one, then the revocation of all.
-    pub fn new(app: &'a Domain, anchors: Vec<Certificate>, policy: &Policy) -> Self {
+    pub fn new(
+        app: &'a Domain,
+        anchors: Vec<Certificate>,
+        policy: &Policy,
+        may_ask_private: bool,
+    ) -> Self {
         Self {
             app,
             material: Material {
@@ -124,6 +131,7 @@ impl<'a> Search<'a> {
             found: Vec::new(),
             asked: BTreeSet::new(),
             looked_up: BTreeSet::new(),
+            may_ask_private,
             own: Budget {
                 rounds: policy.path_length + 2,
                 time: SIGNERS_TIMEOUT,
@@ -213,7 +221,7 @@ impl<'a> Search<'a> {
 
     fn may_ask(&self, need: &Need) -> bool {
         // With private targets, IP addresses are allowed in place of names, too.
-        need.url.is_some() && (need.allowed || self.app.config.allow_private_targets)
+        need.url.is_some() && (need.allowed || self.may_ask_private)
     }
 
     /// The permitted needs that were not asked for yet, each once.

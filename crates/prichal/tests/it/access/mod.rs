@@ -1,6 +1,7 @@
 //! Rights, and their end.
 
 mod channel_rights;
+mod console;
 mod console_live;
 mod revocation;
 mod rights;

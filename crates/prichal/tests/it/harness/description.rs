@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 /// The beginnings of paths of pages and their files, which are for people.
-const PAGES: &[&str] = &["/docs", "/swagger", "/check/"];
+const PAGES: &[&str] = &["/docs", "/swagger", "/check", "/console"];
 
 /// Texts of content types that iDocs' dialect uses for JSON when a client prefers them.
 const OTHER_NAMES_OF_JSON: &[&str] = &["text/plain", "text/json"];

@@ -133,7 +133,11 @@ impl Installation {
     }
 
     pub(crate) async fn start(&self) -> Hub {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        self.start_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(&self, address: &str) -> Hub {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         // A killed server may still hold the data directory for a moment.
         let app = eventually("the server opens", || async {

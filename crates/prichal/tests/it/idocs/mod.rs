@@ -1,6 +1,8 @@
 //! The dialect of iDocs v3: documents, signatures, status webhooks.
 
 mod bulk_calls;
+mod check_page;
+mod console;
 mod description;
 mod documents;
 mod examples;

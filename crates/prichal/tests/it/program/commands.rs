@@ -81,26 +81,6 @@ async fn the_verbs_of_the_command_line() {
     );
 }
 
-#[test]
-fn the_demo_shows_deliveries() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let output = run_program(
-        folder.path(),
-        &["demo", "--seconds", "3", "--listen", "127.0.0.1:0"],
-        &[("TMPDIR", folder.path().to_str().expect("text"))],
-    );
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        text.matches("delivered").count() >= 1 && text.contains("curl"),
-        "{text}"
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn another_master_key_does_not_open_the_store() {
     let folder = tempfile::tempdir().expect("a temporary folder");

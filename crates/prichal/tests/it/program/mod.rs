@@ -3,6 +3,7 @@
 mod commands;
 mod confinement;
 mod delivery_kills;
+mod demo;
 mod guides;
 mod kills;
 mod settings;

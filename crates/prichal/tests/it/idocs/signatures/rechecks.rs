@@ -89,7 +89,9 @@ async fn the_check_page_reads_no_reports() {
     };
     let first = page().await;
     assert!(
-        first.contains("ИВАНОВ ИВАН") && first.contains("class=good"),
+        first.contains("ИВАНОВ ИВАН")
+            && first.contains("state good")
+            && first.contains("CN=Issuer"),
         "{first}"
     );
     let installation = &exchange.hub.installation;

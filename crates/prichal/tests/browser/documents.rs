@@ -1,0 +1,168 @@
+//! Documents: a file is uploaded, routed, signed by both companies with OpenSSL in the place of a signing program, and
+//! checked by somebody without a session.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use serde_json::json;
+
+use crate::{
+    browser::Browser,
+    harness::{
+        document_exchange::{Company, DocumentExchange, PDF},
+        hub::{START, eventually},
+    },
+    select::{button, field, heading, link, row},
+};
+
+/// Makes an authority, and for each employee (name, IIN, BIN) a certificate.
+const CERTIFICATES: &str = "
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj '/CN=Trial authority' \\
+  -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
+printf 'keyUsage=critical,digitalSignature,nonRepudiation\\n' > extensions
+while [ $# -gt 0 ]; do
+  openssl req -newkey rsa:2048 -nodes -keyout $1.key -subj \"/CN=$1/serialNumber=IIN$2/OU=BIN$3/C=KZ\" -out $1.csr
+  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 20 -extfile extensions -out $1.crt
+  shift 3
+done
+";
+
+/// Runs a script in a folder.
+fn run(folder: &Path, script: &str, arguments: &[&str]) {
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", script, "bash"]).args(arguments);
+    let output = bash.current_dir(folder).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {said}");
+}
+
+/// Signs the document that is open with the command that its page shows.
+async fn sign(browser: &Browser, folder: &Path, signer: &str) {
+    browser.click(&button("1. Prepare the content")).await;
+    browser.click(&link("1. Download the content")).await;
+    let content = browser.downloads().join("content.zip");
+    eventually("the content is there", || async {
+        content.exists().then_some(())
+    })
+    .await;
+    std::fs::rename(content, folder.join("content.zip")).expect("it is moved");
+    let command = browser.find("//pre[@id='sign-command']").await;
+    let command = command.text().await.expect("a command");
+    let command = command.replace("my.", &format!("{signer}."));
+    run(folder, &command, &[]);
+    let signature = folder.join("signature.cms");
+    let upload = field("3. Upload the signature (.cms)");
+    browser.choose_file(&upload, &signature).await;
+    browser.click(&button("Save the signature")).await;
+    browser
+        .wait_for_text("The signature is checked and saved.")
+        .await;
+}
+
+async fn sign_in(company: &Company, exchange: &DocumentExchange) -> Browser {
+    let browser = Browser::start().await;
+    let page = format!("/console/{}/documents", company.name);
+    let token = company.api.bearer_token();
+    browser.sign_in(&exchange.hub.url, &token, &page).await;
+    browser
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium and openssl; ./test has them"]
+async fn a_document_is_uploaded_routed_signed_and_checked() {
+    let exchange = DocumentExchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    // OpenSSL signs at the system's time.
+    let since_epoch = UNIX_EPOCH.elapsed().expect("a time after 1970");
+    let start = Duration::from_secs(START.secs().unsigned_abs());
+    exchange.hub.advance(since_epoch - start);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let people = ["us", &us.iin, &us.bin, "them", &them.iin, &them.bin];
+    run(folder, CERTIFICATES, &people);
+    let anchor = std::fs::read_to_string(folder.join("ca.crt")).expect("a certificate");
+    for company in [&us, &them] {
+        let rules = json!({ "policy": "test", "trustAnchors": [anchor] });
+        exchange.trust(&company.name, rules).await;
+    }
+    let file = folder.join("contract.pdf");
+    std::fs::write(&file, PDF).expect("a file");
+
+    let sender = sign_in(&us, &exchange).await;
+    sender.click(&link("New document")).await;
+    sender.fill(&field("Name"), "Delivery contract").await;
+    sender.fill(&field("Number"), "17/1").await;
+    sender
+        .fill("//textarea[@name='recipients']", &them.bin)
+        .await;
+    sender.choose_file("//input[@type='file']", &file).await;
+    sender.inspect("document-new").await;
+    sender.click(&button("Create the draft")).await;
+    sender.wait_for_text("The draft is created.").await;
+    sender.inspect("document-draft").await;
+    sign(&sender, folder, "us").await;
+    sender.inspect("document-sent").await;
+
+    let recipient = sign_in(&them, &exchange).await;
+    recipient
+        .click(&format!("{}//a", row("Delivery contract")))
+        .await;
+    recipient.find(&heading("What can be done")).await;
+    recipient.inspect("document-received").await;
+    sign(&recipient, folder, "them").await;
+    recipient.wait_for_text("Nothing: all is done.").await;
+    // The policy checks neither identity nor revocation, which is said beside each verdict.
+    for text in [
+        "Not checked: whether the signature is this company's",
+        "Not checked: whether the certificate was revoked",
+    ] {
+        recipient.wait_for_text(text).await;
+    }
+    recipient.inspect("document-finished").await;
+    recipient.click(&link("Archive with signatures")).await;
+    let archive = eventually("the archive is there", || async {
+        let files = std::fs::read_dir(recipient.downloads()).ok()?;
+        let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+        paths.find(|path| path.extension().is_some_and(|end| end == "zip"))
+    })
+    .await;
+    let check = recipient.find(&link("Public page of the check")).await;
+    let check = check
+        .attr("href")
+        .await
+        .expect("an element")
+        .expect("an address");
+    let (_, id) = check.rsplit_once("/check/").expect("the public page");
+
+    let stranger = Browser::start().await;
+    stranger
+        .open(&format!("{}/check/{id}", exchange.hub.url))
+        .await;
+    stranger.wait_for_text("The signature is valid").await;
+    stranger
+        .wait_for_text("Not checked: whether the certificate was revoked")
+        .await;
+    stranger.inspect("check").await;
+    let drop = "//input[@id='drop-file']";
+    stranger.choose_file(drop, &file).await;
+    stranger
+        .wait_for_text("Original No. 1 of this document")
+        .await;
+    stranger.choose_file(drop, &archive).await;
+    stranger
+        .wait_for_text("Signature No. 2 as it was submitted")
+        .await;
+    let other = folder.join("other.pdf");
+    std::fs::write(&other, b"%PDF-1.7 another").expect("a file");
+    stranger.choose_file(drop, &other).await;
+    stranger
+        .wait_for_text("No original and no signature of this document is this file")
+        .await;
+    stranger.inspect("check-compared").await;
+    for browser in [sender, recipient, stranger] {
+        browser.end().await;
+    }
+}

@@ -1,0 +1,77 @@
+//! The console without a pointer.
+
+use fantoccini::key::Key;
+
+use crate::{
+    browser::Browser,
+    harness::{
+        hub::Hub,
+        integration::{Integration, company},
+        receiver::{Receiver, Reply},
+    },
+    select::heading,
+};
+
+/// The text of the element that has the focus.
+const FOCUSED: &str = "return document.activeElement.textContent.trim()";
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn a_call_is_found_and_sent_again_by_keys_alone() {
+    let receiver = Receiver::start(|_| Reply::Status(503)).await;
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let integration = Integration::install(&space, "listener", &receiver.url).await;
+    integration.subscribe().await;
+    for name in ["a", "b"] {
+        company(&space, name).await;
+    }
+    integration.attempts(2).await;
+    let browser = Browser::start().await;
+    let token = space.bearer_token();
+    browser
+        .sign_in(&hub.url, &token, "/console/acme/integrations")
+        .await;
+
+    browser.press("gd").await;
+    browser.find(&heading("Deliveries")).await;
+    browser.press_key(Key::Tab).await;
+    assert_eq!(browser.run(FOCUSED, vec![]).await, "Skip to the content");
+    browser.press_key(Key::Enter).await;
+    let skipped = browser
+        .run("return document.activeElement.id", vec![])
+        .await;
+    assert_eq!(skipped, "content");
+
+    let row = "return [...document.querySelectorAll('[data-row]')].indexOf(document.activeElement)";
+    for (key, place) in [("j", 0), ("j", 1), ("j", 1), ("k", 0), ("k", 0)] {
+        browser.press(key).await;
+        assert_eq!(browser.run(row, vec![]).await, place, "{key}");
+    }
+    browser.press("?").await;
+    browser.find("//dialog[@open]").await;
+    browser.inspect("keys").await;
+    browser.press_key(Key::Escape).await;
+    browser.wait_until_gone("//dialog[@open]").await;
+
+    browser.press("/").await;
+    // Letters go into the field now.
+    browser.press("5xx").await;
+    browser.press_key(Key::Enter).await;
+    browser
+        .wait_for_path("the filter", |path| path.contains("httpStatus=5xx"))
+        .await;
+    browser.press("j").await;
+    browser.press_key(Key::Enter).await;
+    browser.find(&heading("What happened")).await;
+    receiver.answer(|_| Reply::Good);
+    hub.advance(std::time::Duration::from_secs(1));
+    browser.press("r").await;
+    browser
+        .wait_for_text("The event is being sent again.")
+        .await;
+    browser
+        .find("//li[contains(normalize-space(), 'delivered')]")
+        .await;
+    browser.end().await;
+}

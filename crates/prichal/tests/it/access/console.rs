@@ -1,0 +1,301 @@
+//! Signing in at the console over HTTP, and what each role reaches there (`docs/access.md`).
+
+use std::time::Duration;
+
+use prichal_core::id::generate;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::{
+    document_subscriber::BIN,
+    hub::{ADMIN_TOKEN, Answer, Caller, Hub, Installation},
+    integration::Integration,
+};
+
+const SIGN_IN: &str = "/console/sign-in";
+
+/// A browser that sends what a page of this server sends.
+fn browser(hub: &Hub) -> Caller {
+    hub.anonymous()
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("accept-language", "en")
+}
+
+fn form(fields: &[(&str, &str)]) -> Option<Vec<u8>> {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields);
+    Some(form.finish().into_bytes())
+}
+
+async fn submit(browser: &Caller, path: &str, fields: &[(&str, &str)]) -> Answer {
+    browser.send(Method::POST, path, form(fields)).await
+}
+
+/// A person with a session: a browser with its cookie.
+struct Person {
+    browser: Caller,
+    secret: String,
+}
+
+impl Person {
+    async fn sign_in(hub: &Hub, credential: &str) -> Self {
+        let browser = browser(hub);
+        let answer = submit(&browser, SIGN_IN, &[("credential", credential)]).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        let cookie = answer.header("set-cookie").expect("a cookie").to_owned();
+        for part in ["Path=/console", "HttpOnly", "SameSite=Lax"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        let pair = cookie.split(';').next().expect("a pair");
+        let secret = pair.strip_prefix("prichal_session=").expect("the session");
+        Self {
+            browser: browser.header("cookie", pair),
+            secret: secret.to_owned(),
+        }
+    }
+
+    /// The token that the forms of the session have.
+    fn form_token(&self) -> String {
+        let hash = Sha256::digest(format!("prichal console form\n{}", self.secret));
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    async fn act(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = self.form_token();
+        let fields = [fields, &[("_form", token.as_str())]].concat();
+        submit(&self.browser, path, &fields).await
+    }
+
+    /// True if the session is not over.
+    async fn is_signed_in(&self) -> bool {
+        let answer = self.browser.get("/console").await;
+        let to = answer.header("location").unwrap_or_default().to_owned();
+        !to.starts_with(SIGN_IN)
+    }
+}
+
+async fn link(hub: &Hub, body: Value) -> String {
+    let made = hub.admin().post("/admin/v1/login-links", body).await;
+    made.str("url")
+}
+
+#[tokio::test]
+async fn a_person_signs_in_by_a_link_and_out_again() {
+    let hub = Hub::start().await;
+    hub.workspace("acme").await;
+    hub.workspace("other").await;
+    let url = link(&hub, json!({ "workspace": "acme" })).await;
+    let person = Person::sign_in(&hub, &url).await;
+    person.browser.get("/console/acme").await.ok();
+    assert_eq!(person.browser.get("/console/other").await.status, 404);
+    assert_eq!(person.browser.get("/console/nowhere").await.status, 404);
+
+    let again = submit(&browser(&hub), SIGN_IN, &[("credential", &url)]).await;
+    assert_eq!(again.status, 401, "a used link");
+    let stolen = submit(&person.browser, "/console/sign-out", &[]).await;
+    assert_eq!(stolen.status, 403, "a form without its token");
+    assert!(person.is_signed_in().await);
+    let out = person.act("/console/sign-out", &[]).await;
+    assert_eq!(out.status, 303, "{}", out.text);
+    assert!(!person.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn forms_of_other_origins_are_refused() {
+    let hub = Hub::start().await;
+    let url = link(&hub, json!({})).await;
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "https://evil.example"),
+        ("x-nothing", "neither header"),
+    ] {
+        let foreign = hub
+            .anonymous()
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header(name, value);
+        let answer = submit(&foreign, SIGN_IN, &[("credential", &url)]).await;
+        assert_eq!(answer.status, 403, "{name}: {}", answer.text);
+    }
+    assert!(Person::sign_in(&hub, &url).await.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn guesses_are_slowed_down_and_a_valid_link_is_not() {
+    let hub = Hub::with(|config| {
+        config.guess_limit = prichal::config::Rate {
+            most: 5,
+            period: Duration::from_mins(1),
+        };
+    })
+    .await;
+    let url = link(&hub, json!({})).await;
+    let browser = browser(&hub);
+    for (n, guess) in ["#a-guess", "a-guess"]
+        .into_iter()
+        .cycle()
+        .take(8)
+        .enumerate()
+    {
+        let expected = if n < 5 { 401 } else { 429 };
+        let answer = submit(&browser, SIGN_IN, &[("credential", guess)]).await;
+        assert_eq!(answer.status, expected, "guess {n}: {}", answer.text);
+    }
+    assert!(Person::sign_in(&hub, &url).await.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn a_pasted_token_has_its_own_rights() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let operator = Person::sign_in(&hub, ADMIN_TOKEN).await;
+    let listed = hub.admin().get("/admin/v1/sessions").await.ok();
+    assert_eq!(listed["items"][0]["address"], "127.0.0.1");
+    operator.browser.get("/console/acme").await.ok();
+    operator.browser.get("/console/server").await.ok();
+    let admin = Person::sign_in(&hub, &space.bearer_token()).await;
+    admin.browser.get("/console/acme").await.ok();
+    assert_ne!(admin.browser.get("/console/server").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cookie_survives_a_kill_and_is_no_credential_elsewhere() {
+    let installation = Installation::new(|_| ());
+    let hub = installation.start().await;
+    hub.workspace("acme").await;
+    let url = link(&hub, json!({ "workspace": "acme" })).await;
+    let person = Person::sign_in(&hub, &url).await;
+    hub.kill();
+    let hub = installation.start().await;
+    let person = Person {
+        browser: hub.adopt(&person.browser),
+        ..person
+    };
+    person.browser.get("/console/acme").await.ok();
+    for path in [
+        "/api/v1/acme/settings",
+        "/rest/v1/service/integration_points",
+        "/api/v3/references/document-types",
+        "/admin/v1/workspaces",
+    ] {
+        let by_cookie = person.browser.get(path).await;
+        assert!(
+            [401, 404].contains(&by_cookie.status),
+            "{path}: {}",
+            by_cookie.text
+        );
+        let by_secret = hub.anonymous().bearer(&person.secret).get(path).await;
+        assert!(
+            [401, 404].contains(&by_secret.status),
+            "{path}: {}",
+            by_secret.text
+        );
+    }
+}
+
+/// The addresses of the console's pages and actions, as its routers have them.
+fn addresses() -> Vec<&'static str> {
+    let sources = [
+        include_str!("../../../../prichal-console/src/pages.rs"),
+        include_str!("../../../../prichal-console/src/pages/documents.rs"),
+    ];
+    let texts = sources.iter().flat_map(|source| source.split('"'));
+    let mut found: Vec<&str> = texts.filter(|text| text.starts_with("/console")).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert!(found.len() > 30, "{found:?}");
+    found
+}
+
+/// The pages that work for everybody, or end the session.
+const FOR_ALL: [&str; 4] = [
+    "/console/sign-in",
+    "/console/sign-out",
+    "/console/language",
+    "/console/assets/{file}",
+];
+
+#[tokio::test]
+async fn each_role_reaches_its_pages_alone() {
+    let hub = Hub::start().await;
+    let body = json!({ "name": "acme", "bin": BIN, "companyName": "Acme" });
+    assert_eq!(
+        hub.admin().post("/admin/v1/workspaces", body).await.status,
+        201
+    );
+    let space = hub.token("acme", "admin").await;
+    let integration = Integration::install(&space, "Partner", "http://127.0.0.1:9").await;
+    let user = space
+        .post("/users", json!({ "login": "clerk", "name": "Ada" }))
+        .await;
+    let user = user.ok().str("id");
+    let nobody = generate(hub.installation.clock.now()).to_string();
+    let of_acme = |mut body: Value| {
+        body["workspace"] = "acme".into();
+        link(&hub, body)
+    };
+    let links = [
+        ("operator", link(&hub, json!({})).await),
+        ("admin", of_acme(json!({})).await),
+        (
+            "integrator",
+            of_acme(json!({ "role": "integrator", "integrations": [integration.id] })).await,
+        ),
+        ("employee", of_acme(json!({ "userId": user })).await),
+        ("viewer", of_acme(json!({ "role": "viewer" })).await),
+    ];
+    let before = space.get("/integrations/instances").await.ok().text;
+    for (role, url) in links {
+        let person = Person::sign_in(&hub, &url).await;
+        for address in addresses() {
+            let path = |ws: &str| {
+                address
+                    .replace("{ws}", ws)
+                    .replace("{id}", &nobody)
+                    .replace("{hook}", &nobody)
+                    .replace("{file}", "nothing.css")
+            };
+            let what = format!("{role} {address}");
+            if address.contains("/live") || address.contains("/stream") {
+                continue;
+            }
+            let shown = person.browser.get(&path("acme")).await;
+            assert!(
+                [200, 303, 400, 403, 404, 409].contains(&shown.status),
+                "{what}: {} {}",
+                shown.status,
+                shown.text
+            );
+            let is_of_server = address.starts_with("/console/server");
+            if is_of_server && role != "operator" {
+                assert_ne!(shown.status, 200, "{what}");
+            }
+            if address.contains("{ws}") {
+                let foreign = person.browser.get(&path("other")).await;
+                assert_eq!(foreign.status, 404, "{what} of another workspace");
+            }
+            // A viewer's actions are refused; a stolen form is, whoever has sent it.
+            if FOR_ALL.contains(&address) {
+                continue;
+            }
+            let stolen = submit(&person.browser, &path("acme"), &[("name", "x")]).await;
+            assert!(
+                [403, 404, 405].contains(&stolen.status),
+                "{what}: {}",
+                stolen.status
+            );
+            if role == "viewer" {
+                let acted = person.act(&path("acme"), &[("name", "x")]).await;
+                assert!(
+                    acted.status < 500,
+                    "{what}: {} {}",
+                    acted.status,
+                    acted.text
+                );
+            }
+        }
+        assert!(person.is_signed_in().await, "{role}");
+    }
+    assert_eq!(space.get("/integrations/instances").await.ok().text, before);
+}
