@@ -28,6 +28,8 @@ const FILES: &[(&str, &[u8])] = files![
     "check.js",
     "console.css",
     "console.js",
+    "call-clock.js",
+    "code-editor.js",
     "icon.svg",
     "ncalayer.js",
     "server-chart.js",

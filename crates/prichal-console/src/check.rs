@@ -130,7 +130,7 @@ pub enum StepStatus {
     Skipped,
 }
 
-/// What came of an upload.
+/// The outcome of an upload.
 #[derive(Debug)]
 pub enum Outcome {
     Checked {

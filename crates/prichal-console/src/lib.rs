@@ -10,10 +10,6 @@ mod answer;
 pub mod api;
 mod assets;
 mod backend;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the pages with charts take them into use")
-)]
 mod chart;
 pub mod check;
 mod diff;

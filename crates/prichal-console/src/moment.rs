@@ -78,6 +78,17 @@ pub(crate) fn bytes(size: f64) -> String {
     format!("{size:.digits$} {}", units[unit])
 }
 
+/// A span of time as a clock shows it, such as `0:07` or `2:05:09`.
+pub(crate) fn clock(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +127,13 @@ mod tests {
             (50_197_323_776.0, "50.2 GB"),
         ] {
             assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn clocks_have_two_digits() {
+        for (ms, text) in [(-1, "0:00"), (7_900, "0:07"), (7_509_000, "2:05:09")] {
+            assert_eq!(clock(ms), text);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The pages of the console and their addresses. A page is a file with its handlers, its view models and its template.
 
+mod calls;
+mod channels;
 mod deliveries;
 mod documents;
 mod events;
@@ -16,7 +18,8 @@ use std::sync::Arc;
 use axum::{
     Router,
     middleware::from_fn_with_state,
-    routing::{get, post},
+    response::Redirect,
+    routing::{any, get, post},
 };
 
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     assets,
     backend::Backend,
     state::Console,
+    visit::Visit,
 };
 
 /// The types of entities that lists can be filtered by.
@@ -59,6 +63,17 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/server/figures", get(server::figures))
         .route("/console/server/quarantine/{id}", post(server::quarantine))
         .route("/console/{ws}", get(home::workspace))
+        .route("/console/{ws}/calls", get(calls::list).post(calls::dial))
+        .route("/console/{ws}/calls/statistics", get(calls::statistics))
+        .route(
+            "/console/{ws}/calls/{id}",
+            get(calls::detail).post(calls::hang_up),
+        )
+        .route(
+            "/console/{ws}/calls/{id}/recording/{file}",
+            get(calls::recording),
+        )
+        .merge(channels())
         .route("/console/{ws}/live", get(live::follow))
         .route("/console/{ws}/deliveries", get(deliveries::list))
         .route(
@@ -138,8 +153,67 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .merge(documents::router())
         .merge(events::router())
         .merge(now::router())
-        .fallback(async || Fault::NotFound)
+        .route("/console/", get(async || Redirect::to("/console")))
+        // Not a fallback: a router with one could not be merged with that of the API.
+        .route("/console/{ws}/{*rest}", any(async || Fault::NotFound))
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))
         .with_state(console)
+}
+
+/// Channels with their types, scripts and runs.
+fn channels() -> Router<Console> {
+    Router::new()
+        .route("/console/{ws}/channels", get(channels::points))
+        .route(
+            "/console/{ws}/channels/new",
+            get(channels::new_point).post(channels::create_point),
+        )
+        .route(
+            "/console/{ws}/channels/points/{id}",
+            get(channels::point).post(channels::save_point),
+        )
+        .route(
+            "/console/{ws}/channels/points/{id}/rotate",
+            post(channels::rotate_point),
+        )
+        .route(
+            "/console/{ws}/channels/points/{id}/delete",
+            post(channels::delete_point),
+        )
+        .route("/console/{ws}/channels/types", get(channels::types))
+        .route(
+            "/console/{ws}/channels/types/new",
+            get(channels::new_type).post(channels::create_type),
+        )
+        .route(
+            "/console/{ws}/channels/types/{id}",
+            get(channels::a_type).post(channels::save_type),
+        )
+        .route(
+            "/console/{ws}/channels/types/{id}/delete",
+            post(channels::delete_type),
+        )
+        .route("/console/{ws}/channels/scripts", get(channels::scripts))
+        .route(
+            "/console/{ws}/channels/scripts/new",
+            get(async |visit: Visit| channels::new_script(&visit)).post(channels::create_script),
+        )
+        .route(
+            "/console/{ws}/channels/scripts/{id}",
+            get(channels::script).post(channels::save_script),
+        )
+        .route(
+            "/console/{ws}/channels/scripts/{id}/try",
+            post(channels::try_script),
+        )
+        .route(
+            "/console/{ws}/channels/scripts/{id}/delete",
+            post(channels::delete_script),
+        )
+        .route("/console/{ws}/channels/runs", get(channels::runs))
+        .route(
+            "/console/{ws}/channels/runs/{id}",
+            get(channels::run).post(channels::retry_run),
+        )
 }

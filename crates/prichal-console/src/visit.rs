@@ -7,7 +7,7 @@ use http::{Extensions, request::Parts};
 
 use crate::{
     answer::Fault,
-    backend::{Client, Role, Session, Workspace},
+    backend::{Role, Session, Workspace},
     form,
     language::Language,
     pages::live,
@@ -19,14 +19,11 @@ use crate::{
 pub(crate) struct Visitor {
     pub(crate) console: Console,
     pub(crate) session: Session,
-    pub(crate) client: Client,
     pub(crate) language: Language,
     /// The token of the session's forms.
     pub(crate) form_token: String,
     /// The path and query of the request.
     pub(crate) here: String,
-    /// True for a request of htmx, which shows a part of the answer.
-    pub(crate) is_part: bool,
     /// Extensions of the request, for calls of the API.
     pub(crate) extensions: Extensions,
 }
@@ -48,11 +45,9 @@ impl Visitor {
         Ok(Self {
             console: console.clone(),
             session,
-            client,
             language: Language::of(&parts.headers),
             form_token: form::token(secret),
             here,
-            is_part: is_part(parts),
             extensions: parts.extensions.clone(),
         })
     }

@@ -3,6 +3,8 @@
 //!
 //! Sentences with `{}` are completed by [`fill`]. Counts are worded so that no language needs a plural: «Найдено: 5».
 
+mod calls;
+mod channels;
 mod check;
 mod common;
 mod deliveries;
@@ -15,6 +17,8 @@ mod settings;
 
 use std::fmt::{Display, Write as _};
 
+pub(crate) use calls::Calls;
+pub(crate) use channels::Channels;
 pub(crate) use check::{Check, Steps};
 pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
@@ -29,7 +33,6 @@ pub(crate) use settings::Settings;
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $ru:literal, $kk:literal, $en:literal;)* }) => {
         $(#[$doc])*
-        #[allow(clippy::struct_field_names, reason = "a key may end as its table")]
         pub(crate) struct $name {
             $(pub(crate) $key: &'static str,)*
         }
@@ -71,6 +74,8 @@ pub(crate) type Lines = &'static [(&'static str, [&'static str; 3])];
 /// All tables, for tests.
 #[cfg(test)]
 const TABLES: &[(&str, Lines)] = &[
+    ("calls", Calls::TABLE),
+    ("channels", Channels::TABLE),
     ("check", Check::TABLE),
     ("steps", Steps::TABLE),
     ("common", Common::TABLE),

@@ -5,6 +5,7 @@
 //! and its history. Legs, status, facts and the model are computed from that. The evidence is a set:
 //! [`Call::with`] gives the same call in whatever order, and however often, its messages arrive.
 
+mod arrivals;
 mod facts;
 mod identity;
 mod legs;
@@ -16,8 +17,9 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::words::words;
+use crate::{time::Timestamp, words::words};
 
+pub use arrivals::Arrivals;
 pub use facts::{Facts, State};
 pub use identity::{Identity, choose_call};
 pub use legs::Leg;
@@ -225,6 +227,8 @@ pub struct Call {
     pub finished: Option<Notice>,
     /// In their order, each once.
     pub events: Vec<Event>,
+    #[serde(skip_serializing_if = "Arrivals::are_unknown")]
+    pub arrivals: Arrivals,
     pub history: Option<History>,
     /// By file, each once.
     pub recordings: Vec<LegRecording>,
@@ -301,11 +305,16 @@ pub enum Refusal {
 impl Call {
     /// Adds a message to the evidence. A known message gives an equal call.
     pub fn with(&self, message: Message) -> Result<Self, Refusal> {
+        self.with_arrived(message, None)
+    }
+
+    /// Adds a message that has arrived at a time.
+    pub fn with_arrived(&self, message: Message, at: Option<Timestamp>) -> Result<Self, Refusal> {
         let mut call = self.clone();
         match message {
             Message::Dialled(dial) => call.dial = call.dial.or(Some(dial)),
             Message::Started(notice) => keep_first(&mut call.started, notice),
-            Message::Event(event) => call.add_event(event)?,
+            Message::Event(event) => call.add_event(event, at)?,
             Message::Finished(notice) => keep_last(&mut call.finished, notice),
             Message::Failed(failure) => call.failed = call.failed.or(Some(failure)),
             Message::Recorded(recording) => {
@@ -342,7 +351,7 @@ impl Call {
         parties.iter().filter_map(|party| party.user_id).collect()
     }
 
-    fn add_event(&mut self, event: Event) -> Result<(), Refusal> {
+    fn add_event(&mut self, event: Event, arrived: Option<Timestamp>) -> Result<(), Refusal> {
         let same = |known: &Event| known.leg() == event.leg() && known.kind == event.kind;
         // A leg appears once: the earliest counts. Anything else may happen again at another time.
         let known = self.events.iter().position(|known| {
@@ -352,6 +361,7 @@ impl Call {
             if self.events[known].order() <= event.order() {
                 return Ok(());
             }
+            self.arrivals.remove(known, self.events.len());
             self.events.remove(known);
         }
         if self.events.len() >= MAX_EVENTS {
@@ -360,6 +370,7 @@ impl Call {
         let at = self
             .events
             .partition_point(|known| known.order() < event.order());
+        self.arrivals.insert(at, arrived, self.events.len());
         self.events.insert(at, event);
         Ok(())
     }

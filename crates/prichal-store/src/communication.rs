@@ -1,6 +1,8 @@
 //! Phone calls: the evidence of a call, and columns derived from it that lists and look-ups use.
 
-use std::sync::LazyLock;
+mod totals;
+
+use std::{fmt::Write as _, sync::LazyLock};
 
 use prichal_core::{
     id::{EntityId, IntegrationId, WorkspaceId},
@@ -8,6 +10,8 @@ use prichal_core::{
     update_info::UpdateInfo,
 };
 use uuid::Uuid;
+
+pub use totals::{GroupBy, Totals, totals};
 
 use crate::{
     Conn, Result, Row, Tx,
@@ -346,13 +350,23 @@ pub struct Filter {
     pub direction: Option<&'static str>,
     pub status: Option<&'static str>,
     pub missed: Option<bool>,
+    pub answered: Option<bool>,
+    /// Missed calls that were called back, or that were not.
+    pub called_back: Option<bool>,
     /// The search key of a phone number.
     pub phone: Option<String>,
+    /// The workspace's own phone number.
+    pub line: Option<String>,
     pub user: Option<Uuid>,
     /// The period. `from` is inclusive, `to` is exclusive.
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
 }
+
+/// An answered call of a user to the number of the call `c`, after it.
+const CALL_BACK: &str =
+    "SELECT 1 FROM communication b WHERE b.workspace = c.workspace AND b.phone = c.phone AND b.begun_at > c.begun_at
+     AND b.direction = 'outbound' AND b.answered = 1 AND b.deleted_at IS NULL";
 
 impl Filter {
     /// Returns the condition, and the values of its parameters from `$2` on.
@@ -369,13 +383,19 @@ impl Filter {
         add("c.direction = ?", self.direction.map(Into::into));
         add("c.status = ?", self.status.map(Into::into));
         add("c.missed = ?", self.missed.map(Into::into));
+        add("c.answered = ?", self.answered.map(Into::into));
         add("c.phone = ?", self.phone.clone().map(Into::into));
+        add("c.line = ?", self.line.clone().map(Into::into));
         add("c.begun_at >= ?", self.from.map(Into::into));
         add("c.begun_at < ?", self.to.map(Into::into));
         add(
             "EXISTS (SELECT 1 FROM communication_user u WHERE u.workspace = c.workspace AND u.user_id = ? AND u.communication = c.id)",
             self.user.map(Into::into),
         );
+        if let Some(is_called_back) = self.called_back {
+            let not = if is_called_back { "" } else { "NOT" };
+            let _ = write!(sql, " AND c.missed = 1 AND {not} EXISTS ({CALL_BACK})");
+        }
         (sql, values)
     }
 }
@@ -408,6 +428,50 @@ pub fn list(
     let size = |one: &Communication| one.call.len() + one.auto_links.len() + one.cut_links.len();
     let found = conn.query_within(&sql, &all, MAX_PAGE_BYTES, size, |row| read(workspace, row))?;
     Ok((count.unwrap_or(0), found))
+}
+
+/// The place of a call in the order of lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub begun_at: Timestamp,
+    pub id: EntityId,
+}
+
+/// Lists the calls after a place, newest first, without counting them, and tells if there are more. The list has fewer
+/// than `limit` calls if these would have too many bytes.
+pub fn list_after(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    filter: &Filter,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<(Vec<Communication>, bool)> {
+    let (mut condition, values) = filter.condition();
+    let mut all = vec![Value::from(workspace)];
+    all.extend(values);
+    if let Some(after) = after {
+        let n = all.len();
+        let _ = write!(
+            condition,
+            " AND (c.begun_at, c.id) < (${}, ${})",
+            n + 1,
+            n + 2
+        );
+        all.extend_from_slice(params![after.begun_at, after.id]);
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM communication c WHERE {condition} ORDER BY begun_at DESC, id DESC LIMIT ${}",
+        all.len() + 1
+    );
+    all.push((limit + 1).into());
+    let size = |one: &Communication| one.call.len() + one.auto_links.len() + one.cut_links.len();
+    let mut found =
+        conn.query_within(&sql, &all, MAX_PAGE_BYTES, size, |row| read(workspace, row))?;
+    let is_cut = found.iter().map(size).sum::<usize>() >= MAX_PAGE_BYTES;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = is_cut || found.len() > limit;
+    found.truncate(limit);
+    Ok((found, has_more))
 }
 
 /// Lists calls that are in progress, at most `limit`.
@@ -475,83 +539,6 @@ pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
         |row| row.time(0),
     )?;
     Ok((due, next))
-}
-
-/// Statistics of a group of calls.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
-    /// The id of a user, a phone line, or the number of the day or hour since 1970.
-    pub group: Option<String>,
-    pub count: i64,
-    pub inbound: i64,
-    pub outbound: i64,
-    pub internal: i64,
-    pub answered: i64,
-    pub missed: i64,
-    pub talk_ms: i64,
-    pub hold_ms: i64,
-    /// The sum over the `waits` calls whose waiting time is known.
-    pub wait_ms: i64,
-    pub waits: i64,
-}
-
-/// The criterion by which calls are grouped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupBy {
-    User,
-    Day,
-    Hour,
-    Line,
-}
-
-/// Computes the statistics of a period, for at most `limit` groups.
-pub fn totals(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    period: &Filter,
-    by: GroupBy,
-    limit: i64,
-) -> Result<Vec<Totals>> {
-    let group = match by {
-        GroupBy::User => "responsible",
-        GroupBy::Line => "line",
-        GroupBy::Day => "CAST(begun_at / 86400000000 AS TEXT)",
-        GroupBy::Hour => "CAST(begun_at / 3600000000 AS TEXT)",
-    };
-    let (condition, values) = period.condition();
-    let mut all = vec![Value::from(workspace)];
-    all.extend(values);
-    let count = |what: &str| format!("CAST(sum(CASE WHEN {what} THEN 1 ELSE 0 END) AS BIGINT)");
-    let sum = |what: &str| format!("CAST(coalesce(sum({what}), 0) AS BIGINT)");
-    let sql = format!(
-        "SELECT {group}, count(*), {}, {}, {}, {}, {}, {}, {}, {}, count(wait_ms) FROM communication c
-         WHERE {condition} GROUP BY 1 ORDER BY 1 LIMIT ${}",
-        count("direction = 'inbound'"),
-        count("direction = 'outbound'"),
-        count("direction = 'internal'"),
-        count("answered = 1"),
-        count("missed = 1"),
-        sum("talk_ms"),
-        sum("hold_ms"),
-        sum("wait_ms"),
-        all.len() + 1
-    );
-    all.push(limit.into());
-    conn.query(&sql, &all, |row| {
-        Ok(Totals {
-            group: row.get(0)?,
-            count: row.get(1)?,
-            inbound: row.get(2)?,
-            outbound: row.get(3)?,
-            internal: row.get(4)?,
-            answered: row.get(5)?,
-            missed: row.get(6)?,
-            talk_ms: row.get(7)?,
-            hold_ms: row.get(8)?,
-            wait_ms: row.get(9)?,
-            waits: row.get(10)?,
-        })
-    })
 }
 
 fn read(workspace: WorkspaceId, row: &Row<'_>) -> Result<Communication> {

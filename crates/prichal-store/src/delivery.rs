@@ -123,7 +123,14 @@ pub fn list_attempts(
         ..log::Filter::default()
     };
     let most = usize::try_from(limit).unwrap_or(0);
-    let page = log::list(conn, workspace, &criteria, limit, MAX_ROWS)?;
+    let page = log::list(
+        conn,
+        workspace,
+        &criteria,
+        log::Details::All,
+        limit,
+        MAX_ROWS,
+    )?;
     let is_full = page.items.len() >= most;
     let next = page.next.filter(|_| !is_full);
     let mut items: Vec<Attempt> = page.items.into_iter().map(|one| one.attempt).collect();

@@ -40,6 +40,7 @@ pub fn insert(tx: &mut Tx<'_>, integration: &Integration) -> Result<bool> {
         title,
         update_info,
     } = integration;
+    tx.note_object("integration", id.0);
     let mut values = params![
         *id,
         *workspace,

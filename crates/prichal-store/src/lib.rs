@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alert;
+pub mod audit;
 pub mod bulk;
 pub mod certificate;
 pub mod channel;
@@ -43,7 +44,9 @@ pub mod quarantine;
 mod queue;
 mod reader;
 pub mod resource;
+pub mod retention;
 pub mod run;
+pub mod script_version;
 pub mod sealed;
 pub mod session;
 pub mod setting;
@@ -61,6 +64,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use audit::Rider;
 use prichal_core::id::WorkspaceId;
 use queue::Urgency;
 
@@ -78,9 +82,18 @@ pub struct Db {
     readers: reader::Readers,
     writers: Arc<[writer::Writer]>,
     written: Arc<writer::BytesWritten>,
+    rider: FindRider,
 }
 
+/// Finds the rider of the current task.
+pub type FindRider = fn() -> Option<Arc<dyn Rider>>;
+
 impl Db {
+    /// Gives each write the rider of the task that asks for it.
+    pub fn with_riders(self, rider: FindRider) -> Self {
+        Self { rider, ..self }
+    }
+
     pub fn engine(&self) -> Engine {
         self.engine
     }
@@ -100,7 +113,9 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let writer = self.writer(workspace);
-        writer.write(workspace, Urgency::Urgent, work).await
+        writer
+            .write(workspace, Urgency::Urgent, (self.rider)(), work)
+            .await
     }
 
     /// Runs `work` like [`Self::write`], but for callers that need no quick answer. It joins the next urgent write,
@@ -115,7 +130,9 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let writer = self.writer(workspace);
-        writer.write(workspace, Urgency::Deferred, work).await
+        writer
+            .write(workspace, Urgency::Deferred, (self.rider)(), work)
+            .await
     }
 
     /// Returns the bytes of values that this process has written for a workspace, events included.

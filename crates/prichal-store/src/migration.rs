@@ -34,6 +34,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0031_lookups.sql"),
     include_str!("../migrations/0032_sessions.sql"),
     include_str!("../migrations/0033_node.sql"),
+    include_str!("../migrations/0034_audit.sql"),
+    include_str!("../migrations/0035_retention.sql"),
+    include_str!("../migrations/0036_delivery_log_rows.sql"),
+    include_str!("../migrations/0037_script_versions.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.
@@ -87,4 +91,44 @@ pub(crate) fn run(conn: &mut Conn) -> Result<()> {
         }
     }
     conn.batch("COMMIT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delivery_log_moves_into_a_rowid_table() {
+        let db = rusqlite::Connection::open_in_memory().expect("a database");
+        let mut conn = Conn::sqlite(db);
+        let mut run_sql = |sql: &str| conn.batch(sql).expect("it runs");
+        let moves = |sql: &&str| sql.contains("delivery_before");
+        let count = MIGRATIONS.iter().position(moves).expect("the migration");
+        run_sql("CREATE TABLE migration (version BIGINT PRIMARY KEY)");
+        for (version, sql) in (1..).zip(&MIGRATIONS[..count]) {
+            run_sql(sql);
+            run_sql(&format!("INSERT INTO migration VALUES ({version})"));
+        }
+        for id in 1..=3 {
+            run_sql(&format!(
+                "INSERT INTO delivery VALUES ('w', 'i{id}', '{id}', 'h', {id} / 3, 1, 2, 3, 4, 5, 6, 'heads {id}', 'details')"
+            ));
+        }
+        run(&mut conn).expect("migrated");
+        // Only rowid tables have this column.
+        let sql = "SELECT heads || rowid FROM delivery WHERE workspace = 'w' ORDER BY id DESC";
+        let found = conn.query(sql, &[], |row| row.get::<String>(0));
+        let found = found.expect("the rows");
+        assert_eq!(found, ["heads 33", "heads 22", "heads 11"]);
+        let sql = "SELECT name FROM sqlite_master WHERE name LIKE '%delivery_before%' OR tbl_name = 'delivery' ORDER BY name";
+        let names = conn.query(sql, &[], |row| row.get::<String>(0));
+        let expected = [
+            "delivery",
+            "delivery_failed",
+            "delivery_failed_of",
+            "delivery_newest",
+            "sqlite_autoindex_delivery_1",
+        ];
+        assert_eq!(names.expect("the names"), expected);
+    }
 }

@@ -68,6 +68,7 @@ impl Db {
             readers,
             writers,
             written,
+            rider: || None,
         })
     }
 

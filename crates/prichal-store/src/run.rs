@@ -16,7 +16,7 @@ use crate::{
     delivery::MAX_COUNTED,
     insert::Insert,
     quarantine::{self, not_held},
-    usage,
+    retention, usage,
     value::{Value, params},
 };
 
@@ -541,15 +541,19 @@ pub fn count_waiting(conn: &mut Conn) -> Result<i64> {
     Ok(conn.query_one(sql, &[], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Lists workspaces with completed runs from before `before`, at most `limit`.
+/// Lists workspaces with completed runs from before `before`, at most `limit`; not those that have a time of their own.
 pub fn with_runs_before(
     conn: &mut Conn,
     before: Timestamp,
     limit: i64,
 ) -> Result<Vec<WorkspaceId>> {
-    conn.query(
-        "SELECT id FROM workspace w WHERE EXISTS (
+    let sql = format!(
+        "SELECT id FROM workspace w WHERE {} AND EXISTS (
            SELECT 1 FROM run r WHERE r.workspace = w.id AND r.id < $1 AND r.due_at IS NULL) LIMIT $2",
+        retention::none_of(retention::Kind::Runs, "w.id")
+    );
+    conn.query(
+        &sql,
         params![crate::delivery::first_id(before), limit],
         |row| Ok(WorkspaceId(row.uuid(0)?)),
     )

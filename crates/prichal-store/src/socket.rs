@@ -29,6 +29,22 @@ pub fn release(tx: &mut Tx<'_>, node: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Lists the open websockets of a channel on this node and on other living nodes, the oldest first: their ids and nodes.
+pub fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    channel: EntityId,
+    (node, now): (Uuid, Timestamp),
+    limit: i64,
+) -> Result<Vec<(Uuid, Uuid)>> {
+    conn.query(
+        "SELECT id, node FROM socket WHERE workspace = $1 AND channel = $2
+           AND (node = $3 OR EXISTS (SELECT 1 FROM node n WHERE n.id = socket.node AND n.until >= $4)) ORDER BY id LIMIT $5",
+        params![workspace, channel, node, now, limit],
+        |row| Ok((row.uuid(0)?, row.uuid(1)?)),
+    )
+}
+
 /// Counts the open websockets of a channel on this node and on other living nodes.
 pub fn count(
     conn: &mut Conn,

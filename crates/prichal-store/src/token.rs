@@ -101,6 +101,7 @@ fn insert_with(tx: &mut Tx<'_>, token: &Token, hash: &str, conflict: &str) -> Re
         used_at: _,
         used_from: _,
     } = token;
+    tx.note_object("token", id.0);
     let (role, narrowed) = role.columns();
     tx.execute(
         &sql,

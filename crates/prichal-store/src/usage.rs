@@ -69,6 +69,8 @@ impl Bytes {
 pub struct Usage {
     pub used: Bytes,
     quotas: [Option<i64>; KINDS],
+    /// The requests that the workspace may make in a second; 0 means any number. None if the server's setting holds.
+    pub requests: Option<i64>,
 }
 
 impl Usage {
@@ -136,6 +138,7 @@ pub(crate) const SCRIPT_VALUES: Table = Table::new("kv", "octet_length(key) + oc
 pub(crate) const CHANNELS: Table =
     Table::new("channel", "octet_length(members) + octet_length(tokens)");
 pub(crate) const RESOURCES: Table = Table::new("resource", "octet_length(members)");
+pub(crate) const SCRIPT_VERSIONS: Table = Table::new("script_version", "octet_length(source)");
 pub(crate) const UI_SETTINGS: Table =
     Table::new("ui_setting", "octet_length(key) + octet_length(value)");
 pub(crate) const EVENT_TYPES: Table = Table::new(
@@ -299,7 +302,7 @@ fn lock_blob(tx: &mut Tx<'_>, workspace: WorkspaceId, blob: Uuid) -> Result<()> 
     tx.lock_name(&format!("blob {workspace} {blob}")).map(drop)
 }
 
-const COLUMNS: &str = "entities, files, events, runs, records, entities_quota, files_quota, events_quota, runs_quota, records_quota";
+const COLUMNS: &str = "entities, files, events, runs, records, entities_quota, files_quota, events_quota, runs_quota, records_quota, requests_quota";
 
 /// Finds the storage usage of a workspace.
 pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
@@ -308,19 +311,21 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId) -> Result<Usage> {
     Ok(found.unwrap_or_default())
 }
 
-/// Sets a workspace's own quotas. `None` means that the server's quota applies.
+/// Sets a workspace's own quotas: of bytes, and of requests in a second. `None` means that the server's quota applies.
 pub fn set_quotas(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     quotas: [Option<i64>; KINDS],
+    requests: Option<i64>,
 ) -> Result<()> {
     let [entities, files, events, runs, records] = quotas;
     tx.run(
-        "INSERT INTO usage (workspace, entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota, records_quota)
-         VALUES ($1, 0, 0, 0, 0, $2, $3, $4, $5, $6)
+        "INSERT INTO usage (workspace, entities, files, events, runs, entities_quota, files_quota, events_quota, runs_quota, records_quota, requests_quota)
+         VALUES ($1, 0, 0, 0, 0, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (workspace) DO UPDATE SET entities_quota = excluded.entities_quota, files_quota = excluded.files_quota,
-           events_quota = excluded.events_quota, runs_quota = excluded.runs_quota, records_quota = excluded.records_quota",
-        params![workspace, entities, files, events, runs, records],
+           events_quota = excluded.events_quota, runs_quota = excluded.runs_quota, records_quota = excluded.records_quota,
+           requests_quota = excluded.requests_quota",
+        params![workspace, entities, files, events, runs, records, requests],
     )
 }
 
@@ -360,5 +365,6 @@ fn read(row: &Row<'_>, first: usize) -> Result<Usage> {
         usage.used.0[n] = row.get(first + n)?;
         usage.quotas[n] = row.get(first + KINDS + n)?;
     }
+    usage.requests = row.get(first + 2 * KINDS)?;
     Ok(usage)
 }

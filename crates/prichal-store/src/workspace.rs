@@ -34,6 +34,7 @@ pub fn insert(tx: &mut Tx<'_>, workspace: &Workspace) -> Result<bool> {
         created_at,
         updated_at,
     } = workspace;
+    tx.note_object("workspace", id.0);
     let (title, bin, company_name) = (title.as_deref(), bin.as_deref(), company_name.as_deref());
     Ok(tx.execute(
         &sql,
@@ -130,12 +131,13 @@ pub fn delete(tx: &mut Tx<'_>, id: WorkspaceId, now: Timestamp) -> Result<bool> 
 
 /// The tables whose rows are removed with a workspace, and the columns that identify a row. Tables whose rows cause
 /// work come first. Documents stay, because other companies share them. Retention removes blobs without a row.
-const OWN: [(&str, &str); 24] = [
+const OWN: [(&str, &str); 25] = [
     ("run", "id"),
     ("mail_notice", "id"),
     ("mail_digest", "workspace"),
     ("mail", "id"),
     ("resource", "kind, id"),
+    ("script_version", "script, number"),
     ("channel", "id"),
     ("socket", "channel, id"),
     ("bulk", "id"),

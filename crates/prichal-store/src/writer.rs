@@ -21,9 +21,12 @@ use prichal_core::{
     id::WorkspaceId,
 };
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::{
-    Conn, Engine, Error, Result, Row, document,
+    Conn, Engine, Error, Result, Row,
+    audit::{self, Noted, Rider},
+    document,
     event::{self, LoggedEvent},
     insert::{Insert, Pending},
     queue::{self, Urgency},
@@ -54,6 +57,8 @@ pub struct Tx<'a> {
     after_commit: Vec<AfterCommit>,
     /// True if the running write has changed something that a roll-back must undo.
     wrote: bool,
+    /// The facts about the running write for its record in the audit log.
+    noted: Noted,
     /// The size of the values written so far.
     bytes: u64,
     /// True if [`Self::changes_one`] assumes success and is checked before the commit.
@@ -72,6 +77,7 @@ impl<'a> Tx<'a> {
             usage: usage::Changes::default(),
             after_commit: Vec::new(),
             wrote: false,
+            noted: Noted::default(),
             bytes: 0,
             is_optimistic,
         }
@@ -94,6 +100,44 @@ impl<'a> Tx<'a> {
     pub fn after_commit(&mut self, action: impl FnOnce() + 'static) {
         self.wrote = true;
         self.after_commit.push(Box::new(action));
+    }
+
+    /// Names the object of this write for its record in the audit log. The first one counts.
+    pub(crate) fn note_object(&mut self, kind: &'static str, id: Uuid) {
+        self.noted.object.get_or_insert((kind, id));
+    }
+
+    /// Marks this write as one that grants or takes rights, which the audit log records for any actor.
+    pub fn note_rights(&mut self) {
+        self.noted.changes_rights = true;
+    }
+
+    /// Adds the rider's record if the running write has changed something. `events` is the number of events before it.
+    /// Returns true if there is a record.
+    fn ride(&mut self, rider: &dyn Rider, workspace: WorkspaceId, events: usize) -> bool {
+        if !self.wrote {
+            return false;
+        }
+        let mut noted = self.noted;
+        if noted.object.is_none() {
+            let about = self
+                .events
+                .get(events)
+                .and_then(|event| event.entities.iter().next());
+            noted.object = about.map(|(kind, id)| (kind.name(), *id));
+        }
+        let record = rider.record(workspace, noted);
+        let is_recorded = record.is_some();
+        if let Some(record) = record {
+            audit::insert(self, record);
+        }
+        is_recorded
+    }
+
+    /// Begins a write of the batch.
+    fn begin_write(&mut self) {
+        self.wrote = false;
+        self.noted = Noted::default();
     }
 
     /// Changes the number of a workspace's entities of a kind.
@@ -273,6 +317,9 @@ trait Job: Send {
 struct Write<F, T, E> {
     workspace: WorkspaceId,
     work: F,
+    rider: Option<Arc<dyn Rider>>,
+    /// True if the transaction has the rider's record.
+    is_recorded: bool,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -289,7 +336,15 @@ where
 
     fn run(&mut self, tx: &mut Tx<'_>) {
         // A panic fails this write only. The writer goes on with the others.
-        let done = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let Some(rider) = &self.rider else {
+                return (self.work)(tx);
+            };
+            let events = tx.events.len();
+            let done = (self.work)(tx)?;
+            self.is_recorded = tx.ride(&**rider, self.workspace, events);
+            Ok(done)
+        }));
         self.outcome =
             Some(done.unwrap_or_else(|_| Err(Error::corrupt("a write panicked").into())));
     }
@@ -299,6 +354,11 @@ where
     }
 
     fn answer(self: Box<Self>) {
+        if let Some(rider) = self.rider.filter(|_| self.is_recorded)
+            && matches!(self.outcome, Some(Ok(_)))
+        {
+            rider.committed();
+        }
         if let Some(outcome) = self.outcome {
             // The send fails if the caller has gone away, which is fine.
             let _ = self.reply.send(outcome);
@@ -353,6 +413,7 @@ impl Writer {
         &self,
         workspace: WorkspaceId,
         urgency: Urgency,
+        rider: Option<Arc<dyn Rider>>,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -363,6 +424,8 @@ impl Writer {
         let job = Box::new(Write {
             workspace,
             work,
+            rider,
+            is_recorded: false,
             outcome: None,
             reply,
         });
@@ -525,7 +588,7 @@ impl WriterThread {
                     undone.push(index);
                 }
             } else {
-                tx.wrote = false;
+                tx.begin_write();
                 job.run(&mut tx);
                 let clean = job.succeeded() || (!tx.wrote && !tx.conn.failed());
                 if !clean {
@@ -579,6 +642,7 @@ enum Apart {
 fn run_apart(tx: &mut Tx<'_>, job: &mut Box<dyn Job>) -> Result<Apart, Abort> {
     tx.conn.take_failed();
     let saved = tx.save().map_err(|_| Abort::Write)?;
+    tx.begin_write();
     job.run(tx);
     if job.succeeded() && tx.keep().is_ok() {
         return Ok(Apart::Answered);

@@ -122,6 +122,16 @@ pub struct Config {
     #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = value::quota)]
     pub delivery_log_bytes: i64,
 
+    /// The time for which the runs of scripts are kept
+    #[arg(long, value_name = "DURATION", default_value = "720h", value_parser = value::duration)]
+    pub run_ttl: Duration,
+
+    /// The time for which the audit log keeps a record
+    ///
+    /// PUT /admin/v1/workspaces/{ws}/retention sets another time for a workspace, here and for runs and deliveries.
+    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = value::duration)]
+    pub audit_log_ttl: Duration,
+
     /// The lifetime of an access key
     ///
     /// The vendor's is twenty minutes.
@@ -370,6 +380,13 @@ pub struct Quotas {
     #[arg(id = "quota_records", long = "quota-records", value_name = "SIZE", default_value = "32GiB",
         value_parser = value::quota)]
     pub records: i64,
+
+    /// The maximum requests of a workspace in a second; 0 is no limit
+    ///
+    /// Each node counts for itself. More are refused (tooManyRequests) with Retry-After.
+    #[arg(id = "quota_requests", long = "quota-requests", value_name = "NUMBER", default_value = "0",
+        value_parser = value::count)]
+    pub requests: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@
 
 mod admin;
 pub mod asyncapi;
+pub mod audit;
 mod console;
 pub mod era;
 pub mod error_table;
@@ -14,10 +15,10 @@ pub mod idocs;
 pub mod kontur;
 pub mod openapi;
 mod path_tree;
+pub mod retention;
 mod sign_in;
 
 use std::{
-    convert::identity,
     error::Error as StdError,
     sync::{Arc, OnceLock},
 };
@@ -227,7 +228,7 @@ pub async fn admit(
     kinds: &[usage::Kind],
 ) -> Result<()> {
     Payer::name(&parts.extensions, Some(workspace), caller.credential());
-    quota::admit(app, workspace, kinds, 0).await?;
+    quota::admit_request(app, workspace, caller, kinds).await?;
     tracing::Span::current().record("workspace", tracing::field::display(workspace));
     if !parts.method.is_safe() {
         writes::admit(app, workspace)?;
@@ -274,6 +275,7 @@ pub fn router(app: App) -> Router {
             None if path.starts_with("/console") => "console",
             None => "other",
         },
+        operation: audit::operation,
         refuse: |platform, path, headers, error| {
             (Dialect::find(path).unwrap_or(FALLBACK).render)(platform, headers, error)
         },
@@ -293,6 +295,7 @@ pub fn router(app: App) -> Router {
     };
     let mut router = Router::new();
     let (mut tree, mut lenient) = (PathTree::empty(), Vec::new());
+    let mut operations = audit::Table::default();
     let mut documents = Vec::new();
     for dialect in DIALECTS {
         let (part, api) = dialect.routes(&app);
@@ -301,6 +304,7 @@ pub fn router(app: App) -> Router {
             lenient.extend(api.paths.paths.keys().cloned());
         }
         tree.add_routes(&api.paths);
+        operations.add(&api.paths);
         // Routes that the router does not describe.
         dialect.prefixes.iter().for_each(|path| tree.insert(path));
         for path in dialect.credential_paths {
@@ -315,6 +319,7 @@ pub fn router(app: App) -> Router {
     }
     // Servers of one process, as in tests, have the same paths.
     PATHS.get_or_init(|| tree);
+    audit::set_operations(operations);
     let describe = {
         let app = app.clone();
         move || parts(&app)
@@ -325,13 +330,11 @@ pub fn router(app: App) -> Router {
         .merge(openapi::router(documents, describe, &app))
         .fallback(no_route)
         .with_state(app.clone());
-    // The console calls the API without the layers below, through which its own requests have come. It is not merged,
-    // since it has a fallback of its own.
-    let console = MapRequest::new(console::router(&app, api.clone()), identity::<Request>);
+    // The console calls the API without the layers below, through which its own requests have come.
     let router = api
+        .clone()
+        .merge(console::router(&app, api))
         .route("/", get(async || Redirect::to("/console")))
-        .route_service("/console", console.clone())
-        .route_service("/console/{*path}", console)
         .layer(from_fn_with_state(state.clone(), conformance::apply))
         .layer(from_fn_with_state(state, with_request_id));
     // Paths are brought into their canonical form before routes are matched.

@@ -161,6 +161,8 @@ pub fn listed<T: AsRef<str>>(known: &[T]) -> String {
 pub enum RateLimit {
     /// Requests of a token.
     Requests { most: u32, period: Duration },
+    /// Requests of a workspace in a second.
+    WorkspaceRequests(i64),
     /// Bytes that a workspace writes in a minute.
     WrittenBytes(u64),
     /// Test mails of a workspace.
@@ -176,6 +178,9 @@ impl fmt::Display for RateLimit {
                     "{most} requests of a token in {} seconds",
                     period.as_secs()
                 )
+            }
+            Self::WorkspaceRequests(most) => {
+                write!(f, "{most} requests of a workspace in a second")
             }
             Self::WrittenBytes(most) => {
                 write!(f, "{most} written bytes of a workspace in a minute")

@@ -53,6 +53,7 @@ use crate::{
     http::connection::{Answer, ConnectionSlots, CountedConnection, MeteredStream},
     platform::{
         Platform,
+        audit::{self, Act, Operation},
         memory::{Budget, Payer},
         security,
     },
@@ -78,7 +79,8 @@ pub async fn with_request_id(
     next: Next,
 ) -> Response {
     let started = tokio::time::Instant::now();
-    let id = prichal_core::id::generate(app.clock.now()).to_string();
+    let request_id = prichal_core::id::generate(app.clock.now());
+    let id = request_id.to_string();
     let dialect = (dialects.name)(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
@@ -95,10 +97,23 @@ pub async fn with_request_id(
     let address = sender(&app, request.headers(), request.extensions()).or_else(|| peer(&request));
     let payer = Payer::new(app.memory.clone(), address);
     request.extensions_mut().insert(payer.clone());
+    let act = (dialects.operation)(request.method(), route, request.uri().path());
+    let act = act.map(|operation| {
+        let agent = request.headers().get(header::USER_AGENT);
+        Act::of_request(operation, request.uri(), agent, Some(request_id))
+    });
     let seen = security::Request::new(app.clone(), address, shows_credential(dialects, &request));
-    let answered = next.run(request).instrument(span.clone());
+    let seen = Arc::new(seen.performing(act));
+    let answered = {
+        let (seen, span) = (seen.clone(), span.clone());
+        async move {
+            let response = next.run(request).instrument(span).await;
+            audit::answered(&seen, response.status(), tenant::current()).await;
+            response
+        }
+    };
     // The workspace is set once the caller is known.
-    let answered = tenant::scope(None, security::REQUEST.scope(Arc::new(seen), answered));
+    let answered = tenant::scope(None, security::REQUEST.scope(seen, answered));
     let mut response = answered.await;
     payer.release().await;
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -186,6 +201,8 @@ fn shows_credential(dialects: Dialects, request: &Request) -> bool {
 pub struct Dialects {
     /// The name of a path's dialect in metrics.
     pub name: fn(&str) -> &'static str,
+    /// The operation of a method, a route and a path, if the audit log records it.
+    pub operation: fn(&Method, &str, &str) -> Option<&'static Operation>,
     /// The answer to a refused request with this path and these headers, in the words of its dialect.
     pub refuse: fn(&Platform, &str, &HeaderMap, &Error) -> Response,
     /// True if headers carry a credential of a dialect, besides `Authorization`.

@@ -11,7 +11,7 @@ use crate::{
     dialect::{self, idocs},
     domain::{channel, document, journal, mail, rotation, stream::topic::Topic, telephony},
     http,
-    platform::{bus, telemetry, token_use},
+    platform::{audit, bus, telemetry, token_use},
     retention,
 };
 
@@ -100,6 +100,7 @@ async fn serve(
 
 /// Starts the long-lived tasks, including those for durable work.
 fn begin(app: &App, work: &CancellationToken, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    tasks.spawn(audit::run(app.platform.clone(), work.clone()));
     tasks.spawn(journal::run(app.domain.clone(), work.clone()));
     tasks.spawn(delivery::run(app.clone(), work.clone()));
     tasks.spawn(delivery::schedule::run(app.clone(), work.clone()));

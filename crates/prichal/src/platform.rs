@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod admin_token;
+pub mod audit;
 pub mod blobs;
 pub mod bus;
 pub mod cache;
@@ -16,6 +17,7 @@ pub mod memory;
 pub mod outgoing;
 pub mod quota;
 pub mod reading;
+pub mod request_rate;
 pub mod security;
 pub mod session;
 pub mod settings;
@@ -78,6 +80,8 @@ pub struct Inner {
     pub visitors: Limiter<guess::Source>,
     pub guesses: Guesses,
     pub writes: Writes,
+    /// Records of the audit log that are not written yet.
+    pub audit: audit::Queue,
     pub quotas: quota::Counts,
     /// The memory of bodies, answers and frames.
     pub memory: Budget,
@@ -149,6 +153,7 @@ impl Platform {
             visitors: Limiter::default(),
             guesses: Guesses::default(),
             writes: Writes::default(),
+            audit: audit::Queue::default(),
             calls: FairShare::new(MAX_CONCURRENT_CALLS, MAX_CONCURRENT_CALLS / 4),
             quotas: quota::Counts::default(),
             memory,

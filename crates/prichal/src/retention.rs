@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
-    Conn, Tx, alert, bulk, certificate, channel,
+    Conn, Tx, alert, audit, bulk, certificate, channel,
     delivery::{self, dead_letter, log, resend},
     delivery_stats,
     document_blob::{self, DocumentBlob},
@@ -19,7 +19,9 @@ use prichal_store::{
     file::{self, File},
     idempotency, integration, live_ticket, login_link, mail,
     quarantine::{self, Item, Kind},
-    resource, run, session, signature,
+    resource,
+    retention::{self, Kind as History},
+    run, session, signature,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,9 +51,10 @@ const MAX_CONCURRENT_REMOVALS: usize = 16;
 
 /// The time for which the temporary id of a bound file leads to its permanent one (`prichal_store::file::bind`).
 const BOUND_ID_LIFETIME: Duration = Duration::from_hours(48);
-/// The lifetime of finished runs of scripts, elements of bulk calls, expired links, sessions that are over, and the rows
-/// of deleted channels, types and scripts.
+/// The lifetime of elements of bulk calls, expired links, sessions that are over, and the rows of deleted channels, types
+/// and scripts.
 const HISTORY_LIFETIME: Duration = Duration::from_hours(30 * 24);
+const DAY: Duration = Duration::from_hours(24);
 /// The time for which a mail is kept, sent or not.
 const MAIL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The maximum duration of an upload. An unfinished older one is abandoned.
@@ -129,6 +132,7 @@ enum Step {
     Alerts,
     Mails,
     Sessions,
+    Audit,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -166,9 +170,9 @@ pub async fn sweep(app: &App) -> Result<()> {
     let links = step(app, Step::Links, links).await;
     let evidence = forget(app, ANY, move |tx| evidence::forget(tx, now, most));
     let evidence = step(app, Step::Evidence, evidence).await;
-    let logged = forget_attempts(app, now - app.config.delivery_log_ttl);
-    let attempts = step(app, Step::Attempts, logged).await;
-    let runs = step(app, Step::Runs, forget_runs(app, before)).await;
+    let attempts = step(app, Step::Attempts, forget_attempts(app)).await;
+    let runs = step(app, Step::Runs, forget_runs(app)).await;
+    let audit = step(app, Step::Audit, forget_audit(app)).await;
     let answers = forget(app, ANY, move |tx| {
         idempotency::forget_answers(tx, now - KEY_LIFETIME, most)
     });
@@ -216,6 +220,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(evidence)
         .and(attempts)
         .and(runs)
+        .and(audit)
         .and(answers)
         .and(tickets)
         .and(sessions)
@@ -242,29 +247,88 @@ async fn forget(
     Ok(())
 }
 
-/// Removes attempts made before `before`, what came of them, and the oldest ones of workspaces whose log is too large.
-async fn forget_attempts(app: &App, before: Timestamp) -> Result<()> {
-    let step = i64::from(MAX_PER_STEP);
-    let last = log::last_before(before);
+/// Lists workspaces with history from before a time, that have no time of their own, at most so many.
+type ListOld = fn(&mut Conn, Timestamp, i64) -> prichal_store::Result<Vec<WorkspaceId>>;
+
+/// Removes a kind of history: of each workspace what is older than its own time, or else than `ttl`.
+async fn forget_history<Removal: Future<Output = Result<()>>>(
+    app: &App,
+    kind: History,
+    ttl: Duration,
+    old: ListOld,
+    remove: impl Fn(WorkspaceId, Timestamp) -> Removal,
+) -> Result<()> {
+    let (now, step) = (app.clock.now(), i64::from(MAX_PER_STEP));
+    let before = now - ttl;
     loop {
-        let old = move |conn: &mut Conn| log::with_rows_before(conn, before, step);
-        let workspaces = app.db.read(old).await?;
+        let read = move |conn: &mut Conn| old(conn, before, step);
+        let workspaces = app.db.read(read).await?;
         if workspaces.is_empty() {
             break;
         }
         for workspace in workspaces {
-            forget_logged(app, workspace, last).await?;
+            remove(workspace, before).await?;
         }
     }
+    let (mut after, server) = (ANY, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+    loop {
+        let read = move |conn: &mut Conn| retention::list(conn, kind, after, step);
+        let own = app.db.read(read).await?;
+        let Some((last, _)) = own.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for (workspace, days) in own {
+            let kept = days.effective(server, DAY.as_secs().cast_signed());
+            let kept = Duration::from_secs(kept.cast_unsigned());
+            remove(workspace, now - kept).await?;
+        }
+    }
+}
+
+/// Removes old attempts, what came of them, and the oldest ones of workspaces whose log is too large.
+async fn forget_attempts(app: &App) -> Result<()> {
+    let ttl = app.config.delivery_log_ttl;
+    let old = move |workspace, before| async move {
+        forget_logged(app, workspace, log::last_before(before)).await?;
+        forget(app, workspace, move |tx| {
+            forget_outcomes(tx, Some(workspace), before)
+        })
+        .await
+    };
+    forget_history(app, History::Deliveries, ttl, log::with_rows_before, old).await?;
     let most = app.config.delivery_log_bytes;
     if most > 0 {
         shrink_logs(app, most).await?;
     }
+    let before = app.clock.now() - ttl;
     forget_earlier_attempts(app, before).await?;
-    forget(app, ANY, move |tx| {
-        Ok(dead_letter::forget(tx, before, step)? + resend::forget(tx, before, step)?)
-    })
-    .await
+    forget(app, ANY, move |tx| forget_outcomes(tx, None, before)).await
+}
+
+/// Removes what came of attempts: dead letters and resends.
+fn forget_outcomes(
+    tx: &mut Tx<'_>,
+    workspace: Option<WorkspaceId>,
+    before: Timestamp,
+) -> prichal_store::Result<u64> {
+    let step = i64::from(MAX_PER_STEP);
+    Ok(dead_letter::forget(tx, workspace, before, step)?
+        + resend::forget(tx, workspace, before, step)?)
+}
+
+/// Removes old records of the audit log.
+async fn forget_audit(app: &App) -> Result<()> {
+    let (step, ttl) = (i64::from(MAX_PER_STEP), app.config.audit_log_ttl);
+    let before = app.clock.now() - ttl;
+    let old = move |workspace, before| async move {
+        forget(app, workspace, move |tx| {
+            audit::forget(tx, Some(workspace), before, step)
+        })
+        .await
+    };
+    forget_history(app, History::Audit, ttl, audit::with_records_before, old).await?;
+    forget(app, ANY, move |tx| audit::forget(tx, None, before, step)).await
 }
 
 /// Removes the oldest part of delivery logs that have more than `most` bytes.
@@ -314,22 +378,16 @@ async fn forget_earlier_attempts(app: &App, before: Timestamp) -> Result<()> {
     }
 }
 
-/// Removes runs finished before `before`, one workspace after the other.
-async fn forget_runs(app: &App, before: Timestamp) -> Result<()> {
-    let step = i64::from(MAX_PER_STEP);
-    loop {
-        let read = move |conn: &mut Conn| run::with_runs_before(conn, before, step);
-        let workspaces = app.db.read(read).await?;
-        if workspaces.is_empty() {
-            return Ok(());
-        }
-        for workspace in workspaces {
-            forget(app, workspace, move |tx| {
-                run::forget(tx, workspace, before, step)
-            })
-            .await?;
-        }
-    }
+/// Removes old runs, one workspace after the other.
+async fn forget_runs(app: &App) -> Result<()> {
+    let (step, ttl) = (i64::from(MAX_PER_STEP), app.config.run_ttl);
+    let old = move |workspace, before| async move {
+        forget(app, workspace, move |tx| {
+            run::forget(tx, workspace, before, step)
+        })
+        .await
+    };
+    forget_history(app, History::Runs, ttl, run::with_runs_before, old).await
 }
 
 /// Removes uploads for documents that were not used in time, and expired archives.

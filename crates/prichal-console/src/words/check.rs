@@ -3,7 +3,7 @@
 use super::words;
 
 words! {
-    /// What the page says.
+    /// The words of the page.
     Check {
         title: "Проверка электронного документа", "Электрондық құжатты тексеру", "Check of an electronic document";
         about: "Здесь проверяют документ, подписанный в этой системе, или любую подпись в формате CMS. Файл остаётся у вас, пока вы сами не попросите сервер его проверить.", "Мұнда осы жүйеде қол қойылған құжат немесе CMS пішіміндегі кез келген қолтаңба тексеріледі. Серверден тексеруді өзіңіз сұрамайынша, файл өзіңізде қалады.", "Here you check a document that was signed in this system, or any signature in the CMS format. The file stays with you until you yourself ask the server to check it.";

@@ -5,7 +5,6 @@ use super::words;
 words! {
     /// The words of the layout and of parts that pages share.
     Common {
-        console: "Пульт", "Басқару", "Console";
         skip: "К содержанию", "Мазмұнға өту", "Skip to the content";
         menu: "Разделы", "Бөлімдер", "Sections";
         now: "Сейчас", "Қазір", "Now";
@@ -50,9 +49,6 @@ words! {
         copied: "Скопировано", "Көшірілді", "Copied";
         cancel: "Отмена", "Болдырмау", "Cancel";
         save: "Сохранить", "Сақтау", "Save";
-        back: "Назад", "Артқа", "Back";
-        yes: "да", "иә", "yes";
-        no: "нет", "жоқ", "no";
         none: "нет", "жоқ", "none";
         pause: "Пауза", "Кідірту", "Pause";
         resume: "Продолжить", "Жалғастыру", "Resume";

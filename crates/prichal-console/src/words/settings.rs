@@ -74,7 +74,7 @@ words! {
         message: "Что случилось", "Не болды", "What happened";
         begun: "Началось", "Басталды", "Began";
         over: "Закончилось", "Аяқталды", "Over";
-        alert_settings: "Когда тревожить", "Қашан дабыл қағу керек", "When to alert";
+        alert_when: "Когда тревожить", "Қашан дабыл қағу керек", "When to alert";
         recipients: "Кому писать, по адресу в строке", "Кімге жазу керек, жолына бір мекенжай", "Recipients of mails, one address a line";
         silence: "Не повторять, минут", "Қайталамау, минут", "Not again within, minutes";
         recovery: "Считать законченным через, минут", "Аяқталды деп санау, минуттан кейін", "Over after, minutes";

@@ -157,6 +157,16 @@ const FACTS: &[Field] = &[
         .doc("The milliseconds on hold."),
     Field::new("responsibleUserId", Type::Guid).doc("The responsible user."),
     Field::new("calledBack", Type::Bool).doc("True if a missed call was called back."),
+    Field::new("arrivals", Type::Objects(ARRIVAL))
+        .doc("The events in the order in which they arrived, of one call alone. Events from before an upgrade are absent."),
+];
+const ARRIVAL: &[Field] = &[
+    Field::new("event", Type::Int)
+        .shown()
+        .doc("The place of the event in `data.call.events`, from 0."),
+    Field::new("at", Type::Moment)
+        .shown()
+        .doc("The time at which it arrived."),
 ];
 
 /// The model. `facts` are included if the reader asks for them.

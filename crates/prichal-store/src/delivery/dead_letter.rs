@@ -15,7 +15,9 @@ use super::{
     pack::Head,
 };
 use crate::{
-    Conn, Error, Result, Tx, usage,
+    Conn, Error, Result, Tx,
+    retention::own_or_none,
+    usage,
     value::{Value, params},
     webhook::Key,
 };
@@ -257,13 +259,19 @@ fn read(row: &crate::Row<'_>) -> Result<DeadLetter> {
     })
 }
 
-/// Deletes dead letters that were given up before `before`, at most `limit`. Returns their number.
-pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    usage::remove(
-        tx,
-        &usage::DEAD_LETTERS,
+/// Deletes dead letters that were given up before `before`, at most `limit`: those of one workspace, or of all that have
+/// no time of their own. Returns their number.
+pub fn forget(
+    tx: &mut Tx<'_>,
+    workspace: Option<WorkspaceId>,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64> {
+    let mut values = params![first_id(before), limit].to_vec();
+    let of = own_or_none(workspace, "dead_letter.workspace", &mut values);
+    let condition = format!(
         "(workspace, integration, webhook, seq) IN (
-           SELECT workspace, integration, webhook, seq FROM dead_letter WHERE id < $1 LIMIT $2)",
-        params![first_id(before), limit],
-    )
+           SELECT workspace, integration, webhook, seq FROM dead_letter WHERE id < $1 AND {of} LIMIT $2)"
+    );
+    usage::remove(tx, &usage::DEAD_LETTERS, &condition, &values)
 }

@@ -21,6 +21,7 @@ use crate::{
     document_hook::INTEGRATION,
     event,
     insert::Insert,
+    retention::{Kind, none_of},
     usage,
     value::{Value, params},
 };
@@ -185,26 +186,19 @@ pub struct Page {
     pub next: Option<Uuid>,
 }
 
-/// A row without its calls.
-#[derive(Clone)]
-struct Row {
-    integration: IntegrationId,
-    id: Uuid,
-    webhook: WebhookId,
-    failed: usize,
-    seqs: (i64, i64),
-    types: i64,
-    entities: i64,
-    statuses: i64,
+/// The details that a search reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Details {
+    /// The details of calls that failed. The others have no error text.
+    OfFailures,
+    All,
 }
 
-/// The number of rows that are read at once to look for matches: at first, since most hold many calls, and at most.
+/// The number of rows that are read at once: at first, since most hold many calls, and at most.
 const FIRST_ROWS: i64 = 4;
 const WINDOW_ROWS: i64 = 512;
-/// The number of matching rows whose calls are read at once.
-const FETCHED_ROWS: usize = 16;
-/// A page reads the calls of one in so many of the rows that it may look at.
-const ROWS_PER_FETCHED: usize = 8;
+/// A page unpacks the calls of one in so many of the rows that it may look at.
+const ROWS_PER_UNPACKED: usize = 8;
 /// The rows in which the first call for an event is looked for.
 const FIRST_CALL_ROWS: i64 = 32;
 /// The largest difference between the clocks of two nodes.
@@ -219,57 +213,53 @@ struct Known {
     since: Option<Uuid>,
 }
 
-/// Lists at most `limit` calls, newest first. It looks at about `max_rows` rows, and reads the calls of an eighth of
+/// Lists at most `limit` calls, newest first. It looks at about `max_rows` rows, and unpacks the calls of an eighth of
 /// them. The page may have fewer calls, or none, although there is a next one.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
     filter: &Filter,
+    details: Details,
     limit: i64,
     max_rows: usize,
 ) -> Result<Page> {
     let most = usize::try_from(limit).unwrap_or(0);
-    let (mut items, mut before) = (Vec::new(), filter.before);
-    let (mut seen, mut fetched) = (0, 0);
     let known = match filter.event {
         Some(event) => look_up(conn, workspace, filter, event)?,
         None => Known::default(),
     };
+    let (mut items, mut before) = (Vec::new(), filter.before);
+    let (mut seen, mut unpacked) = (0, 0);
     let mut window = limit.min(FIRST_ROWS);
-    while items.len() < most {
-        let rows = list_rows(conn, workspace, filter, (known.since, before), window)?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
-        seen += rows.len();
-        let next = rows.last().map(|row| row.id);
-        let wanted: Vec<Row> = rows
-            .into_iter()
-            .filter(|row| filter.may_match(row, known.seq))
-            .collect();
-        for some in wanted.chunks(FETCHED_ROWS) {
-            fetch(conn, workspace, filter, some, most, &mut items)?;
-            if items.len() >= most {
-                break;
+    loop {
+        let (sql, values) = search(workspace, filter, details, known, before, window);
+        let (mut found, mut is_spent) = (0, false);
+        conn.scan(&sql, &values, &mut |row| {
+            let id = row.uuid(0)?;
+            before = Some(id);
+            found += 1;
+            if let Some(heads) = row.get::<Option<Vec<u8>>>(1)? {
+                read_calls(filter, id, &heads, row, most, &mut items)?;
+                unpacked += 1;
+                is_spent = unpacked >= max_rows / ROWS_PER_UNPACKED;
             }
-            fetched += some.len();
-            if fetched >= max_rows / ROWS_PER_FETCHED {
-                let next = some.last().map(|row| row.id);
-                return Ok(Page { items, next });
-            }
-        }
-        if items.len() >= most {
-            break;
-        }
-        if is_last {
-            return Ok(Page { items, next: None });
-        }
-        before = next;
-        if seen >= max_rows {
-            return Ok(Page { items, next });
-        }
-        window = (window * 2).min(WINDOW_ROWS);
+            Ok(items.len() < most && !is_spent)
+        })?;
+        seen += found;
+        let next = if items.len() >= most {
+            items.last().map(|one: &Logged| one.attempt.id)
+        } else if is_spent {
+            before
+        } else if i64::try_from(found).is_ok_and(|found| found < window) {
+            None
+        } else if seen >= max_rows {
+            before
+        } else {
+            window = (window * 2).min(WINDOW_ROWS);
+            continue;
+        };
+        return Ok(Page { items, next });
     }
-    let next = items.last().map(|one: &Logged| one.attempt.id);
-    Ok(Page { items, next })
 }
 
 /// Finds the number and the time of an event, so that rows without a call for it are passed over.
@@ -301,10 +291,14 @@ fn look_up(
     );
     let mut seq = None;
     conn.scan(&sql, &values, &mut |row| {
-        let heads = pack::heads(&row.get::<Vec<u8>>(0)?)?;
-        let found = heads.iter().find(|head| head.event == event);
-        seq = found.map(|head| head.seq);
-        Ok(seq.is_none())
+        for head in pack::heads(&row.get::<Vec<u8>>(0)?)? {
+            let head = head?;
+            if head.event == event {
+                seq = Some(head.seq);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     })?;
     Ok(Known {
         seq,
@@ -313,65 +307,48 @@ fn look_up(
 }
 
 impl Filter {
-    /// False if no call of the row matches.
-    fn may_match(&self, row: &Row, seq: Option<i64>) -> bool {
-        let wants = |is_right: Option<bool>| is_right.unwrap_or(true);
-        wants(self.webhook.map(|webhook| webhook == row.webhook))
-            && wants(seq.map(|seq| (row.seqs.0..=row.seqs.1).contains(&seq)))
-            && wants(
-                self.source
-                    .map(|of| of == Source::of(row.integration, row.webhook)),
-            )
-            && wants(
-                self.status
-                    .as_ref()
-                    .map(|status| status == STATUSES[row.failed]),
-            )
-            && wants(self.types.as_ref().map(|types| {
-                types
-                    .iter()
-                    .any(|kind| row.types & pack::type_bit(*kind) != 0)
-            }))
-            && wants(
-                self.entity_kind
-                    .map(|kind| row.types & pack::kind_bit(kind) != 0),
-            )
-            && wants(
-                self.entity
-                    .map(|entity| row.entities & pack::entity_bit(entity) != 0),
-            )
-            && wants(match self.http_status {
-                Some(HttpStatus::Absent) => Some(row.statuses & pack::status_bit(None) != 0),
-                Some(HttpStatus::Between(one, same)) if one == same => {
-                    Some(row.statuses & pack::status_bit(Some(one)) != 0)
-                }
-                _ => None,
-            })
-    }
-
-    /// True if the calls of a row that may match have to be read to know which of them do.
-    fn selects_calls(&self) -> bool {
-        let Self {
-            source: _,
-            integration: _,
-            webhook: _,
-            event,
-            status: _,
-            types,
-            custom,
-            entity_kind,
-            entity,
-            http_status,
-            from: _,
-            to: _,
-            before: _,
-        } = self;
-        event.is_some()
-            || types.is_some()
-            || custom.is_some()
-            || entity_kind.is_some()
-            || entity.is_some()
-            || http_status.is_some()
+    /// Adds the conditions for rows with a call that may match. `seq` is the number of the event.
+    fn narrow(&self, seq: Option<i64>, only: &mut dyn FnMut(&str, Value<'static>)) {
+        if let Some(webhook) = self.webhook {
+            only("webhook = ?", webhook.into());
+        }
+        if let Some(seq) = seq {
+            only("? BETWEEN first_seq AND last_seq", seq.into());
+        }
+        if let Some(source) = self.source {
+            let condition = match source {
+                Source::Webhook => "integration NOT IN (webhook, ?)",
+                Source::DocumentHook => "integration = ?",
+                Source::Channel => "integration = webhook AND integration <> ?",
+            };
+            only(condition, INTEGRATION.into());
+        }
+        if let Some(status) = &self.status {
+            let code = STATUSES.iter().position(|one| one == status);
+            let code = code.and_then(|code| i64::try_from(code).ok());
+            only("failed = ?", code.into());
+        }
+        if let Some(types) = &self.types {
+            let bits = types.iter().map(|kind| pack::type_bit(*kind));
+            only(
+                "(types & ?) <> 0",
+                bits.fold(0, |all, bit| all | bit).into(),
+            );
+        }
+        if let Some(kind) = self.entity_kind {
+            only("(types & ?) <> 0", pack::kind_bit(kind).into());
+        }
+        if let Some(entity) = self.entity {
+            only("(entities & ?) <> 0", pack::entity_bit(entity).into());
+        }
+        let status = match self.http_status {
+            Some(HttpStatus::Absent) => Some(None),
+            Some(HttpStatus::Between(one, same)) if one == same => Some(Some(one)),
+            _ => None,
+        };
+        if let Some(status) = status {
+            only("(statuses & ?) <> 0", pack::status_bit(status).into());
+        }
     }
 
     pub(super) fn matches(&self, id: Uuid, head: &Head) -> bool {
@@ -409,32 +386,38 @@ impl Filter {
     }
 }
 
-fn list_rows(
-    conn: &mut Conn,
+/// Builds the query for rows: their id, and of those with a call that may match also the calls.
+fn search(
     workspace: WorkspaceId,
     filter: &Filter,
-    (since, before): (Option<Uuid>, Option<Uuid>),
+    details: Details,
+    known: Known,
+    before: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Row>> {
+) -> (String, Vec<Value<'static>>) {
     let mut values = params![workspace, limit].to_vec();
-    let mut conditions = String::new();
     // A condition is written only when it is asked for, so that the engine can use its indexes.
-    let mut only = |condition: &str, value: Value<'static>| {
+    let mut only = |conditions: &mut String, condition: &str, value: Value<'static>| {
         values.push(value);
-        let _ = write!(conditions, " AND {condition} ${}", values.len());
+        let mark = format!("${}", values.len());
+        let _ = write!(conditions, " AND {}", condition.replace('?', &mark));
     };
+    let mut range = String::new();
     if let Some(integration) = filter.integration {
-        only("integration =", integration.into());
+        only(&mut range, "integration = ?", integration.into());
     }
-    if let Some(before) = before {
-        only("id <", before.into());
+    let until = filter.to.map(first_id).into_iter().chain(before).min();
+    if let Some(until) = until {
+        only(&mut range, "id < ?", until.into());
     }
-    if let Some(to) = filter.to {
-        only("id <", first_id(to).into());
-    }
-    let from = filter.from.map(first_id).into_iter().chain(since).max();
+    let from = filter
+        .from
+        .map(first_id)
+        .into_iter()
+        .chain(known.since)
+        .max();
     if let Some(from) = from {
-        only("id >=", from.into());
+        only(&mut range, "id >= ?", from.into());
     }
     let status = filter.status.as_deref();
     let of_failures = status.is_some_and(|status| status != STATUSES[0]);
@@ -445,140 +428,77 @@ fn list_rows(
         Some(_) => "/*sqlite INDEXED BY delivery_failed_of*/",
     };
     if of_failures {
-        conditions.push_str(" AND failed > 0");
+        range.push_str(" AND failed > 0");
     }
-    let sql = format!(
-        "SELECT integration, id, webhook, failed, types, entities, statuses, first_seq, last_seq FROM delivery {index}
-         WHERE workspace = $1{conditions} ORDER BY id DESC LIMIT $2"
-    );
-    conn.query(&sql, &values, |row| {
-        let failed: i64 = row.get(3)?;
-        Ok(Row {
-            integration: IntegrationId(row.uuid(0)?),
-            id: row.uuid(1)?,
-            webhook: WebhookId(row.uuid(2)?),
-            failed: usize::try_from(failed).map_or(1, |failed| failed.min(2)),
-            types: row.get(4)?,
-            entities: row.get(5)?,
-            statuses: row.get(6)?,
-            seqs: (row.get(7)?, row.get(8)?),
-        })
-    })
-}
-
-/// Reads the calls of rows, and adds those that match until there are `most`.
-fn fetch(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    filter: &Filter,
-    rows: &[Row],
-    most: usize,
-    items: &mut Vec<Logged>,
-) -> Result<()> {
-    if !filter.selects_calls() {
-        return read_calls(conn, workspace, filter, rows, most, items);
-    }
-    // Details are long, and most of them would be read in vain.
-    let (mut left, mut matching) = (most - items.len(), Vec::new());
-    scan_rows(conn, workspace, "heads", rows, &mut |row, found| {
-        let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
-        let calls = heads.iter().enumerate();
-        let count = calls
-            .filter(|(n, head)| filter.matches(id_at(row.id, *n), head))
-            .count();
-        if count > 0 {
-            matching.push(row.clone());
-        }
-        left = left.saturating_sub(count);
-        Ok(left > 0)
-    })?;
-    read_calls(conn, workspace, filter, &matching, most, items)
-}
-
-fn read_calls(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    filter: &Filter,
-    rows: &[Row],
-    most: usize,
-    items: &mut Vec<Logged>,
-) -> Result<()> {
-    scan_rows(
-        conn,
-        workspace,
-        "heads, details",
-        rows,
-        &mut |row, found| {
-            let heads = pack::heads(&found.get::<Vec<u8>>(1)?)?;
-            let calls = heads.iter().enumerate().rev();
-            let calls = calls.filter(|(n, head)| filter.matches(id_at(row.id, *n), head));
-            let calls: Vec<_> = calls.take(most - items.len()).collect();
-            if calls.is_empty() {
-                return Ok(true);
-            }
-            let mut details = pack::details(&found.get::<Vec<u8>>(2)?)?;
-            for (n, head) in calls {
-                let detail = details.get_mut(n).map(std::mem::take).ok_or_else(|| {
-                    Error::corrupt("a row of the delivery log has fewer details than calls")
-                })?;
-                items.push(logged(row, n, head, detail));
-            }
-            Ok(items.len() < most)
-        },
-    )
-}
-
-/// Reads columns, behind the id, of at most [`FETCHED_ROWS`] rows, in the order of `rows`. Rows that were deleted
-/// meanwhile are passed over.
-fn scan_rows(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    columns: &str,
-    rows: &[Row],
-    each: &mut dyn FnMut(&Row, &crate::Row<'_>) -> Result<bool>,
-) -> Result<()> {
-    let Some(last) = rows.last() else {
-        return Ok(());
+    // The engine reads the long columns only of rows with a call that may match, while it is at the row.
+    let mut matching = "TRUE".to_owned();
+    filter.narrow(known.seq, &mut |condition, value| {
+        only(&mut matching, condition, value);
+    });
+    let with_details = match details {
+        Details::OfFailures => " AND failed > 0",
+        Details::All => "",
     };
-    let marks: Vec<String> = (2..2 + FETCHED_ROWS).map(|n| format!("${n}")).collect();
     let sql = format!(
-        "SELECT id, {columns} FROM delivery WHERE workspace = $1 AND id IN ({}) ORDER BY id DESC",
-        marks.join(", ")
+        "SELECT id, CASE WHEN {matching} THEN heads END, CASE WHEN {matching}{with_details} THEN details END,
+           integration, webhook, failed
+         FROM delivery {index} WHERE workspace = $1{range} ORDER BY id DESC LIMIT $2"
     );
-    let ids = rows.iter().map(|row| row.id);
-    let ids = ids.chain(std::iter::repeat(last.id)).take(FETCHED_ROWS);
-    let mut values = params![workspace].to_vec();
-    values.extend(ids.map(Value::from));
-    let mut rows = rows.iter();
-    conn.scan(&sql, &values, &mut |found| {
-        let id = found.uuid(0)?;
-        let Some(row) = rows.find(|row| row.id == id) else {
-            return Ok(false);
-        };
-        each(row, found)
-    })
+    (sql, values)
 }
 
-fn logged(row: &Row, position: usize, head: &Head, detail: pack::Detail) -> Logged {
-    Logged {
-        integration: row.integration,
-        attempt: Attempt {
-            id: id_at(row.id, position),
-            webhook: row.webhook,
-            event: head.event,
-            seq: head.seq,
-            about: head.about.clone(),
-            attempt: head.attempt,
-            status: STATUSES[row.failed],
-            http_status: head.http_status,
-            duration_ms: head.duration_ms,
-            error: detail.error,
-            answer: detail.answer,
-            started_at: head.started_at,
-            is_replay: head.is_replay,
-            exchange: detail.exchange,
-        },
+/// Adds the calls of a row that match until there are `most`.
+fn read_calls(
+    filter: &Filter,
+    id: Uuid,
+    heads: &[u8],
+    row: &crate::Row<'_>,
+    most: usize,
+    items: &mut Vec<Logged>,
+) -> Result<()> {
+    let mut calls = Vec::new();
+    for (n, head) in pack::heads(heads)?.enumerate() {
+        let head = head?;
+        if filter.matches(id_at(id, n), &head) {
+            calls.push((n, head));
+        }
     }
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let details = row.get::<Option<Vec<u8>>>(2)?;
+    let mut details = details.as_deref().map(pack::details).transpose()?;
+    let integration = IntegrationId(row.uuid(3)?);
+    let webhook = WebhookId(row.uuid(4)?);
+    let failed = usize::try_from(row.get::<i64>(5)?).map_or(1, |failed| failed.min(2));
+    for (n, head) in calls.into_iter().rev().take(most - items.len()) {
+        let detail = match &mut details {
+            Some(details) => details.get_mut(n).map(std::mem::take).ok_or_else(|| {
+                Error::corrupt("a row of the delivery log has fewer details than calls")
+            })?,
+            None => pack::Detail::default(),
+        };
+        items.push(Logged {
+            integration,
+            attempt: Attempt {
+                id: id_at(id, n),
+                webhook,
+                event: head.event,
+                seq: head.seq,
+                about: head.about,
+                attempt: head.attempt,
+                status: STATUSES[failed],
+                http_status: head.http_status,
+                duration_ms: head.duration_ms,
+                error: detail.error,
+                answer: detail.answer,
+                started_at: head.started_at,
+                is_replay: head.is_replay,
+                exchange: detail.exchange,
+            },
+        });
+    }
+    Ok(())
 }
 
 /// Finds a call.
@@ -588,23 +508,28 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<
         before: id.as_u128().checked_add(1).map(Uuid::from_u128),
         ..Filter::default()
     };
-    let found = list(conn, workspace, &filter, 1, 1)?.items.pop();
+    let found = list(conn, workspace, &filter, Details::All, 1, 1)?
+        .items
+        .pop();
     Ok(found.filter(|found| found.attempt.id == id))
 }
 
-/// Lists the workspaces with rows before `before`, at most `limit`.
+/// Lists the workspaces with rows before `before`, at most `limit`; not those that have a time of their own.
 pub fn with_rows_before(
     conn: &mut Conn,
     before: Timestamp,
     limit: i64,
 ) -> Result<Vec<WorkspaceId>> {
     // Each step finds the next workspace in the index.
-    let sql = "WITH RECURSIVE w(workspace) AS (
-                 SELECT min(workspace) FROM delivery
-                 UNION ALL SELECT (SELECT min(workspace) FROM delivery d WHERE d.workspace > w.workspace) FROM w WHERE workspace IS NOT NULL)
-               SELECT workspace FROM w WHERE workspace IS NOT NULL
-                 AND EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = w.workspace AND d.id < $1) LIMIT $2";
-    conn.query(sql, params![first_id(before), limit], |row| {
+    let sql = format!(
+        "WITH RECURSIVE w(workspace) AS (
+           SELECT min(workspace) FROM delivery
+           UNION ALL SELECT (SELECT min(workspace) FROM delivery d WHERE d.workspace > w.workspace) FROM w WHERE workspace IS NOT NULL)
+         SELECT workspace FROM w WHERE workspace IS NOT NULL AND {}
+           AND EXISTS (SELECT 1 FROM delivery d WHERE d.workspace = w.workspace AND d.id < $1) LIMIT $2",
+        none_of(Kind::Deliveries, "w.workspace")
+    );
+    conn.query(&sql, params![first_id(before), limit], |row| {
         Ok(WorkspaceId(row.uuid(0)?))
     })
 }

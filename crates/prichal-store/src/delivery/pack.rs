@@ -174,7 +174,7 @@ fn put(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 }
 
 /// Reads the heads of a row.
-pub(super) fn heads(bytes: &[u8]) -> Result<Vec<Head>> {
+pub(super) fn heads(bytes: &[u8]) -> Result<impl Iterator<Item = Result<Head>>> {
     let (FORMAT, rest) = bytes
         .split_first()
         .map_or((0, bytes), |(n, rest)| (*n, rest))
@@ -182,11 +182,9 @@ pub(super) fn heads(bytes: &[u8]) -> Result<Vec<Head>> {
         return Err(damaged());
     };
     let mut from = Reader(rest);
-    let mut found = Vec::new();
-    while !from.0.is_empty() {
-        found.push(from.head()?);
-    }
-    Ok(found)
+    Ok(std::iter::from_fn(move || {
+        (!from.0.is_empty()).then(|| from.head())
+    }))
 }
 
 /// The detail of a call.
@@ -360,12 +358,16 @@ mod tests {
         }
     }
 
+    fn read_heads(bytes: &[u8]) -> Result<Vec<Head>> {
+        heads(bytes)?.collect()
+    }
+
     #[test]
     fn calls_come_out_as_they_went_in() {
         let all: Vec<Attempt> = (0..40).map(attempt).collect();
         let packed = pack(all.iter());
         assert_eq!(packed.seqs, (0, 39));
-        let heads = heads(&packed.heads).expect("the heads");
+        let heads = read_heads(&packed.heads).expect("the heads");
         let details = details(&packed.details).expect("the details");
         assert_eq!((heads.len(), details.len()), (40, 40));
         for ((one, head), detail) in all.iter().zip(&heads).zip(&details) {
@@ -401,14 +403,14 @@ mod tests {
         let packed = pack([attempt(1), attempt(2)].iter());
         for end in 1..packed.heads.len() {
             // A cut between two heads is a shorter row.
-            let found = heads(&packed.heads[..end]).map(|heads| heads.len());
+            let found = read_heads(&packed.heads[..end]).map(|heads| heads.len());
             assert!(
                 found.is_err() || found.is_ok_and(|count| count < 2),
                 "{end}"
             );
         }
-        assert!(heads(&[]).is_err());
-        assert!(heads(&[FORMAT + 1]).is_err());
+        assert!(read_heads(&[]).is_err());
+        assert!(read_heads(&[FORMAT + 1]).is_err());
         for end in 0..packed.details.len() {
             assert!(details(&packed.details[..end]).is_err(), "{end}");
         }

@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 use super::{
     Replay, STATUSES, dead_letter, first_id,
-    log::{self, Filter, HttpStatus, Source},
+    log::{self, Details, Filter, HttpStatus, Source},
 };
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx, event,
     job::{self, BATCH_ROWS, Job, Kind},
+    retention::own_or_none,
     run, usage,
     value::params,
     webhook::Key,
@@ -141,6 +142,7 @@ pub fn begin(
         return Ok(false);
     }
     let detail = to_json(selection).to_string();
+    tx.note_object("resend", id);
     tx.run(
         "INSERT INTO resend (workspace, id, filter, rate, selected, cancelled, created_at) VALUES ($1, $2, $3, $4, 0, 0, $5)",
         params![workspace, id, &detail, rate, now],
@@ -252,7 +254,14 @@ pub fn select(
         };
         return Ok((found, page.next));
     }
-    let page = log::list(conn, workspace, filter, limit, ROWS_PER_BATCH)?;
+    let page = log::list(
+        conn,
+        workspace,
+        filter,
+        Details::OfFailures,
+        limit,
+        ROWS_PER_BATCH,
+    )?;
     Ok((Selected::of(&page.items), page.next))
 }
 
@@ -345,26 +354,31 @@ pub fn cancel(tx: &mut Tx<'_>, workspace: WorkspaceId, resend: &Resend) -> Resul
 }
 
 /// Deletes the events of resends that are cancelled or whose webhooks were removed, and resends from before `before`, at
-/// most `limit` rows. Returns their number.
-pub fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
-    let events = tx.execute(
+/// most `limit` rows: those of one workspace, or of all that have no time of their own. Returns their number.
+pub fn forget(
+    tx: &mut Tx<'_>,
+    workspace: Option<WorkspaceId>,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64> {
+    let mut values = params![first_id(before), limit].to_vec();
+    let of = own_or_none(workspace, "r.workspace", &mut values);
+    let sql = format!(
         "DELETE FROM resend_event WHERE (workspace, resend, integration, webhook, seq) IN (
            SELECT e.workspace, e.resend, e.integration, e.webhook, e.seq FROM resend r
              JOIN resend_event e ON e.workspace = r.workspace AND e.resend = r.id
-           WHERE r.cancelled = 1 OR r.id < $1 OR (
+           WHERE {of} AND (r.cancelled = 1 OR r.id < $1 OR (
              NOT EXISTS (SELECT 1 FROM walk w WHERE w.workspace = r.workspace AND w.kind = 'resend' AND w.item = r.id)
-             AND NOT EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id)) LIMIT $2)",
-        params![first_id(before), limit],
-    )?;
+             AND NOT EXISTS (SELECT 1 FROM replay p WHERE p.workspace = r.workspace AND p.id = r.id))) LIMIT $2)"
+    );
+    let events = tx.execute(&sql, &values)?;
     if events > 0 {
         return Ok(events);
     }
-    usage::remove(
-        tx,
-        &usage::RESENDS,
-        "(workspace, id) IN (SELECT workspace, id FROM resend WHERE id < $1 LIMIT $2)",
-        params![first_id(before), limit],
-    )
+    let condition = format!(
+        "(workspace, id) IN (SELECT workspace, id FROM resend r WHERE id < $1 AND {of} LIMIT $2)"
+    );
+    usage::remove(tx, &usage::RESENDS, &condition, &values)
 }
 
 fn to_json(selection: &Selection) -> Value {

@@ -8,7 +8,7 @@ use prichal_store::{
     Db, Error, Tx,
     delivery::{
         self, Attempt, Deferred, Exchange, Lane, dead_letter,
-        log::{self, Filter},
+        log::{self, Details, Filter, HttpStatus, Logged, Source},
     },
     usage,
     webhook::Key,
@@ -60,9 +60,18 @@ async fn insert(db: &Db, calls: Vec<Attempt>) {
 }
 
 async fn list(db: &Db, filter: Filter, limit: i64, max_rows: usize) -> log::Page {
-    db.read(move |conn| log::list(conn, workspace(1), &filter, limit, max_rows))
-        .await
-        .expect("a page")
+    db.read(move |conn| {
+        log::list(
+            conn,
+            workspace(1),
+            &filter,
+            Details::OfFailures,
+            limit,
+            max_rows,
+        )
+    })
+    .await
+    .expect("a page")
 }
 
 #[tokio::test]
@@ -140,6 +149,120 @@ async fn calls_of_one_write_are_found_one_by_one() {
             "another workspace"
         );
     }
+}
+
+const KINDS: [EventType; 3] = [
+    EventType::Change(ChangeType::Create),
+    EventType::Change(ChangeType::Patch),
+    EventType::Link,
+];
+
+/// Logs 90 calls of each source: a webhook, a document hook, and a channel.
+async fn insert_of_each_source(db: &Db) {
+    let sources = [integration().0, Uuid::nil(), Uuid::from_u128(HOOK)];
+    for (n, source) in (0..).zip(sources) {
+        let calls = (1..=90).map(|k| {
+            let of = |length: usize| usize::try_from(k).expect("a number") % length;
+            let status = delivery::STATUSES[of(5).saturating_sub(2)];
+            let mut call = call(n * 100 + k, status);
+            let about = call.about.as_mut().expect("an event");
+            about.kind = KINDS[of(3)];
+            if k % 7 == 0 {
+                about.entities = Entities::one((EntityKind::Deal, Uuid::from_u128(7)));
+            }
+            call.http_status = [Some(200), Some(204), Some(500), None][of(4)];
+            call.error = (status != "delivered").then(|| format!("error {k}"));
+            call
+        });
+        let calls: Vec<Attempt> = calls.collect();
+        let write = db.write(workspace(1), move |tx| {
+            for some in calls.chunks(30) {
+                log::insert(tx, workspace(1), IntegrationId(source), some);
+            }
+            Ok::<_, Error>(())
+        });
+        write.await.expect("written");
+    }
+}
+
+fn wants(filter: &Filter, one: &Logged) -> bool {
+    let call = &one.attempt;
+    let about = call.about.as_ref().expect("an event");
+    let (kind, entity) = about.entities.iter().next().expect("an entity");
+    let source = Source::of(one.integration, call.webhook);
+    filter.source.is_none_or(|wanted| wanted == source)
+        && filter.integration.is_none_or(|id| id == one.integration)
+        && filter.webhook.is_none_or(|id| id == call.webhook)
+        && filter.before.is_none_or(|before| call.id < before)
+        && filter.status.iter().all(|wanted| wanted == call.status)
+        && filter.types.iter().all(|types| types.contains(&about.kind))
+        && filter.entity_kind.is_none_or(|wanted| wanted == *kind)
+        && filter.entity.is_none_or(|wanted| wanted == *entity)
+        && filter.http_status.is_none_or(|wanted| match wanted {
+            HttpStatus::Absent => call.http_status.is_none(),
+            HttpStatus::Between(first, last) => call
+                .http_status
+                .is_some_and(|found| (first..=last).contains(&found)),
+        })
+}
+
+#[tokio::test]
+async fn each_filter_finds_its_calls_among_all() {
+    let store = TestStore::open();
+    insert_of_each_source(&store.db).await;
+    let all = list(&store.db, Filter::default(), 1000, usize::MAX)
+        .await
+        .items;
+    assert_eq!(all.len(), 270);
+    for call in all.iter().map(|one| &one.attempt) {
+        let is_failure = call.status != "delivered";
+        assert_eq!(call.error.is_some(), is_failure, "{call:?}");
+        assert_eq!(call.answer.is_some(), is_failure, "{call:?}");
+    }
+    let base = Filter {
+        before: Some(all[20].attempt.id),
+        ..Filter::default()
+    };
+    let mut filters = Vec::new();
+    let mut add = |change: &dyn Fn(&mut Filter)| {
+        let mut filter = base.clone();
+        change(&mut filter);
+        filters.push(filter);
+    };
+    for source in Source::ALL {
+        add(&|filter| filter.source = Some(source));
+    }
+    for status in delivery::STATUSES {
+        add(&|filter| filter.status = Some(status.to_owned()));
+        add(&|filter| {
+            filter.status = Some(status.to_owned());
+            filter.integration = Some(integration());
+        });
+    }
+    add(&|filter| filter.types = Some(KINDS[1..].to_vec()));
+    add(&|filter| filter.entity_kind = Some(EntityKind::Deal));
+    add(&|filter| filter.entity = Some(Uuid::from_u128(65)));
+    for wanted in [
+        HttpStatus::Absent,
+        HttpStatus::Between(204, 204),
+        HttpStatus::Between(201, 599),
+    ] {
+        add(&|filter| filter.http_status = Some(wanted));
+    }
+    for filter in filters {
+        let expected = all.iter().filter(|one| wants(&filter, one));
+        let expected: Vec<Uuid> = expected.map(|one| one.attempt.id).collect();
+        assert!((1..240).contains(&expected.len()), "{filter:?}");
+        let page = list(&store.db, filter.clone(), 1000, usize::MAX).await;
+        let found: Vec<Uuid> = page.items.iter().map(|one| one.attempt.id).collect();
+        assert_eq!((found, page.next), (expected, None), "{filter:?}");
+    }
+    let nothing = Filter {
+        webhook: Some(WebhookId(Uuid::from_u128(HOOK + 1))),
+        ..base
+    };
+    let page = list(&store.db, nothing, 1000, usize::MAX).await;
+    assert!(page.items.is_empty() && page.next.is_none());
 }
 
 #[tokio::test]
@@ -240,7 +363,7 @@ async fn dead_letters_count_until_they_are_settled() {
     let own = letters[0].id;
     let dismiss = move |tx: &mut Tx<'_>| dead_letter::dismiss(tx, workspace(1), own, None);
     assert!(store.db.write(workspace(1), dismiss).await.expect("gone"));
-    let forget = |tx: &mut Tx<'_>| dead_letter::forget(tx, at(1_800_000_000), 100);
+    let forget = |tx: &mut Tx<'_>| dead_letter::forget(tx, None, at(1_800_000_000), 100);
     let gone = store.db.write(workspace(1), forget).await.expect("gone");
     assert_eq!((gone, records(&store.db).await), (27, 0));
 }

@@ -1,11 +1,13 @@
 //! `/admin/v1`: the administration of the server. Errors are RFC 9457 problems.
 
 mod admin_token;
+mod audit;
 mod caller;
 mod error_response;
 mod nodes;
 mod openapi;
 mod quarantine;
+mod retention;
 mod routes;
 mod sessions;
 mod signature_policy;

@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{Extensions, Request, Response, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
 };
 use futures_util::{
     StreamExt as _,
@@ -24,7 +24,7 @@ use prichal_store::{token, workspace};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::refuse;
+use super::{audit, refuse};
 use crate::{
     app::App,
     domain::stream::pulse,
@@ -53,7 +53,7 @@ struct Server {
 pub(super) fn router(app: &App, api: Router) -> Router {
     let server = Server {
         app: app.clone(),
-        api,
+        api: api.layer(from_fn(audit::recorded)),
     };
     prichal_console::router(Arc::new(server)).layer(from_fn_with_state(app.clone(), account))
 }

@@ -2,6 +2,7 @@
 
 mod asyncapi;
 mod caller;
+mod channel_sockets;
 mod collection;
 mod error_response;
 mod hooks;
@@ -11,6 +12,7 @@ mod integration_tokens;
 mod openapi;
 pub mod routes;
 mod schemas;
+mod script_trials;
 mod service;
 mod svcscript_runtimes;
 mod svcscripts;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod asyncapi;
+mod audit;
 mod authorization;
 mod callbacks;
 mod caller;
@@ -26,6 +27,7 @@ mod openapi;
 mod preview;
 mod publish;
 mod resends;
+mod retention;
 mod routes;
 mod sessions;
 mod settings;

@@ -9,6 +9,7 @@
 //! * [`retype`] updates channels after their type has changed.
 //! * [`send`] posts a message to the outside system.
 //! * [`sockets`] holds the open websockets of this node.
+//! * [`trial`] runs a script without effect.
 
 pub mod host;
 pub mod queue;
@@ -17,6 +18,7 @@ pub mod retype;
 pub mod run;
 pub mod send;
 pub mod sockets;
+pub mod trial;
 
 use std::{
     collections::HashMap,

@@ -43,6 +43,14 @@ pub fn note_rights(workspace: WorkspaceId, changed: impl IntoIterator<Item = Ent
     }
 }
 
+/// Marks a write that changes rights for the audit log.
+fn noted(tx: &mut Tx<'_>, changed: Option<EntityRef>) -> Option<EntityRef> {
+    if changed.is_some() {
+        tx.note_rights();
+    }
+    changed
+}
+
 /// The error about an entity that does not exist.
 pub fn missing(kind: EntityKind, id: Uuid) -> Error {
     Error::NotFound(format!("{} {id}", kind.type_name()))

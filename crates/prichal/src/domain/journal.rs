@@ -26,6 +26,7 @@ use std::{
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{
     Engine, Tx,
+    audit::Object,
     quarantine::{self, Interrupted, Item, MAX_DEATHS, Suspect},
 };
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, SetOnce};
@@ -36,6 +37,7 @@ use crate::{
     domain::Domain,
     error::{Error, Result},
     platform::{
+        audit,
         security::{self, Event},
         share::{FairShare, Permit},
     },
@@ -514,7 +516,9 @@ async fn count(app: &Domain) -> Result<()> {
             Ok::<_, Error>(counted)
         };
         let counted = app.db.write(NO_WORKSPACE, write).await?;
-        counted.iter().for_each(log_suspect);
+        for suspect in &counted {
+            log_suspect(app, suspect);
+        }
     }
     read_suspects(app).await?;
     for one in interrupted {
@@ -554,7 +558,7 @@ async fn count(app: &Domain) -> Result<()> {
 /// The workspace whose writer writes rows that belong to no workspace.
 const NO_WORKSPACE: WorkspaceId = WorkspaceId(Uuid::nil());
 
-fn log_suspect(suspect: &Suspect) {
+fn log_suspect(app: &Domain, suspect: &Suspect) {
     let Item {
         kind,
         workspace,
@@ -567,6 +571,12 @@ fn log_suspect(suspect: &Suspect) {
         metrics::counter!("prichal_quarantined_total", "kind" => kind).increment(1);
         let object = format!("{kind}:{id}");
         security::record(Event::Quarantined, Some(workspace), &object);
+        let object = Object {
+            kind: kind.to_owned(),
+            id: Some(id.to_string()),
+        };
+        let of = Some(workspace).filter(|workspace| !workspace.0.is_nil());
+        audit::note(app, "server.quarantine", of, Some(object));
         tracing::error!(quarantine.id = %suspect.id, kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "the server died each time that {kind} {id} was in progress; the item is in quarantine and will not be tried again");
     } else {
         tracing::warn!(kind, %workspace, item.id = %id, seq, deaths = suspect.deaths, "{kind} {id} was in progress when the server died");

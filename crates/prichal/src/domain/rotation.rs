@@ -26,6 +26,7 @@ use crate::{
     domain::{Domain, instance},
     error::{Error, Result},
     platform::{
+        audit,
         security::{self, Event},
         session,
         vault::{CellRef, hex},
@@ -127,7 +128,9 @@ pub async fn run(app: Domain, stop: CancellationToken) -> anyhow::Result<()> {
                     false
                 });
             }
-            app.admin_token.reload();
+            if app.admin_token.reload() {
+                audit::note(&app, "server.reload_admin_token", None, None);
+            }
             end_sessions(&app, &mut known_token).await;
             app.clock
                 .sleep(if is_done {
@@ -267,6 +270,7 @@ async fn begin(app: &Domain) -> Result<()> {
     if app.vault.is_held_back() {
         app.vault.hold_back(false);
         security::record(Event::MasterKeyReplaced, None, &hex(&app.vault.id()));
+        audit::note(app, "server.replace_master_key", None, None);
         tracing::info!(
             "the new master key seals from now on; values of the previous one are resealed"
         );
@@ -295,6 +299,7 @@ async fn retire(app: &Domain) -> Result<()> {
     let from = from.ok_or_else(|| Error::internal("the end of a master key is damaged"))?;
     app.vault.retire_previous(from);
     security::record(Event::MasterKeyRetired, None, &hex(&app.vault.id()));
+    audit::note(app, "server.retire_master_key", None, None);
     tracing::info!(%from, "all values are sealed with the new master key: the previous one is not needed any more; access keys that it has signed are refused from {from} on");
     Ok(())
 }

@@ -29,8 +29,7 @@ use crate::{
     platform::{
         Platform,
         cache::Cache,
-        guess,
-        security::{self, Actor},
+        guess, security,
         session::LiveSession,
         token_use::TokenUses,
         vault::{AccessKey, sha256_hex},
@@ -152,27 +151,12 @@ impl Caller {
     }
 }
 
-impl From<&Caller> for Actor {
-    fn from(caller: &Caller) -> Self {
-        Self::new(caller.identity(), caller.user(), caller.workspace())
-    }
-}
-
 /// The person at the console whose rights a request has. It is among the extensions of a request, where only this server
 /// can put it.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     pub caller: Caller,
     pub session: Uuid,
-}
-
-impl From<&SignedIn> for Actor {
-    fn from(person: &SignedIn) -> Self {
-        match &person.caller {
-            Caller::Admin => Self::new(format!("session:{}", person.session), None, None),
-            caller => caller.into(),
-        }
-    }
 }
 
 /// The caller of a request: the person who is signed in at the console, or else the holder of the bearer token.
@@ -363,29 +347,33 @@ pub async fn find_token(
 }
 
 fn alive(token: Arc<Token>, now: Timestamp) -> Option<Caller> {
-    if !token.is_valid(now) {
+    let is_valid = token.is_valid(now);
+    let caller = Caller::Token(token);
+    // The refusal of an expired token names it.
+    security::set_actor(&caller);
+    if !is_valid {
         guess::mark_expired();
         return None;
     }
-    let caller = Caller::Token(token);
-    security::set_actor(&caller);
     Some(caller)
 }
 
 /// The integration with this access key.
 pub fn by_access_key(app: &Platform, text: &str) -> Option<Caller> {
     let Some(key) = app.vault.verify(text, app.clock.now()) else {
-        if app.vault.verify(text, Timestamp::default()).is_some() {
+        if let Some(expired) = app.vault.verify(text, Timestamp::default()) {
             guess::mark_expired();
+            security::set_actor(&Caller::Integration(Arc::new(expired)));
         }
         return None;
     };
-    if app.access.is_revoked(&key) {
+    let is_revoked = app.access.is_revoked(&key);
+    let caller = Caller::Integration(Arc::new(key));
+    security::set_actor(&caller);
+    if is_revoked {
         guess::mark_expired();
         return None;
     }
-    let caller = Caller::Integration(Arc::new(key));
-    security::set_actor(&caller);
     Some(caller)
 }
 

@@ -91,21 +91,25 @@ impl AdminToken {
     }
 
     /// Reads the file again, where an operator may have put another token. The previous token becomes invalid at once.
-    pub fn reload(&self) {
-        let Some(file) = &self.file else { return };
+    /// Returns true if there is another one.
+    pub fn reload(&self) -> bool {
+        let Some(file) = &self.file else {
+            return false;
+        };
         let _turn = self.lock_file();
         let Ok(text) = std::fs::read_to_string(file) else {
-            return;
+            return false;
         };
         let text = text.trim();
         let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
         if good.token.expose_secret() == text || !is_token(text) {
-            return;
+            return false;
         }
         good.token = text.into();
         good.previous = None;
         drop(good);
         security::record(Event::AdminTokenRotated, None, "file");
+        true
     }
 }
 

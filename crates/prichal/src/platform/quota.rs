@@ -1,5 +1,5 @@
 //! Quotas of workspaces: models of entities, contents of files, events, runs of scripts, and the records of
-//! everything else that is stored.
+//! everything else that is stored. And the requests that they make in a second.
 //!
 //! The store counts in the transactions that write. A request that would exceed a quota is refused by a count that is
 //! at most a second old. A quota may be exceeded by the writes of that second, which costs less than a read in every
@@ -21,10 +21,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::Quotas,
-    error::{Code, Error, Refusal, Result},
+    error::{Code, Error, RateLimit, Refusal, Result},
     platform::{
         Platform,
+        access::Caller,
         cache::Cache,
+        request_rate::RequestRates,
         security::{self, Event},
     },
 };
@@ -41,6 +43,8 @@ const FORM_BYTES: u64 = 4096;
 #[derive(Default)]
 pub struct Counts {
     usage: Cache<WorkspaceId, Arc<Usage>>,
+    /// The requests of workspaces in the present second.
+    rates: RequestRates,
     /// The bytes of uploads in progress, which the store does not count yet.
     coming: Mutex<HashMap<WorkspaceId, i64>>,
     /// The quotas that were reported as nearly used up.
@@ -127,6 +131,32 @@ async fn usage_of(app: &Platform, workspace: WorkspaceId) -> Result<Arc<Usage>> 
     Ok(found)
 }
 
+/// The requests that a workspace may make in a second; `None` means no limit.
+pub fn requests(server: &Quotas, usage: &Usage) -> Option<i64> {
+    let server = i64::try_from(server.requests).unwrap_or(i64::MAX);
+    let most = usage.requests.unwrap_or(server);
+    (most > 0).then_some(most)
+}
+
+/// Admits a request that adds `kinds` of bytes: within the workspace's requests of a second, and within its quotas. The
+/// operator is not counted.
+pub async fn admit_request(
+    app: &Platform,
+    workspace: WorkspaceId,
+    caller: &Caller,
+    kinds: &[Kind],
+) -> Result<()> {
+    let usage = usage_of(app, workspace).await?;
+    if let Some(most) = requests(&app.config.quotas, &usage)
+        && !matches!(caller, Caller::Admin)
+        && !app.quotas.rates.take(workspace, most, app.clock.now())
+    {
+        let limit = RateLimit::WorkspaceRequests(most);
+        return Err(Error::TooMany { seconds: 1, limit });
+    }
+    check(app, workspace, &usage, kinds, 0)
+}
+
 /// Refuses to add `bytes` of a kind beyond the quota, or anything once the quota is exceeded.
 pub async fn admit(
     app: &Platform,
@@ -135,13 +165,23 @@ pub async fn admit(
     more: i64,
 ) -> Result<()> {
     let usage = usage_of(app, workspace).await?;
+    check(app, workspace, &usage, kinds, more)
+}
+
+fn check(
+    app: &Platform,
+    workspace: WorkspaceId,
+    usage: &Usage,
+    kinds: &[Kind],
+    more: i64,
+) -> Result<()> {
     for kind in kinds {
         let coming = match kind {
             Kind::Files => app.quotas.coming().get(&workspace).copied().unwrap_or(0),
             _ => 0,
         };
         let used = usage.used.get(*kind);
-        let Some(allowed) = allowed(&app.config.quotas, &usage, *kind) else {
+        let Some(allowed) = allowed(&app.config.quotas, usage, *kind) else {
             continue;
         };
         let more = more.saturating_add(coming);

@@ -12,11 +12,16 @@ use std::{
 };
 
 use futures_util::future::Either;
-use prichal_core::id::{UserId, WorkspaceId};
+use prichal_core::id::{TokenId, UserId, WorkspaceId};
+use prichal_store::{audit::Rider, token};
 
 use crate::{
     error::{Code, Error},
-    platform::Platform,
+    platform::{
+        Platform,
+        access::{Caller, SignedIn},
+        audit::Act,
+    },
 };
 
 /// The target of every line of the security log.
@@ -180,24 +185,62 @@ pub struct Request {
     /// True if it has to be counted as a guess.
     is_guess: AtomicBool,
     actor: Mutex<Option<Actor>>,
+    /// The act of the request. None if the audit log does not record it.
+    pub act: Option<Act>,
 }
 
-/// The originator of an action, as lines name it.
+/// The originator of an action.
 #[derive(Clone, Debug)]
-pub struct Actor {
-    name: String,
-    user: Option<String>,
-    workspace: Option<String>,
+pub enum Actor {
+    Caller(Caller),
+    /// A person at the console.
+    Person(SignedIn),
+    /// The token behind an element of a bulk call.
+    Token {
+        id: TokenId,
+        user: Option<UserId>,
+        workspace: WorkspaceId,
+    },
 }
 
 impl Actor {
-    /// An actor by the name of its credentials.
-    pub fn new(name: String, user: Option<UserId>, workspace: Option<WorkspaceId>) -> Self {
-        Self {
-            name,
-            user: user.map(|user| user.to_string()),
-            workspace: workspace.map(|workspace| workspace.to_string()),
+    /// The name of the credentials.
+    fn name(&self) -> String {
+        match self {
+            Self::Caller(caller) => caller.identity(),
+            Self::Person(person) => match &person.caller {
+                Caller::Admin => format!("session:{}", person.session),
+                caller => caller.identity(),
+            },
+            Self::Token { id, .. } => token::identity(*id),
         }
+    }
+
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Caller(caller) | Self::Person(SignedIn { caller, .. }) => caller.user(),
+            Self::Token { user, .. } => *user,
+        }
+    }
+
+    /// The workspace that the actor belongs to.
+    pub fn workspace(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::Caller(caller) | Self::Person(SignedIn { caller, .. }) => caller.workspace(),
+            Self::Token { workspace, .. } => Some(*workspace),
+        }
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self::Caller(caller.clone())
+    }
+}
+
+impl From<&SignedIn> for Actor {
+    fn from(person: &SignedIn) -> Self {
+        Self::Person(person.clone())
     }
 }
 
@@ -210,7 +253,21 @@ impl Request {
             is_known: AtomicBool::new(false),
             is_guess: AtomicBool::new(false),
             actor: Mutex::default(),
+            act: None,
         }
+    }
+
+    /// A part of this request, as a request that performs an act.
+    pub fn part(&self, act: Act) -> Self {
+        Self {
+            actor: Mutex::new(self.actor()),
+            ..Self::new(self.app.clone(), self.address, false).performing(Some(act))
+        }
+    }
+
+    /// The same request, for the audit log.
+    pub fn performing(self, act: Option<Act>) -> Self {
+        Self { act, ..self }
     }
 
     /// Makes the request count as a guess.
@@ -232,7 +289,8 @@ impl Request {
         self.is_guess.swap(false, Relaxed)
     }
 
-    fn actor(&self) -> Option<Actor> {
+    /// The actor, once it is known.
+    pub fn actor(&self) -> Option<Actor> {
         let actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
         actor.clone()
     }
@@ -243,18 +301,19 @@ tokio::task_local! {
     pub static REQUEST: Arc<Request>;
 }
 
-/// Runs work in the name of an actor and an address, like the work of a request. Within a request, the
-/// request's own actor stays.
+/// Runs work in the name of an actor and an address, like the work of a request that performs an act. Within a
+/// request, the request's own actor stays.
 pub fn by<F: Future>(
     app: &Platform,
     address: Option<IpAddr>,
     actor: Option<Actor>,
+    act: Option<Act>,
     work: F,
 ) -> impl Future<Output = F::Output> + use<F> {
     let own = || {
         Arc::new(Request {
             actor: Mutex::new(actor),
-            ..Request::new(app.clone(), address, false)
+            ..Request::new(app.clone(), address, false).performing(act)
         })
     };
     let request = REQUEST.try_with(Arc::clone).unwrap_or_else(|_| own());
@@ -267,6 +326,15 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
         Ok(request) => Either::Left(REQUEST.scope(request, work)),
         Err(_) => Either::Right(work),
     }
+}
+
+/// The rider of this task's writes: its request, if the audit log records it.
+pub fn rider() -> Option<Arc<dyn Rider>> {
+    let found = REQUEST.try_with(|request| {
+        let rider = || Arc::clone(request) as Arc<dyn Rider>;
+        request.act.is_some().then(rider)
+    });
+    found.ok().flatten()
 }
 
 /// The address of the sender of this task's request.
@@ -304,10 +372,11 @@ pub fn record(event: Event, workspace: Option<WorkspaceId>, object: &str) {
     let (name, outcome) = (event.name(), event.outcome());
     metrics::counter!("prichal_security_events_total", "event" => name).increment(1);
     let address = address.map(|address| address.to_string());
+    let workspace = workspace.or_else(|| actor.as_ref()?.workspace());
     let workspace = workspace.map(|workspace| workspace.to_string());
-    let workspace = workspace.or_else(|| actor.as_ref()?.workspace.clone());
-    let user = actor.as_ref().and_then(|actor| actor.user.as_deref());
-    let actor = actor.as_ref().map(|actor| actor.name.as_str());
+    let user = actor.as_ref().and_then(Actor::user);
+    let user = user.map(|user| user.to_string());
+    let actor = actor.as_ref().map(Actor::name);
     let object = Some(object).filter(|object| !object.is_empty());
     tracing::info!(
         target: TARGET,

@@ -8,7 +8,10 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     config::Config,
-    platform::outgoing::trust::{certificates, trusting},
+    platform::{
+        outgoing::trust::{certificates, trusting},
+        security,
+    },
 };
 
 /// The options of the store that the settings name.
@@ -37,6 +40,7 @@ pub async fn open(config: &Config, on_commit: OnCommit) -> anyhow::Result<Db> {
     // Opening blocks: it connects and runs migrations.
     let opened =
         tokio::task::spawn_blocking(move || Db::open(&options, &on_commit, &on_batch)).await?;
+    let opened = opened.map(|db| db.with_riders(security::rider));
     opened.with_context(|| match &config.database_url {
         Some(_) => "cannot open the PostgreSQL database".to_owned(),
         None => format!(

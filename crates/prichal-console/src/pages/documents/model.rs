@@ -219,11 +219,11 @@ impl Employees {
             Err(error) => return Err(error.into()),
         };
         let order = found.iter().map(|one| one.id.clone()).collect();
-        let named = found.into_iter().map(|one| {
+        let pairs = found.into_iter().map(|one| {
             let name = one.full_name.filter(|name| !name.trim().is_empty());
             (one.id.clone(), name.unwrap_or(one.id))
         });
-        let mut names: HashMap<_, _> = named.collect();
+        let mut names: HashMap<_, _> = pairs.collect();
         if let Some(user) = visit.session.user {
             let name = || visit.session.name.clone();
             names.entry(user.to_string()).or_insert_with(name);

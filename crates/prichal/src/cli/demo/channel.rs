@@ -24,7 +24,7 @@ pub(super) async fn seed(root: &Caller) -> Result<()> {
     });
     root.post("/rest/v1/service/svcscripts", script).await?;
     let channel = json!({
-        "code": "web-shop", "name": "Web shop", "type": "public", "recv_svcscriptcode": "orders",
+        "code": "web-shop", "type": "public", "recv_svcscriptcode": "orders",
         "opts": { "issync": true },
     });
     let channel = root

@@ -71,7 +71,7 @@ pub(super) async fn seed(space: &Caller, receivers: &Receivers) -> Result<()> {
 
 /// A webhook that somebody has switched off, which is an alert.
 async fn switched_off(space: &Caller, integration: &str) -> Result<()> {
-    let instance = add_webhook(space, integration, "/returns", "role", json!({})).await?;
+    let instance = add_webhook(space, integration, "/returns", "company", json!({})).await?;
     let hook = instance["webHooks"]
         .as_array()
         .into_iter()

@@ -3,12 +3,14 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    admin_token, nodes, quarantine, sessions, signature_policy, tokens, usage, workspaces,
+    admin_token, audit, nodes, quarantine, retention, sessions, signature_policy, tokens, usage,
+    workspaces,
 };
 use crate::app::App;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(audit::list_audit))
         .routes(routes!(
             workspaces::create_workspace,
             workspaces::list_workspaces
@@ -23,6 +25,10 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::end_session))
         .routes(routes!(usage::get_usage))
+        .routes(routes!(
+            retention::get_allowed_retention,
+            retention::put_allowed_retention
+        ))
         .routes(routes!(usage::put_quota))
         .routes(routes!(admin_token::rotate_admin_token))
         .routes(routes!(

@@ -53,12 +53,19 @@ struct UsageModel {
     runs: Used,
     /// All other stored data: calls, links, documents, channels, scripts and their storage, attempts, first answers.
     records: Used,
+    /// The requests that the workspace may make in a second; null if there is no limit.
+    #[serde(rename = "requestsPerSecond")]
+    #[schema(required = true)]
+    requests_per_second: Option<i64>,
 }
 
 described! {
-    /// Quotas of a workspace in bytes. 0 means no limit. The server's setting holds for a quota that is null or left out.
+    /// Quotas of a workspace: bytes, and requests in a second. 0 means no limit. The server's setting holds for a quota that is null or left out.
     WorkspaceQuotas = quotas();
 }
+
+/// The quota of requests.
+const REQUESTS: &str = "requestsPerSecond";
 
 fn quotas() -> ObjectBuilder {
     let mut quotas =
@@ -70,7 +77,15 @@ fn quotas() -> ObjectBuilder {
             .description(Some(format!("The quota of {}.", kind.name())));
         quotas = quotas.property(kind.name(), bytes);
     }
-    quotas.examples([json!({ "files": 1 << 30 })])
+    let requests = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+        .minimum(Some(0))
+        .description(Some(
+            "The requests in a second. Each node counts for itself.",
+        ));
+    quotas
+        .property(REQUESTS, requests)
+        .examples([json!({ "files": 1 << 30, REQUESTS: 200 })])
 }
 
 /// Read the usage and the quotas of a workspace.
@@ -98,6 +113,7 @@ async fn answer(app: &App, workspace: WorkspaceId) -> Result<JsonAnswer> {
         events: used(Kind::Events),
         runs: used(Kind::Runs),
         records: used(Kind::Records),
+        requests_per_second: quota::requests(&app.config.quotas, &found),
     };
     let text = serde_json::to_string(&usage).map_err(Error::internal)?;
     Ok(JsonAnswer::ok(text))
@@ -113,19 +129,20 @@ pub(super) async fn put_quota(
     Json(body): Json,
 ) -> Result<JsonAnswer> {
     let workspace = find(&app, &ws).await?.id;
-    let quotas = read(&body)?;
-    let write = move |tx: &mut Tx<'_>| usage::set_quotas(tx, workspace, quotas);
+    let (quotas, requests) = read(&body)?;
+    let write = move |tx: &mut Tx<'_>| usage::set_quotas(tx, workspace, quotas, requests);
     app.db.write(workspace, write).await?;
     app.quotas.forget(workspace);
     security::record(Event::QuotaChanged, Some(workspace), "");
     answer(&app, workspace).await
 }
 
-fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
+fn read(body: &Value) -> Result<([Option<i64>; KINDS], Option<i64>)> {
     let body = body
         .as_object()
         .ok_or_else(|| Error::invalid("", "The request body must be a JSON object."))?;
-    let names = Kind::ALL.map(Kind::name);
+    let bytes = Kind::ALL.map(Kind::name);
+    let names: Vec<&str> = bytes.into_iter().chain([REQUESTS]).collect();
     if let Some(name) = body.keys().find(|name| !names.contains(&name.as_str())) {
         let shown: String = name.chars().take(64).collect();
         return Err(Error::invalid(
@@ -133,18 +150,23 @@ fn read(body: &Value) -> Result<[Option<i64>; KINDS]> {
             format!("There is no quota `{shown}`: {}.", names.join(", ")),
         ));
     }
-    let mut quotas = [None; KINDS];
-    for (quota, name) in quotas.iter_mut().zip(names) {
-        *quota = match body.get(name) {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(value.as_i64().filter(|bytes| *bytes >= 0).ok_or_else(|| {
+    let number = |name: &str, unit: &str| match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_i64().filter(|number| *number >= 0);
+            let number = number.ok_or_else(|| {
                 let given = value.to_string().chars().take(64).collect::<String>();
                 let why = format!(
-                    "The {name} must be a whole number of bytes, at least 0, or null, not {given}."
+                    "The {name} must be a whole number of {unit}, at least 0, or null, not {given}."
                 );
                 Error::invalid(name, why)
-            })?),
-        };
+            });
+            number.map(Some)
+        }
+    };
+    let mut quotas = [None; KINDS];
+    for (quota, name) in quotas.iter_mut().zip(bytes) {
+        *quota = number(name, "bytes")?;
     }
-    Ok(quotas)
+    Ok((quotas, number(REQUESTS, "requests")?))
 }

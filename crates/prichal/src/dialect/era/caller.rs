@@ -17,6 +17,7 @@ use crate::{
     platform::{
         Platform,
         access::{self, Caller, ChannelHandle},
+        audit,
         memory::Payer,
         quota, security, writes,
     },
@@ -110,6 +111,9 @@ impl Tenant {
         parts: &Parts,
     ) -> Result<Self> {
         let is_lookup = is_lookup(parts);
+        if is_lookup {
+            audit::set_reading();
+        }
         if !is_lookup && !parts.method.is_safe() {
             writes::admit(app, workspace)?;
         }
@@ -122,7 +126,7 @@ impl Tenant {
             Method::PUT | Method::PATCH => &[Kind::Events],
             _ => &[],
         };
-        quota::admit(app, workspace, kinds, 0).await?;
+        quota::admit_request(app, workspace, &caller, kinds).await?;
         Ok(Self {
             app: app.clone(),
             workspace,
@@ -178,7 +182,9 @@ pub(super) async fn channel_of(app: &App, parts: &Parts) -> Result<Arc<ChannelHa
     let handle = handle.ok_or(Error::Unauthenticated)?;
     Payer::name(&parts.extensions, Some(handle.workspace), handle.channel.id);
     tracing::Span::current().record("workspace", tracing::field::display(handle.workspace));
-    security::set_actor(&Caller::Channel(handle.clone()));
+    let caller = Caller::Channel(handle.clone());
+    security::set_actor(&caller);
+    quota::admit_request(app, handle.workspace, &caller, &[]).await?;
     if !sender(app, &parts.headers, &parts.extensions)
         .is_some_and(|sender| handle.channel.admits(sender))
     {

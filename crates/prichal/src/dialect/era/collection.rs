@@ -124,6 +124,10 @@ pub(super) trait Resource: Clone + PartialEq + Send + Sync + 'static {
         workspace: WorkspaceId,
         at: Timestamp,
     ) -> Result<()>;
+    /// Removes what belongs to an entity that is deleted.
+    fn delete_parts(&self, _: &mut Tx<'_>, _: WorkspaceId) -> Result<()> {
+        Ok(())
+    }
     /// The entity, and true if it is deleted.
     fn find(
         vault: &Vault,
@@ -690,6 +694,7 @@ pub(super) async fn delete<R: Resource>(
                 permit(&caller, Some(&gone), None)?;
                 gone.set_updated_at(origin.at);
                 gone.delete(&app.vault, tx, origin.workspace, origin.at)?;
+                gone.delete_parts(tx, origin.workspace)?;
                 if let Some((kind, old)) = gone.snapshot() {
                     let event = EventId::generate(origin.at);
                     tx.append(NewEvent::delete(event, &origin, (kind, id.0), old));

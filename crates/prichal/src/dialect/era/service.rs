@@ -4,8 +4,9 @@ use prichal_core::{channel::Channel, channel_type::ChannelType, script::Script};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    collection::with_lookup, integration_point_types as types, integration_points as points,
-    integration_tokens as tokens, svcscript_runtimes as runtimes, svcscripts as scripts,
+    channel_sockets as sockets, collection::with_lookup, integration_point_types as types,
+    integration_points as points, integration_tokens as tokens, script_trials as trials,
+    svcscript_runtimes as runtimes, svcscripts as scripts,
 };
 use crate::app::App;
 
@@ -21,6 +22,7 @@ pub(super) fn service() -> OpenApiRouter<App> {
             points::delete_integration_point
         ))
         .routes(routes!(points::rotate_token))
+        .routes(routes!(sockets::list_sockets))
         .routes(routes!(points::send_message))
         .routes(routes!(points::list_message_attempts))
         .routes(with_lookup::<ChannelType>(routes!(
@@ -41,6 +43,9 @@ pub(super) fn service() -> OpenApiRouter<App> {
             scripts::patch_svcscript,
             scripts::delete_svcscript
         ))
+        .routes(routes!(trials::try_svcscript))
+        .routes(routes!(trials::list_svcscript_versions))
+        .routes(routes!(trials::get_svcscript_version))
         .routes(routes!(
             runtimes::start_svcscript,
             runtimes::list_svcscript_runtimes

@@ -420,7 +420,7 @@ fn read_filter(text: Option<&str>) -> Result<Filter> {
     Ok(filter)
 }
 
-async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
+pub(super) async fn find(tenant: &Tenant, id: &str) -> Result<Run> {
     let parsed = RunId::parse(id).ok_or_else(|| missing(id))?;
     let workspace = tenant.workspace;
     catch_up(&tenant.app, workspace).await?;

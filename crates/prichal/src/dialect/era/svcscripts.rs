@@ -10,7 +10,7 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_dialect::era::{names, query::FieldNames};
-use prichal_store::{Tx, resource::Kind};
+use prichal_store::{Tx, resource::Kind, script_version};
 use serde_json::json;
 use utoipa::openapi::ObjectBuilder;
 use uuid::Uuid;
@@ -139,15 +139,26 @@ impl Resource for Script {
         }
     }
 
+    /// Keeps the source that a change replaces.
     fn check_in_transaction(
         &mut self,
         _: &Vault,
-        _: &mut Tx<'_>,
-        _: &Origin,
+        tx: &mut Tx<'_>,
+        origin: &Origin,
         _: &Object,
-        _: Option<&Self>,
+        before: Option<&Self>,
     ) -> Result<()> {
+        if let Some(before) = before
+            && before.source() != self.source()
+        {
+            let (id, source) = (self.id(), before.source());
+            script_version::insert(tx, origin.workspace, id, source, origin.at)?;
+        }
         Ok(())
+    }
+
+    fn delete_parts(&self, tx: &mut Tx<'_>, workspace: WorkspaceId) -> Result<()> {
+        Ok(script_version::remove(tx, workspace, self.id())?)
     }
 
     fn forget(app: &App, _: WorkspaceId) {

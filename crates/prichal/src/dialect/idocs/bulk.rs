@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashMap, marker::PhantomData};
 use futures_util::future::BoxFuture;
 use prichal_core::id::generate;
 use prichal_dialect::word_schemas;
-use prichal_store::{Conn, Tx, bulk as store, token};
+use prichal_store::{Conn, Tx, bulk as store};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use utoipa::{
@@ -30,14 +30,17 @@ use super::{
 };
 use crate::{
     app::App,
-    dialect::openapi::schema::{add, of},
+    dialect::{
+        audit,
+        openapi::schema::{add, of},
+    },
     domain::document::bulk::{BulkHandler, CREATED, NOT_FOUND, STATUSES, Work},
     error::{Error, Result},
     http::{
         body::{Json, Raw},
         idempotency::{IdempotencyKey, JsonAnswer, write_once},
     },
-    platform::{quota, reading::parse_json, security::Actor},
+    platform::{audit::Act, quota, reading::parse_json, security::Actor},
 };
 
 /// The maximum number of elements of a call.
@@ -477,8 +480,17 @@ impl BulkHandler for Elements {
 
     fn actor(&self, element: &store::Element) -> Option<Actor> {
         let requester: Requester = serde_json::from_str(&element.caller).ok()?;
-        let name = token::identity(requester.token);
-        Some(Actor::new(name, requester.user, Some(element.workspace)))
+        Some(Actor::Token {
+            id: requester.token,
+            user: requester.user,
+            workspace: element.workspace,
+        })
+    }
+
+    fn act(&self, element: &store::Element) -> Option<Act> {
+        let (_, operation) = CALLS.iter().find(|(name, _)| *name == element.path)?;
+        let single = audit::operation_named(operation.single()?)?;
+        Some(Act::new(single))
     }
 
     fn describe(&self, element: &store::Element, error: &Error) -> (Vec<Value>, bool) {

@@ -35,7 +35,7 @@ use crate::{
         Platform,
         access::{self, Caller, Permitted},
         memory::Payer,
-        writes,
+        quota, writes,
     },
 };
 
@@ -285,6 +285,7 @@ impl FromRequestParts<App> for Company {
         let only_reads = parts.method.is_safe() || only_reads(parts);
         access::permit(&caller, only_reads)?;
         Payer::name(&parts.extensions, Some(token.workspace), token.id.0);
+        quota::admit_request(app, token.workspace, &caller, &[]).await?;
         let requester = Requester::of(token, Language::of(&parts.headers));
         let company = Self::find(app, token.workspace, requester).await?;
         tracing::Span::current().record("workspace", tracing::field::display(company.id()));

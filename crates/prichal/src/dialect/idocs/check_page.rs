@@ -141,7 +141,7 @@ pub(super) async fn of_document(
 
 /// Check a signature or an archive that a visitor uploads, and show the report as a page for people.
 ///
-/// Nothing is stored. Of the hosts that the signature names, only those that the policy lists by name are asked.
+/// The upload is not stored. Of the hosts that the signature names, only those that the policy lists by name are asked.
 #[utoipa::path(post, path = "/check", tag = "documents", security(()),
     params(("lang" = Option<String>, Query, description = "The language: `ru`, `kk` or `en`; by default that of `Accept-Language`")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),

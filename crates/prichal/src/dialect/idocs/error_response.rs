@@ -191,6 +191,9 @@ fn messages(error: &Error, language: Language) -> Vec<String> {
                     let (most, period) = (most.to_string(), period.as_secs().to_string());
                     say(&TOO_MANY, &[&most, &period, &seconds])
                 }
+                RateLimit::WorkspaceRequests(most) => {
+                    say(&TOO_MANY_OF_COMPANY, &[&most.to_string(), &seconds])
+                }
                 RateLimit::WrittenBytes(most) => say(&TOO_MUCH, &[&most.to_string(), &seconds]),
             }
         }
@@ -229,6 +232,11 @@ const TOO_MANY: Localized = Localized::new(
     "Слишком много запросов: токену разрешено {} за {} с, повторите через {} с.",
     "Сұраулар тым көп: токенге {} сұрауға {} с ішінде рұқсат етілген, {} с кейін қайталаңыз.",
     "Too many requests: a token may send {} in {} seconds, try again in {} seconds.",
+);
+const TOO_MANY_OF_COMPANY: Localized = Localized::new(
+    "Слишком много запросов: компании разрешено {} в секунду, повторите через {} с.",
+    "Сұраулар тым көп: компанияға секундына {} сұрауға рұқсат етілген, {} с кейін қайталаңыз.",
+    "Too many requests: the company may send {} in a second, try again in {} seconds.",
 );
 const TOO_MUCH: Localized = Localized::new(
     "Компания записала слишком много: разрешено {} байт в минуту, повторите через {} с.",

@@ -112,6 +112,25 @@ operations! {
 type Nothing = ();
 
 impl Operation {
+    /// The name of the single call that changes what an element of a bulk call does. None if it reads.
+    pub(super) const fn single(self) -> Option<&'static str> {
+        match self {
+            Self::Create => Some("create_outbox"),
+            Self::CreateInternal => Some("create_internal"),
+            Self::Route => Some("create_route"),
+            Self::QuickRoute => Some("create_quick_route"),
+            Self::InternalRoute => Some("create_internal_route"),
+            Self::InboxRoute => Some("create_inbox_route"),
+            Self::OutboxSign => Some("outbox_sign"),
+            Self::InboxSign => Some("inbox_sign"),
+            Self::Act => Some("act_on_route"),
+            Self::Recall => Some("recall_document"),
+            Self::Reject => Some("reject_document"),
+            Self::Decline => Some("decline_document"),
+            Self::OutboxContent | Self::InboxContent | Self::Download => None,
+        }
+    }
+
     /// The permission for the operation; `None` for an act on a route, which needs the permission of its action.
     pub(super) fn permission(self) -> Option<&'static str> {
         match self {

@@ -1,6 +1,8 @@
 //! `/api/v1/authorization`: an integration exchanges its API key for an access key that is valid for 20 minutes
 //! (`docs/contracts/kontur.md §4.1`).
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -32,6 +34,7 @@ use crate::{
     error::{Error, Result},
     http::answer::json_text,
     platform::{
+        access::Caller,
         guess,
         security::{self, Event},
         vault::{AccessKey, sha256_hex},
@@ -183,13 +186,15 @@ fn find_workspace(conn: &mut Conn, id: WorkspaceId) -> Result<Workspace> {
 
 fn authorize(app: &App, workspace: Workspace, found: &Installed) -> Result<Response> {
     let ttl = i64::try_from(app.config.access_key_ttl.as_secs()).unwrap_or(i64::MAX);
-    let access_key = app.vault.issue(&AccessKey {
+    let key = AccessKey {
         workspace: workspace.id,
         integration: found.id(),
         round: found.row.round,
         expires: app.clock.now().secs().saturating_add(ttl),
         name: found.row.integration.name.clone(),
-    });
+    };
+    let access_key = app.vault.issue(&key);
+    security::set_actor(&Caller::Integration(Arc::new(key)));
     let actor = format!("integration:{}", found.id());
     security::record(Event::SignedIn, Some(workspace.id), &actor);
     let result = AuthResult {

@@ -27,7 +27,7 @@ use crate::{
     dialect::openapi::schema::{body, described, either, example, parameters, takes},
     domain::telephony::{
         ingest::{self, Report},
-        record::{Effect, Exchange},
+        record::{Effect, Exchange, ViewParts},
         redirect,
     },
     error::{Error, Result},
@@ -223,7 +223,7 @@ async fn answer<T: Clone + Send + 'static>(
         let report = report(message.clone());
         let (found, effect) = ingest::apply(&app, tx, &origin, &exchange, &refs, report)?;
         let answer = if with_model {
-            communications::model(tx.conn()?, &found, false)?
+            communications::model(tx.conn()?, &found, ViewParts::Evidence)?
         } else {
             OK.to_owned()
         };

@@ -133,7 +133,7 @@ impl FromRequestParts<App> for Member {
 /// Collections that are exempt from the quotas of entities and events, so that a workspace can be administered when
 /// these are exhausted. Quotas refuse only what adds to them: a new integration, its installation and setup, and larger
 /// instances.
-const WITHOUT_QUOTA: [&str; 8] = [
+const WITHOUT_QUOTA: [&str; 9] = [
     "login-links",
     "sessions",
     "integrations",
@@ -142,6 +142,7 @@ const WITHOUT_QUOTA: [&str; 8] = [
     "files",
     "stream",
     "mails",
+    "retention",
 ];
 
 /// The kinds of bytes that a request always adds. A PATCH or a PUT may reduce others, which is known only when it is

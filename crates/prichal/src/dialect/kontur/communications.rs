@@ -26,10 +26,14 @@ use prichal_dialect::kontur::{
 };
 use prichal_store::{
     Conn, Tx,
-    communication::{self, Filter, GroupBy, Totals},
+    communication::{self, Filter, GroupBy, Place, Totals},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use serde_json::value::RawValue;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, Type as JsonType},
+};
 use uuid::Uuid;
 
 use super::{
@@ -42,7 +46,7 @@ use crate::{
     dialect::openapi::schema::{described, example, parameters, takes},
     domain::telephony::{
         call_stream::{CardUpdate, Listener},
-        record::{self, CallRecord},
+        record::{self, CallRecord, ViewParts},
     },
     error::{Error, Result},
     http::{
@@ -60,12 +64,13 @@ described! {
     /// A call with its legs and events, and its links.
     pub(super) Communication = record(COMMUNICATION).examples(example(include_str!("examples/communication.json"))), with UpdateInfoModel;
     /// A page of calls.
-    CommunicationList = page_of::<Communication>("The number of all matching calls."), with Communication;
+    CommunicationList = page_of::<Communication>("The number of all matching calls; with `cursor` that of the page.")
+        .property("next", ObjectBuilder::new().schema_type(JsonType::String).description(Some("With `cursor`: the cursor of the next page. Absent at the end."))), with Communication;
 }
 
-/// The model of a call, with its facts if `with_facts` is true.
-pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Result<String> {
-    let view = found.view(conn, with_facts)?;
+/// The model of a call, with further parts.
+pub(super) fn model(conn: &mut Conn, found: &CallRecord, parts: ViewParts) -> Result<String> {
+    let view = found.view(conn, parts)?;
     Ok(kontur::communication::model(
         &found.call,
         &view.head,
@@ -77,7 +82,7 @@ pub(super) fn model(conn: &mut Conn, found: &CallRecord, with_facts: bool) -> Re
 
 /// The text of a live card.
 fn card(conn: &mut Conn, found: &CallRecord) -> Result<String> {
-    model(conn, found, true)
+    model(conn, found, ViewParts::Facts)
 }
 
 /// The call whose id is in the path.
@@ -101,6 +106,15 @@ const DIRECTION: Field =
 const STATUS: Field = Field::new("status", Type::Enum(&STATUSES)).doc("Calls in this state only.");
 const MISSED: Field =
     Field::new("missed", Type::Bool).doc("Only calls that were missed, or that were not.");
+const ANSWERED: Field = Field::new("answered", Type::Bool)
+    .doc("Only calls in which a user talked with the other side, or in which none did.");
+const CALLED_BACK: Field = Field::new("calledBack", Type::Bool)
+    .doc("Only missed calls that were called back, or that were not.");
+const LINE: Field = Field::new("line", Type::Text)
+    .doc("Calls over this own number only, as the exchange wrote it.");
+const CURSOR: Field = Field::new("cursor", Type::Text).doc(
+    "Reads the list by pages of equal cost, without counting all: `start` for the first page, then the `next` of the page before. `offset` does not count.",
+);
 const PHONE: Field =
     Field::new("phone", Type::Text).doc("Calls with this number of a client only, in any form.");
 const USER: Field =
@@ -128,7 +142,9 @@ const LAST_EVENT_ID_IN_QUERY: Field =
 
 parameters! {
     /// The calls to list.
-    CallFilter = &[DIRECTION, STATUS, MISSED, PHONE, USER, FROM, TO];
+    CallFilter = &[DIRECTION, STATUS, MISSED, ANSWERED, CALLED_BACK, PHONE, LINE, USER, FROM, TO];
+    /// The place of a page.
+    CallCursor = &[CURSOR];
     /// The parts of a call.
     CallParts = &[INCLUDE];
     /// The groups of statistics.
@@ -165,40 +181,112 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
         status: query
             .read(STATUS.name, "active or sealed", Status::from_name)?
             .map(Status::name),
-        missed: query.read(MISSED.name, "true or false", |text| {
-            text.to_ascii_lowercase().parse().ok()
-        })?,
+        missed: truth(query, MISSED)?,
+        answered: truth(query, ANSWERED)?,
+        called_back: truth(query, CALLED_BACK)?,
         phone,
+        line: query.text(LINE.name).map(str::to_owned),
         user: query.read(USER.name, "a GUID", id::parse_any)?,
         from,
         to,
     })
 }
 
+fn truth(query: &Query, field: Field) -> Result<Option<bool>> {
+    query.read(field.name, "true or false", |text| {
+        text.to_ascii_lowercase().parse().ok()
+    })
+}
+
+/// The place from which a list is read.
+#[derive(Clone, Copy)]
+enum Cursor {
+    Start,
+    After(Place),
+}
+
+impl Cursor {
+    fn read(text: &str) -> Option<Self> {
+        if text == "start" {
+            return Some(Self::Start);
+        }
+        let (begun_at, id) = text.split_once('_')?;
+        Some(Self::After(Place {
+            begun_at: Timestamp::from_micros(begun_at.parse().ok()?),
+            id: EntityId::parse_any(id)?,
+        }))
+    }
+
+    fn place(self) -> Option<Place> {
+        match self {
+            Self::Start => None,
+            Self::After(place) => Some(place),
+        }
+    }
+}
+
+/// A page of calls, with the cursor of the next one.
+#[derive(Serialize)]
+struct CursorPage<'a> {
+    count: usize,
+    items: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+async fn list_by_cursor(
+    member: &Member,
+    filter: Filter,
+    parts: ViewParts,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Response> {
+    let workspace = member.workspace_id();
+    let read = move |conn: &mut Conn| {
+        let (rows, has_more) = communication::list_after(conn, workspace, &filter, after, limit)?;
+        let found = record::all_of(rows)?;
+        let last = found.last().filter(|_| has_more);
+        let next = last.map(|last| format!("{}_{}", last.begun_at().micros(), last.row.id));
+        let models = found.iter().map(|found| model(conn, found, parts));
+        Ok::<_, Error>((models.collect::<Result<Vec<_>>>()?, next))
+    };
+    let (models, next) = member.app.db.read(read).await?;
+    let items = models.iter().map(|text| serde_json::from_str(text));
+    let items: Vec<&RawValue> = items.collect::<Result<_, _>>().map_err(Error::internal)?;
+    let count = items.len();
+    let text = serde_json::to_string(&CursorPage { count, items, next });
+    Ok(json_text(StatusCode::OK, text.map_err(Error::internal)?))
+}
+
 /// List calls, the newest first, without deleted ones.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications", tag = "telephony",
-    params(Member, CallFilter, CallParts, Page),
+    params(Member, CallFilter, CallParts, CallCursor, Page),
     responses((status = 200, body = CommunicationList)))]
 pub(super) async fn list_communications(
     member: Member,
     page: Page,
     query: Query,
 ) -> Result<Response> {
-    let (workspace, facts) = (member.workspace_id(), facts(&query)?);
+    let (workspace, parts) = (member.workspace_id(), parts(&query, ViewParts::Facts)?);
     let filter = filter(&member, &query).await?;
+    let cursor = query.read(CURSOR.name, "a cursor of this list", Cursor::read)?;
+    if let Some(cursor) = cursor {
+        return list_by_cursor(&member, filter, parts, cursor.place(), page.limit).await;
+    }
     let read = move |conn: &mut Conn, offset, limit| {
         let (count, rows) = communication::list(conn, workspace, &filter, offset, limit)?;
         let found = record::all_of(rows)?;
-        let models = found.iter().map(|found| model(conn, found, facts));
+        let models = found.iter().map(|found| model(conn, found, parts));
         Ok::<_, Error>((count, models.collect::<Result<Vec<_>>>()?))
     };
     listing::list(&member.app, page, read).await
 }
 
-fn facts(query: &Query) -> Result<bool> {
+/// The parts that a query asks for: `facts` if it includes them.
+fn parts(query: &Query, facts: ViewParts) -> Result<ViewParts> {
     match query.text(INCLUDE.name) {
-        None => Ok(false),
-        Some(text) if text.eq_ignore_ascii_case("facts") => Ok(true),
+        None => Ok(ViewParts::Evidence),
+        Some(text) if text.eq_ignore_ascii_case("facts") => Ok(facts),
         Some(other) => {
             let shown: String = other.chars().take(64).collect();
             let why = format!("The value '{shown}' of 'include' is not facts.");
@@ -216,11 +304,11 @@ pub(super) async fn get_communication(
     InPath(id): InPath,
     query: Query,
 ) -> Result<Response> {
-    let (workspace, facts) = (member.workspace_id(), facts(&query)?);
+    let (workspace, parts) = (member.workspace_id(), parts(&query, ViewParts::Arrivals)?);
     let read = move |conn: &mut Conn| {
         let found = record::find(conn, workspace, id)?
             .ok_or_else(|| Error::NotFound(format!("Communication {id}")))?;
-        model(conn, &found, facts)
+        model(conn, &found, parts)
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
@@ -245,7 +333,7 @@ async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<
     let (app, origin) = (member.app.clone(), member.origin());
     let write = move |tx: &mut Tx<'_>| {
         let found = record::set_deleted(&app, tx, &origin, id, is_deleted)?;
-        model(tx.conn()?, &found, false)
+        model(tx.conn()?, &found, ViewParts::Evidence)
     };
     member.app.db.write(member.workspace_id(), write).await
 }

@@ -17,7 +17,7 @@ use prichal_store::{
     Conn,
     delivery::{
         self, Attempt, MAX_OWN_BODY,
-        log::{self, Logged, Source},
+        log::{self, Details, Logged, Source},
     },
     event,
     webhook::Key,
@@ -247,7 +247,14 @@ pub(super) async fn list_all_deliveries(member: Member, query: Query) -> Result<
     let filter = read_filter(&member, &query)?;
     let (workspace, limit) = (member.workspace_id(), query.limit()?);
     let read = move |conn: &mut Conn| {
-        Ok::<_, Error>(log::list(conn, workspace, &filter, limit, MAX_ROWS)?)
+        Ok::<_, Error>(log::list(
+            conn,
+            workspace,
+            &filter,
+            Details::OfFailures,
+            limit,
+            MAX_ROWS,
+        )?)
     };
     let found = member.app.db.read(read).await?;
     let page = DeliveryList {

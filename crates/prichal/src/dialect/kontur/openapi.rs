@@ -53,6 +53,7 @@ const TAGS: &[(&str, &str)] = &[
         "alerts",
         "What somebody has to know, when it begins and when it is over, and the mails about it.",
     ),
+    ("audit", "Who has done what."),
     ("files", "Uploads and downloads."),
     ("settings", "Settings of a workspace."),
     (

@@ -45,7 +45,7 @@ use crate::{
         idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
         page::Query,
     },
-    platform::reading::parse_json,
+    platform::{audit, reading::parse_json},
 };
 
 /// The events a second that are sent to each webhook, unless the request says otherwise.
@@ -214,6 +214,7 @@ pub(super) async fn begin_resend(
         }
     };
     if flag(&PREVIEW) {
+        audit::set_reading();
         return preview(&member, wanted).await;
     }
     let rate = given.get(RATE.name).and_then(Value::as_i64);

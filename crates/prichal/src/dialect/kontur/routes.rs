@@ -3,10 +3,10 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    alerts, authorization, callbacks, communications, dead_letters, deliveries, delivery_log,
-    entities, event_log, event_types, feed, files, instances, integrations, links, mails, matches,
-    preview, publish, resends, sessions, settings, stream, stream_tickets, system_calls,
-    ui_settings, webhook_state, webhooks,
+    alerts, audit, authorization, callbacks, communications, dead_letters, deliveries,
+    delivery_log, entities, event_log, event_types, feed, files, instances, integrations, links,
+    mails, matches, preview, publish, resends, retention, sessions, settings, stream,
+    stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -37,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resends::cancel_resend))
         .routes(routes!(dead_letters::list_dead_letters))
         .routes(routes!(dead_letters::dismiss_dead_letter))
+        .routes(routes!(audit::list_workspace_audit))
         .routes(routes!(mails::list_mails))
         .routes(routes!(mails::send_test_mail))
         .routes(routes!(deliveries::replay_events))
@@ -66,6 +67,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(sessions::create_login_link))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::end_session))
+        .routes(routes!(retention::get_retention, retention::put_retention))
         .routes(routes!(feed::read_feed, publish::publish_events))
         .routes(routes!(event_log::search_log))
         .routes(routes!(event_log::get_logged_event))

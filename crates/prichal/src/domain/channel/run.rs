@@ -1,6 +1,11 @@
 //! One run of a script or a message, and the record of its outcome.
 
-use std::{pin::pin, slice::from_ref, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    pin::pin,
+    slice::from_ref,
+    sync::{Arc, LazyLock, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use prichal_core::{
@@ -42,6 +47,7 @@ use crate::{
     error::{Code, Error, Result},
     platform::{
         access::Caller,
+        audit::{Act, Operation, Rule},
         security::{self, Actor},
         writes,
     },
@@ -51,6 +57,14 @@ use crate::{
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait before an outcome that could not be written is written again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A script that grants or takes rights.
+static CHANGED_RIGHTS: LazyLock<Operation> = LazyLock::new(|| Operation {
+    action: "channels.change_rights_by_script".to_owned(),
+    rule: Rule::Rights,
+    status: 200,
+    object: None,
+});
 
 /// The inputs of a run.
 struct Work<'a> {
@@ -140,7 +154,7 @@ fn tokens_of(handle: Option<&Arc<ChannelHandle>>) -> Tokens {
 }
 
 /// The state of a run after an attempt. Users read it, so the channel's tokens are masked.
-fn state(
+pub(super) fn state(
     outcome: &Outcome,
     tokens: &Tokens,
     attempts: i64,
@@ -379,7 +393,8 @@ impl Ended {
                 .then(|| message_attempt(run, &state, called.clone()));
             let sends = effects.sends();
             let written = write(app, run, &state, effects.clone(), attempt, &origin);
-            let written = security::by(app, None, actor.clone(), written).await;
+            let act = Act::new(&CHANGED_RIGHTS);
+            let written = security::by(app, None, actor.clone(), Some(act), written).await;
             match written {
                 Ok(is_ours) => {
                     if is_ours {

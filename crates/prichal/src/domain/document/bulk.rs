@@ -19,6 +19,7 @@ use crate::{
     domain::{Domain, journal},
     error::{Code, Error, Result},
     platform::{
+        audit::{self, Act},
         security::{self, Actor},
         writes,
     },
@@ -56,6 +57,8 @@ pub trait BulkHandler: Clone + Send + Sync + 'static {
     fn prepare(&self, element: Element) -> BoxFuture<'static, Result<Work>>;
     /// The requester of an element, as the security log names it.
     fn actor(&self, element: &Element) -> Option<Actor>;
+    /// The act of an element, if the audit log records it.
+    fn act(&self, element: &Element) -> Option<Act>;
     /// The errors of an element in the words of the dialect. The flag is true for an internal error.
     fn describe(&self, element: &Element, error: &Error) -> (Vec<Value>, bool);
 }
@@ -200,9 +203,9 @@ async fn work(
     // performed.
     let _ = writes::over(&app, workspace);
     if let Some(_guard) = journal::begin(&app, item(&element)).await {
-        let actor = handler.actor(&element);
+        let (actor, act) = (handler.actor(&element), handler.act(&element));
         let work = carry_out(app.clone(), handler, element, stop);
-        security::by(&app, None, actor, work).await;
+        security::by(&app, None, actor, act, work).await;
     }
     workspace
 }
@@ -228,6 +231,7 @@ async fn carry_out(
         }
         if !is_fault || tries >= MAX_TRIES {
             let status = if is_fault { FAILED } else { REFUSED };
+            audit::set_refused();
             let ended = Element {
                 status: status.to_owned(),
                 errors: Some(Value::Array(said).to_string()),

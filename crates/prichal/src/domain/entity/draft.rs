@@ -21,7 +21,7 @@ use prichal_store::{
 };
 use uuid::Uuid;
 
-use super::{Changed, EntityRef, missing, model, permit};
+use super::{Changed, EntityRef, missing, model, noted, permit};
 use crate::{
     domain::telephony::{owners, phones, record},
     error::{Error, Result},
@@ -152,7 +152,7 @@ impl Draft {
         let ties = self.links.iter().any(|end| rights::link_grants([me, *end]));
         Ok(Changed {
             model: model(&entity, &self.links()),
-            rights: (self.grants || ties).then_some(place),
+            rights: noted(tx, (self.grants || ties).then_some(place)),
         })
     }
 }

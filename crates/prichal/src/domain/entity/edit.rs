@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{
     Changed, EntityRef,
     draft::{bind, check_end},
-    find_for_update, links_inside, members_text, missing, model, permit,
+    find_for_update, links_inside, members_text, missing, model, noted, permit,
 };
 use crate::{
     domain::telephony::owners,
@@ -117,7 +117,7 @@ pub fn patch(
     let links = links_inside(tx.conn()?, &entity)?;
     Ok(Changed {
         model: model(&entity, &links),
-        rights: is_about_rights.then_some(place),
+        rights: noted(tx, is_about_rights.then_some(place)),
     })
 }
 
@@ -302,7 +302,7 @@ pub fn delete(
         (kind, id.0),
         old,
     ));
-    Ok(rights_of(place))
+    Ok(noted(tx, rights_of(place)))
 }
 
 /// Restores a deleted entity.
@@ -334,6 +334,6 @@ pub fn restore(
     let links = links_inside(tx.conn()?, &found)?;
     Ok(Changed {
         model: model(&found, &links),
-        rights: rights_of(place).filter(|_| was_gone),
+        rights: noted(tx, rights_of(place).filter(|_| was_gone)),
     })
 }

@@ -9,7 +9,7 @@ use prichal_core::{
 use prichal_store::{Conn, Tx, entity};
 use serde_json::Value;
 
-use super::{EntityRef, draft::check_end, permit as permit_rights};
+use super::{EntityRef, draft::check_end, noted, permit as permit_rights};
 use crate::{
     domain::telephony::record,
     error::{Error, Result},
@@ -57,7 +57,7 @@ pub fn link(
         ));
     }
     note_on_call(tx, [one, other], origin, false)?;
-    Ok(role([one, other]).filter(|_| is_new))
+    Ok(noted(tx, role([one, other]).filter(|_| is_new)))
 }
 
 /// Deletes a link, and returns the role at its end. Without a link, nothing changes.
@@ -81,7 +81,7 @@ pub fn unlink(
         ));
     }
     note_on_call(tx, [one, other], origin, true)?;
-    Ok(role([one, other]).filter(|_| was_there))
+    Ok(noted(tx, role([one, other]).filter(|_| was_there)))
 }
 
 /// Records on a call that a user has added or removed a link. Links by phone number do not override that.

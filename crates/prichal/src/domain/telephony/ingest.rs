@@ -203,7 +203,7 @@ pub fn apply(
     if let Some(named) = named.filter(|_| is_named && found.row.external_id.is_none()) {
         named.give(tx, &mut after)?;
     }
-    after.call = add(tx, origin.workspace, &after.call, message).map_err(|error| match error {
+    after.call = add(tx, origin, &after.call, message).map_err(|error| match error {
         AddError::Refused(Refusal::NoSuchLeg) => not_found(&refs.shown()),
         AddError::Refused(refusal) => Error::invalid("", refusal.to_string()),
         AddError::Other(error) => error,

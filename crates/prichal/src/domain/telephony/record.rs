@@ -35,6 +35,16 @@ pub struct CallView {
     pub facts: Option<String>,
 }
 
+/// The parts of a call's model besides its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewParts {
+    /// No other.
+    Evidence,
+    Facts,
+    /// The facts, with the order in which the events arrived.
+    Arrivals,
+}
+
 /// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -108,17 +118,23 @@ impl CallRecord {
         self.row.found_by.phone.clone()
     }
 
-    /// The members of the call's model that are not evidence. The facts are left out unless `with_facts` is true.
-    pub fn view(&self, conn: &mut Conn, with_facts: bool) -> Result<CallView> {
+    /// The members of the call's model that are not evidence.
+    pub fn view(&self, conn: &mut Conn, parts: ViewParts) -> Result<CallView> {
+        let facts = match parts {
+            ViewParts::Evidence => None,
+            ViewParts::Facts | ViewParts::Arrivals => {
+                Some(self.facts(conn, parts == ViewParts::Arrivals)?.to_string())
+            }
+        };
         Ok(CallView {
-            facts: with_facts.then(|| self.facts(conn)).transpose()?,
+            facts,
             links: self.links(conn)?,
             head: self.head(),
         })
     }
 
-    /// The facts as JSON: those of the call itself, and whether a missed one was called back.
-    fn facts(&self, conn: &mut Conn) -> Result<String> {
+    /// The facts as JSON: those of the call itself, if a missed one was called back, and the order of arrival.
+    fn facts(&self, conn: &mut Conn, with_arrivals: bool) -> Result<serde_json::Value> {
         let facts = self.call.facts();
         let mut value = serde_json::to_value(&facts).map_err(Error::internal)?;
         if facts.missed {
@@ -131,7 +147,13 @@ impl CallRecord {
             };
             value["calledBack"] = called_back.into();
         }
-        Ok(value.to_string())
+        if with_arrivals {
+            let arrivals = self.call.arrivals.in_order().into_iter();
+            let arrivals = arrivals
+                .map(|(event, at)| serde_json::json!({ "event": event, "at": at.to_string() }));
+            value["arrivals"] = arrivals.collect();
+        }
+        Ok(value)
     }
 
     fn links(&self, conn: &mut Conn) -> Result<Links> {
@@ -177,7 +199,7 @@ pub(super) enum AddError {
 /// Adds a message to a call, and marks the users in it that the workspace does not know.
 pub(super) fn add(
     tx: &mut Tx<'_>,
-    workspace: WorkspaceId,
+    origin: &Origin,
     call: &Call,
     message: Message,
 ) -> Result<Call, AddError> {
@@ -186,13 +208,14 @@ pub(super) fn add(
         let known = tx
             .conn()
             .map_err(Error::from)
-            .and_then(|conn| living(conn, workspace, EntityKind::User, user))
+            .and_then(|conn| living(conn, origin.workspace, EntityKind::User, user))
             .map_err(AddError::Other)?;
         if known.is_none() {
             strangers.push(user);
         }
     }
-    let mut call = call.with(message).map_err(AddError::Refused)?;
+    let added = call.with_arrived(message, Some(origin.at));
+    let mut call = added.map_err(AddError::Refused)?;
     call.strangers.extend(strangers);
     Ok(call)
 }
@@ -230,7 +253,7 @@ pub fn create(
     start: CallRecord,
     message: Message,
 ) -> Result<Option<CallRecord>> {
-    let call = add(tx, origin.workspace, &start.call, message).map_err(|error| match error {
+    let call = add(tx, origin, &start.call, message).map_err(|error| match error {
         AddError::Refused(refusal) => Error::invalid("items", refusal.to_string()),
         AddError::Other(error) => error,
     })?;

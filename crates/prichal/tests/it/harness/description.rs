@@ -67,12 +67,21 @@ pub(crate) fn check(method: &Method, url: &str, answer: &Answer) {
     });
     let described =
         described.unwrap_or_else(|| panic!("{what}: the content type {given} is not described"));
-    if given.ends_with("json") {
-        let found = faults(&DOCUMENT, &described["schema"], &answer.json);
+    let lines: Vec<Value>;
+    let values = match given {
+        "application/x-ndjson" => {
+            let read = |line| serde_json::from_str(line).expect("a line of JSON");
+            lines = answer.text.lines().map(read).collect();
+            &lines[..]
+        }
+        given if given.ends_with("json") => std::slice::from_ref(&answer.json),
+        _ => &[],
+    };
+    for value in values {
+        let found = faults(&DOCUMENT, &described["schema"], value);
         assert!(
             found.is_empty(),
-            "{what} is not as described: {found:#?} in {}",
-            answer.text
+            "{what} is not as described: {found:#?} in {value}"
         );
     }
 }

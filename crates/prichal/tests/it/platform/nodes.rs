@@ -237,3 +237,36 @@ async fn elements_queued_on_one_node_are_done_by_the_other() {
     let found = us.api.post(path, json!({ "top": 1 })).await.ok();
     assert_eq!(found["response"]["totalSize"], 400, "each once");
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and NATS; ./test has them"]
+async fn the_audit_log_has_the_acts_of_both_nodes() {
+    let installation = Installation::new(|_| ());
+    let first = installation.start().await;
+    let space = first.workspace("acme").await;
+    let second = installation.second_node().start().await;
+    let elsewhere = second.adopt(&space);
+    for space in [&space, &elsewhere] {
+        let settings = space.patch(
+            "/settings",
+            json!([{ "op": "replace", "path": "/phoneRegion", "value": "KZ" }]),
+        );
+        settings.await.ok();
+        let body = json!({ "name": "mine" });
+        let refused = space.at("").post("/admin/v1/workspaces", body).await;
+        assert_eq!(refused.status, 403);
+    }
+    for space in [&space, &elsewhere] {
+        eventually("the records of both nodes", || async {
+            let page = space.get("/audit?actorKind=token").await.ok();
+            let items = page["items"].as_array().expect("items").clone();
+            let count = |action: &str| items.iter().filter(|one| one["action"] == action).count();
+            let both = (
+                count("settings.patch_settings"),
+                count("administration.create_workspace"),
+            );
+            (items.len() == 4 && both == (2, 2)).then_some(())
+        })
+        .await;
+    }
+}

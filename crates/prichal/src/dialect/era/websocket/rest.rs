@@ -6,6 +6,7 @@ use axum::{
     Router,
     body::Body,
     http::{Method, Request, Uri},
+    middleware::from_fn,
 };
 use http_body_util::BodyExt as _;
 use prichal_core::schema::{Field, Object};
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     app::App,
     dialect::{
+        audit,
         era::{
             caller::{AsChannel, Tenant},
             error_response, service,
@@ -44,7 +46,7 @@ fn service() -> Router<App> {
         let (router, _) = service::service().split_for_parts();
         let router = router.fallback(async |uri: Uri| Error::NoRoute(paths().missing(uri.path())));
         let router = guard_methods(router, guard::<Tenant>);
-        render_errors(router, "era", error_response::words)
+        render_errors(router, "era", error_response::words).layer(from_fn(audit::recorded))
     };
     SERVICE.get_or_init(make).clone()
 }

@@ -3,3 +3,4 @@
 mod host;
 mod limits;
 mod runs;
+mod trials;

@@ -247,6 +247,13 @@ async fn calls_are_listed_and_counted() {
         ("phone=nobody", vec![]),
         ("status=active", vec![]),
         ("offset=1&limit=2", vec!["3", "2"]),
+        ("answered=true", vec!["3", "2"]),
+        ("answered=false", vec!["4", "1"]),
+        ("calledBack=false", vec!["4"]),
+        ("calledBack=true", vec!["1"]),
+        ("line=79229929292", vec!["4", "3", "2", "1"]),
+        ("line=1", vec![]),
+        ("cursor=start&missed=true", vec!["4", "1"]),
     ] {
         let list = pbx
             .space
@@ -267,6 +274,18 @@ async fn calls_are_listed_and_counted() {
         // Two begin at one time: the later id first.
         assert_eq!(found, ids, "{query}");
     }
+    let mut pages = Vec::new();
+    let mut next = Some("start".to_owned());
+    while let Some(cursor) = next {
+        let page = pbx
+            .space
+            .get(&format!("/communications?limit=3&cursor={cursor}"))
+            .await
+            .ok();
+        pages.push(page["count"].as_i64().expect("a count"));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(pages, [3, 1]);
     let facts = pbx
         .space
         .get("/communications?missed=true&include=facts")
@@ -286,6 +305,8 @@ async fn calls_are_listed_and_counted() {
         "from=now",
         "include=all",
         "limit=0",
+        "answered=1",
+        "cursor=1",
     ] {
         let answer = pbx.space.get(&format!("/communications?{bad}")).await;
         assert_eq!(answer.status, 400, "{bad}");

@@ -7,7 +7,7 @@ use prichal::cli::pbx::{
     play::{self, Player},
 };
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{
     hub::eventually,
@@ -82,6 +82,27 @@ async fn events_in_any_order_give_the_same_legs() {
         ]);
         assert_eq!(*items(&pbx.call(&call).await), expected);
     }
+}
+
+#[tokio::test]
+async fn a_call_tells_in_which_order_its_events_arrived() {
+    let pbx = TelephonyExchange::new().await;
+    let id = pbx.started("7").await.ok().str("id");
+    for (kind, second) in [("disconnected", 30), ("appeared", 1), ("connected", 4)] {
+        pbx.event("7", "1", kind, second).await.ok();
+        // A repetition is no other arrival.
+        pbx.event("7", "1", kind, second).await.ok();
+    }
+    let path = format!("/communications/{id}");
+    let call = pbx.space.get(&format!("{path}?include=facts")).await.ok();
+    let arrivals = call["facts"]["arrivals"].as_array().expect("arrivals");
+    let places: Vec<&Value> = arrivals.iter().map(|one| &one["event"]).collect();
+    assert_eq!(places, [2, 0, 1]);
+    assert!(arrivals.iter().all(|one| one["at"].is_string()));
+    // They are no part of the vendor's model, nor of lists.
+    assert!(!pbx.space.get(&path).await.ok().text.contains("arrivals"));
+    let list = pbx.space.get("/communications?include=facts").await.ok();
+    assert!(!list.text.contains("arrivals"));
 }
 
 #[tokio::test]

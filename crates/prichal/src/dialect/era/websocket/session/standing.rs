@@ -95,6 +95,6 @@ impl Attribution {
     }
 
     pub(super) fn by<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        security::by(&self.app, self.address, Some(self.actor), work)
+        security::by(&self.app, self.address, Some(self.actor), None, work)
     }
 }
