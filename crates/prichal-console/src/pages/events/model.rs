@@ -160,7 +160,7 @@ impl Event {
             .collect()
     }
 
-    /// Who has done it, as far as the event tells.
+    /// The author, as far as the event tells.
     pub(super) fn by(&self, w: &words::Events) -> String {
         let info = &self.create_info;
         let with = visible(info.created_with.as_deref().unwrap_or_default());

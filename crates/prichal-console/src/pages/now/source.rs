@@ -1,4 +1,4 @@
-//! How a receiver is doing, in words.
+//! The state of a receiver, in words.
 
 use serde::Deserialize;
 
@@ -101,7 +101,7 @@ pub(super) fn rows(sources: &[Source], visit: &Visit, w: &'static words::Now) ->
 }
 
 impl Source {
-    /// What a person has to do about it: a receiver that was switched off stays so.
+    /// The task of a person about it: a receiver that was switched off stays so.
     pub(super) fn task(&self, visit: &Visit, w: &'static words::Now) -> Option<Task> {
         if self.state.state != Health::SwitchedOff {
             return None;

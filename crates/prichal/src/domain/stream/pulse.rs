@@ -48,7 +48,7 @@ pub struct Counters {
     pub counts: [u64; Topic::ALL.len()],
 }
 
-/// What a console hears.
+/// A message to a console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The counters, which differ from those before.
@@ -290,7 +290,7 @@ impl Follower {
         if let Some(entry) = app.streams.pulses.lock().get_mut(&workspace) {
             if entry.last == 0 {
                 entry.last = last;
-                // What was committed meanwhile may be before or after it.
+                // An event that was committed meanwhile may be before or after it.
                 entry.unread_after = None;
             } else {
                 entry.reach(last);
