@@ -53,7 +53,7 @@ pub struct Counters {
 pub enum Beat {
     /// The counters, which differ from those before.
     Changed(Counters),
-    /// Nothing has changed for a while.
+    /// There was no change for a while.
     Silence,
 }
 
