@@ -97,7 +97,7 @@ impl Diff {
         let new_places = places(&new_keys);
         if old_places.keys().all(|key| !new_places.contains_key(key)) && before.len() == after.len()
         {
-            // Nothing is known again, so each element took the place of another.
+            // No element is known again, so each took the place of another.
             for (n, (old, new)) in before.iter().zip(after).enumerate() {
                 self.compare(&element(path, n), old, new);
             }

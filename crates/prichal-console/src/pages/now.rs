@@ -41,7 +41,7 @@ struct NowPage {
     w: &'static words::Now,
     d: &'static words::Deliveries,
     tasks: Vec<Task>,
-    /// How each receiver is doing, those that fail first. `None` if the session may not see it.
+    /// The receivers, those that fail first. `None` if the session may not see it.
     sources: Option<Vec<SourceRow>>,
     has_more_sources: bool,
     calls: Vec<Row>,
@@ -144,7 +144,7 @@ async fn read<T: DeserializeOwned>(
     }
 }
 
-/// What needs a person, apart from receivers: alerts, events that were given up, missed calls.
+/// The things that need a person, apart from receivers: alerts, events that were given up, missed calls.
 async fn tasks(visit: &Visit, w: &'static words::Now) -> Result<Vec<Task>, Fault> {
     let most = MAX_COUNTED.to_string();
     let alerts = MAX_ALERTS.to_string();

@@ -141,7 +141,7 @@ fn check(tags: &[Tag]) {
     }
 }
 
-/// Nothing is inline: the content policy would refuse it.
+/// Refuses inline code, as the content policy does.
 fn check_policy(tags: &[Tag]) {
     for (at, tag) in tags.iter().enumerate() {
         for (name, value) in &tag.attributes {

@@ -7,7 +7,7 @@ words! {
         title: "Сейчас", "Қазір", "Now";
         tasks: "Требует внимания", "Назар керек", "Needs somebody";
         no_tasks: "Всё в порядке: ничто не ждёт человека.", "Бәрі жақсы: ештеңе адамды күтіп тұрған жоқ.", "All is well: nothing waits for a person.";
-        since: "с", "бері", "since";
+        since: "с", "басталды:", "since";
         acknowledged: "уже занимаются", "айналысып жатыр", "somebody takes care of it";
         dead_letters: "Событий не доставлено после всех попыток: {}.", "Барлық әрекеттен кейін жеткізілмеген оқиғалар: {}.", "Events that were given up after all attempts: {}.";
         missed_calls: "Пропущенных звонков без ответного звонка: {}.", "Қайта қоңырау шалынбаған өткізілген қоңыраулар: {}.", "Missed calls that nobody has called back: {}.";

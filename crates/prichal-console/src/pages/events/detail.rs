@@ -82,7 +82,7 @@ pub(super) async fn detail(
         w,
         d,
         what: event.what(w),
-        at: Moment::parse(&event.create_info.created_at, &visit.workspace.zone),
+        at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
         by: event.by(w),
         entities: event.entities(&visit),
         diff: diff(before, after),

@@ -34,8 +34,8 @@ pub(super) struct Event {
     #[serde(default)]
     pub(super) entity_ids: Map<String, Value>,
     /// The own type of an event, with its entity and data.
-    #[serde(default)]
-    pub(super) event_type: Option<String>,
+    #[serde(default, rename = "eventType")]
+    pub(super) custom_type: Option<String>,
     #[serde(default)]
     pub(super) entity: Option<String>,
     #[serde(default)]
@@ -54,13 +54,13 @@ pub(super) struct ChangeData {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct CreateInfo {
-    pub(super) created_at: String,
-    #[serde(default)]
-    pub(super) created_with: Option<String>,
-    #[serde(default)]
-    pub(super) created_by_user_id: Option<String>,
+    #[serde(rename = "createdAt")]
+    pub(super) at: String,
+    #[serde(default, rename = "createdWith")]
+    pub(super) with: Option<String>,
+    #[serde(default, rename = "createdByUserId")]
+    pub(super) user: Option<String>,
 }
 
 /// An entity of an event, with the address of its other events.
@@ -85,7 +85,7 @@ impl Row {
     pub(super) fn new(event: &Event, visit: &Visit, w: &'static words::Events) -> Self {
         Self {
             href: visit.page(&format!("events/{}", segment(&event.offset))),
-            at: Moment::parse(&event.create_info.created_at, &visit.workspace.zone),
+            at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
             what: event.what(w),
             name: event.name(),
             entities: event.entities(visit),
@@ -97,7 +97,7 @@ impl Row {
 impl Event {
     /// The kind of the event in a few words.
     pub(super) fn what(&self, w: &'static words::Events) -> String {
-        if let Some(custom) = &self.event_type {
+        if let Some(custom) = &self.custom_type {
             return visible(custom);
         }
         let change = self.change_data.as_ref().map(|change| &*change.kind);
@@ -160,11 +160,11 @@ impl Event {
             .collect()
     }
 
-    /// Who has done it, as far as the event tells.
+    /// The author, as far as the event tells.
     pub(super) fn by(&self, w: &words::Events) -> String {
         let info = &self.create_info;
-        let with = visible(info.created_with.as_deref().unwrap_or_default());
-        match &info.created_by_user_id {
+        let with = visible(info.with.as_deref().unwrap_or_default());
+        match &info.user {
             Some(user) => fill(w.by_user, &[&visible(user), &with]),
             None => with,
         }

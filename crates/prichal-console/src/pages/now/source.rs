@@ -1,4 +1,4 @@
-//! How a receiver is doing, in words.
+//! The state of a receiver, in words.
 
 use serde::Deserialize;
 
@@ -19,7 +19,8 @@ const LAGGING: i64 = 60;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Source {
-    source: Kind,
+    #[serde(rename = "source")]
+    kind: Kind,
     id: String,
     #[serde(default)]
     integration_id: Option<String>,
@@ -101,7 +102,7 @@ pub(super) fn rows(sources: &[Source], visit: &Visit, w: &'static words::Now) ->
 }
 
 impl Source {
-    /// What a person has to do about it: a receiver that was switched off stays so.
+    /// The task of a person about it: a receiver that was switched off stays so.
     pub(super) fn task(&self, visit: &Visit, w: &'static words::Now) -> Option<Task> {
         if self.state.state != Health::SwitchedOff {
             return None;
@@ -119,7 +120,7 @@ impl Source {
     }
 
     fn name(&self, w: &words::Now) -> String {
-        match (self.source, &self.name) {
+        match (self.kind, &self.name) {
             (Kind::DocumentHook, _) => w.document_hook.to_owned(),
             (_, Some(name)) if !name.is_empty() => visible(name),
             _ => visible(&self.id),
@@ -154,7 +155,7 @@ impl Source {
             state,
             since: moment(&summary.failing_since),
             name: self.name(w),
-            kind: match self.source {
+            kind: match self.kind {
                 Kind::Webhook => w.webhook,
                 // Its name says it.
                 Kind::DocumentHook => "",

@@ -48,12 +48,12 @@ pub struct Counters {
     pub counts: [u64; Topic::ALL.len()],
 }
 
-/// What a console hears.
+/// A message to a console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The counters, which differ from those before.
     Changed(Counters),
-    /// Nothing has changed for a while.
+    /// There was no change for a while.
     Silence,
 }
 
@@ -290,7 +290,7 @@ impl Follower {
         if let Some(entry) = app.streams.pulses.lock().get_mut(&workspace) {
             if entry.last == 0 {
                 entry.last = last;
-                // What was committed meanwhile may be before or after it.
+                // An event that was committed meanwhile may be before or after it.
                 entry.unread_after = None;
             } else {
                 entry.reach(last);
