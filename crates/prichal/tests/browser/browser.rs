@@ -20,7 +20,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    hub::{WAIT_TIMEOUT, eventually},
+    hub::{Hub, WAIT_TIMEOUT, eventually},
     server_process::children,
 };
 
@@ -30,6 +30,8 @@ pub(crate) const NARROW: u32 = 390;
 const HEIGHT: u32 = 900;
 /// The folder of downloads in a profile.
 const DOWNLOADS: &str = "downloads";
+/// The step of the server's clock between two looks. Consoles are told of changes once in a second of that clock.
+const STEP: Duration = Duration::from_millis(50);
 /// The pause between two looks at a page.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -161,10 +163,7 @@ impl Browser {
             &format!("--window-size={WIDE},{HEIGHT}"),
             &format!("--user-data-dir={}", profile.path().display()),
         ];
-        let preferences = json!({
-            "intl.accept_languages": language,
-            "download.default_directory": profile.path().join(DOWNLOADS),
-        });
+        let preferences = json!({ "intl.accept_languages": language });
         let capabilities = json!({
             "browserName": "chrome",
             // In milliseconds: axe-core takes its time on a loaded machine.
@@ -186,6 +185,10 @@ impl Browser {
             profile,
             has_ended: false,
         };
+        let downloads = json!({ "behavior": "allow", "downloadPath": browser.downloads() });
+        browser
+            .devtools("Browser.setDownloadBehavior", downloads)
+            .await;
         browser.resize(WIDE).await;
         browser
     }
@@ -227,6 +230,11 @@ impl Browser {
             }
             Err(error) => panic!("{path}: {error}"),
         }
+    }
+
+    /// The same for what comes by itself: the server's clock goes on meanwhile.
+    pub(crate) async fn find_live(&self, hub: &Hub, path: &str) -> Element {
+        hub.advance_until(STEP, self.find(path)).await
     }
 
     /// The number of elements that an XPath finds now.

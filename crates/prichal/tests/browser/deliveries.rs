@@ -57,13 +57,16 @@ async fn a_call_appears_while_the_list_is_open() {
     browser.wait_for_text("There were no calls yet.").await;
     browser.inspect("deliveries-empty").await;
     company(&scene.space, "Horns and Hooves").await;
-    browser.find(&row("delivered")).await;
+    browser.find_live(&scene.hub, &row("delivered")).await;
     browser.click(&button("Pause")).await;
     company(&scene.space, "Hooves and Horns").await;
-    browser.wait_for_text("Paused; new: 1").await;
+    let paused = "//live-list[contains(., 'Paused; new: ') and not(contains(., 'new: 0'))]";
+    browser.find_live(&scene.hub, paused).await;
     assert_eq!(browser.count(&row("delivered")).await, 1);
     browser.click(&button("Resume")).await;
-    browser.find(&format!("{}[2]", row("delivered"))).await;
+    browser
+        .find_live(&scene.hub, &format!("{}[2]", row("delivered")))
+        .await;
     browser.inspect("deliveries").await;
     scene.browser.end().await;
 }
@@ -75,6 +78,7 @@ async fn a_failed_call_is_read_sent_again_and_turns_green() {
     let browser = &scene.browser;
     company(&scene.space, "Horns and Hooves").await;
     scene.integration.attempts(1).await;
+    browser.client.refresh().await.expect("it reloads");
     browser
         .click(&format!("{}//a", row("will be retried")))
         .await;
@@ -93,6 +97,7 @@ async fn a_failed_call_is_read_sent_again_and_turns_green() {
         .await;
     // The page shows the new attempt by itself.
     let delivered = "//li[contains(normalize-space(), 'delivered')]//a";
+    browser.find_live(&scene.hub, delivered).await;
     browser.click(delivered).await;
     browser
         .wait_for_text("The receiver has accepted the event.")

@@ -28,12 +28,16 @@ axe.run(document, { runOnly: { type: 'tag', values: tags }, resultTypes: ['viola
   (error) => done([String(error)]));
 ";
 
-/// The width that does not fit, with the first elements that are too wide for the page.
+/// The width that does not fit, with the first elements that are too wide for the page. What scrolls by itself fits.
 const FIND_OVERFLOW: &str = "
-const width = document.documentElement.clientWidth;
-if (document.documentElement.scrollWidth <= width) return [];
-const wide = [...document.body.querySelectorAll('*')].filter((one) => one.getBoundingClientRect().right > width + 1);
-return [`${document.documentElement.scrollWidth} px are wider than ${width} px`,
+const root = document.documentElement;
+const width = root.clientWidth;
+if (root.scrollWidth <= width) return [];
+const scrolls = (one) => one !== root && one !== document.body && getComputedStyle(one).overflowX !== 'visible';
+const isInside = (one) => one && (scrolls(one) || isInside(one.parentElement));
+const wide = [...document.body.querySelectorAll('*')]
+  .filter((one) => one.getBoundingClientRect().right > width + 1 && !isInside(one.parentElement));
+return [`${root.scrollWidth} px are wider than ${width} px`,
   ...wide.slice(0, 5).map((one) => one.outerHTML.slice(0, 200))];
 ";
 
