@@ -204,7 +204,7 @@ async fn follow(following: Following) -> Option<(Beat, Following)> {
         Ok(false) => return Some((Beat::End, None)),
         // The session is not known now, so nothing is told. The browser comes back.
         Err(error) => {
-            unavailable(error);
+            unavailable(&error);
             return None;
         }
     }

@@ -215,6 +215,10 @@ fn who(actor: &Actor) -> Who {
     };
     match actor {
         Actor::Caller(Caller::Admin) => of(ActorKind::Operator, None, None),
+        // An element of a bulk call that a session has begun.
+        Actor::Caller(Caller::Token(token)) if token.session.is_some() => {
+            of(ActorKind::Session, token.session, Some(token.name.clone()))
+        }
         Actor::Caller(Caller::Token(token)) => {
             of(ActorKind::Token, Some(token.id.0), Some(token.name.clone()))
         }

@@ -316,23 +316,22 @@ fn object(id: Uuid) -> String {
 pub async fn find(app: &Platform, secret: &str) -> Result<Option<Arc<LiveSession>>> {
     let now = app.clock.now();
     let hash = sha256_hex(secret.as_bytes());
-    let live = match app.access.sessions.get(&hash, now) {
-        Some(live) => live,
-        None => {
-            let wanted = hash.clone();
-            let find = move |conn: &mut Conn| session::find_by_hash(conn, &wanted);
-            let Some(found) = app.db.read(find).await? else {
-                guess::mark_guess();
-                return Ok(None);
-            };
-            let load = move |conn: &mut Conn| with_rights(conn, found);
-            let Some(live) = app.db.read(load).await?.filter(|live| live.is_live(now)) else {
-                return Ok(None);
-            };
-            let live = touch(app, live, now).await;
-            app.access.sessions.put(hash, live.clone(), now);
-            live
-        }
+    let live = if let Some(live) = app.access.sessions.get(&hash, now) {
+        live
+    } else {
+        let wanted = hash.clone();
+        let find = move |conn: &mut Conn| session::find_by_hash(conn, &wanted);
+        let Some(found) = app.db.read(find).await? else {
+            guess::mark_guess();
+            return Ok(None);
+        };
+        let load = move |conn: &mut Conn| with_rights(conn, found);
+        let Some(live) = app.db.read(load).await?.filter(|live| live.is_live(now)) else {
+            return Ok(None);
+        };
+        let live = touch(app, live, now).await;
+        app.access.sessions.put(hash, live.clone(), now);
+        live
     };
     if !live.is_live(now) {
         return Ok(None);

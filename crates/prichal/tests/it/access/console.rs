@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prichal::platform::vault::hex;
 use prichal_core::id::generate;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,14 +24,14 @@ fn browser(hub: &Hub) -> Caller {
         .header("accept-language", "en")
 }
 
-fn form(fields: &[(&str, &str)]) -> Option<Vec<u8>> {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
+fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
-    Some(form.finish().into_bytes())
+    form.finish().into_bytes()
 }
 
 async fn submit(browser: &Caller, path: &str, fields: &[(&str, &str)]) -> Answer {
-    browser.send(Method::POST, path, form(fields)).await
+    browser.send(Method::POST, path, Some(form(fields))).await
 }
 
 /// A person with a session: a browser with its cookie.
@@ -59,7 +60,7 @@ impl Person {
     /// The token that the forms of the session have.
     fn form_token(&self) -> String {
         let hash = Sha256::digest(format!("prichal console form\n{}", self.secret));
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash)
     }
 
     async fn act(&self, path: &str, fields: &[(&str, &str)]) -> Answer {

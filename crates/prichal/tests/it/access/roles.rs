@@ -54,7 +54,7 @@ fn operations(document: &str) -> Vec<(Method, String)> {
 
 /// A workspace with a thing of each kind that has secrets.
 struct Populated {
-    hub: Hub,
+    _hub: Hub,
     space: Caller,
     viewer: Caller,
     integration: Integration,
@@ -79,7 +79,7 @@ impl Populated {
         let era = ChannelWorkspace {
             rest: space.at(""),
             space: space.clone(),
-            hub,
+            _hub: hub,
         };
         let remote =
             json!({ "token_remote": "a-secret-of-a-receiver", "url": "http://127.0.0.1:9/" });

@@ -225,8 +225,8 @@ async fn a_session_ends_with_what_it_stands_for() {
     let unused = link(&token, "/login-links", json!({})).await;
     assert!(is_live(&hub.app, &by_token).await);
     let tokens = "/admin/v1/workspaces/acme/tokens";
-    let list = admin.get(tokens).await.ok();
-    let last = list["items"]
+    let made = admin.get(tokens).await.ok();
+    let last = made["items"]
         .as_array()
         .expect("tokens")
         .last()
@@ -368,8 +368,8 @@ async fn two_nodes_share_sessions_and_use_a_link_up_once() {
     let space = first.workspace("acme").await;
     for _ in 0..10 {
         let once = link(&space, "/login-links", json!({})).await;
-        let (one, other) = tokio::join!(sign_in(&first.app, &once), sign_in(&second.app, &once));
-        let begun: Vec<String> = one.into_iter().chain(other).collect();
+        let both = tokio::join!(sign_in(&first.app, &once), sign_in(&second.app, &once));
+        let begun: Vec<String> = both.0.into_iter().chain(both.1).collect();
         assert_eq!(begun.len(), 1);
         assert!(is_live(&first.app, &begun[0]).await);
         assert!(is_live(&second.app, &begun[0]).await);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::hub::{Caller, Hub, eventually};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn put(caller: &Caller, path: &str, body: Value) -> Value {
     caller.put(path, body).await.ok().json

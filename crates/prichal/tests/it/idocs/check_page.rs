@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prichal::platform::vault::hex;
 use prichal_sign::testing::Draft;
 use reqwest::Method;
 use serde_json::json;
@@ -14,14 +15,14 @@ use crate::harness::{
 };
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
 }
 
+/// The members of a form, by name.
+type Members<'a> = &'a [(&'a str, &'a [u8])];
+
 /// Uploads the members of a form, of which `file` and `content` are files.
-async fn upload(visitor: &Caller, members: &[(&str, &[u8])]) -> Answer {
+async fn upload(visitor: &Caller, members: Members<'_>) -> Answer {
     let mut body = Vec::new();
     for (name, bytes) in members {
         let file = match *name {
@@ -184,7 +185,7 @@ async fn uploads_have_bounds() {
     let exchange = DocumentExchange::new().await;
     let visitor = exchange.hub.anonymous();
     let long = vec![b'x'; 17 << 20];
-    let cases: [(&[(&str, &[u8])], u16, &str); 4] = [
+    let cases: [(Members<'_>, u16, &str); 4] = [
         (&[], 400, "No file was chosen"),
         (
             &[("file", b""), ("content", b"x")],
