@@ -194,8 +194,18 @@ impl Browser {
     }
 
     /// The folder of downloaded files.
-    pub(crate) fn downloads(&self) -> PathBuf {
+    fn downloads(&self) -> PathBuf {
         self.profile.path().join(DOWNLOADS)
+    }
+
+    /// A downloaded file with this ending, waited for.
+    pub(crate) async fn downloaded(&self, ending: &str) -> PathBuf {
+        eventually("the file is downloaded", || async {
+            let files = std::fs::read_dir(self.downloads()).ok()?;
+            let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+            paths.find(|path| path.extension().is_some_and(|end| end == ending))
+        })
+        .await
     }
 
     /// Ends the browser, after a look at the errors in its console. Each test ends with it.
