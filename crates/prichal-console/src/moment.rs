@@ -49,6 +49,20 @@ pub(crate) fn from_input(text: &str, zone: &TimeZone) -> Option<String> {
     Some(Timestamp::from_micros(at.as_microsecond()).to_millis())
 }
 
+/// The value of an `<input type="datetime-local">` for a parameter: a time with its offset is turned into the zone's. Another
+/// text stays as it is.
+pub(crate) fn to_input(text: &str, zone: &TimeZone) -> String {
+    let at = Timestamp::parse(text);
+    let at = at.and_then(|at| jiff::Timestamp::from_microsecond(at.micros()).ok());
+    at.map_or_else(
+        || text.to_owned(),
+        |at| {
+            let local = at.to_zoned_datetime(zone.clone());
+            local.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+        },
+    )
+}
+
 /// A span of time in short, such as `350 ms`, `12.5 s`, `3:07`, `2:05:09`.
 pub(crate) fn span(ms: i64) -> String {
     let ms = ms.max(0);
@@ -115,6 +129,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(from_input(text, &zone).as_deref(), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn inputs_get_times_of_the_zone() {
+        let zone = TimeZone::get("Asia/Almaty").expect("a zone");
+        for (text, shown) in [
+            ("2026-11-27T15:04:05.678Z", "2026-11-27T20:04:05"),
+            ("2026-11-27T20:04", "2026-11-27T20:04"),
+            ("tomorrow", "tomorrow"),
+            ("", ""),
+        ] {
+            assert_eq!(to_input(text, &zone), shown, "{text}");
         }
     }
 

@@ -209,8 +209,8 @@ impl Filter {
             },
             phone: text("phone"),
             line: text("line"),
-            from: text("from"),
-            to: text("to"),
+            from: moment::to_input(&text("from"), &visit.workspace.zone),
+            to: moment::to_input(&text("to"), &visit.workspace.zone),
             reset: visit.page("calls"),
         }
     }

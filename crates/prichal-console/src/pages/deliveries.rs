@@ -165,8 +165,8 @@ impl Filter {
             ),
             http_status: text("httpStatus"),
             custom_type: text("customType"),
-            from: text("from"),
-            to: text("to"),
+            from: moment::to_input(&text("from"), &visit.workspace.zone),
+            to: moment::to_input(&text("to"), &visit.workspace.zone),
             others: others
                 .into_iter()
                 .map(|name| (name, text(name)))
@@ -191,7 +191,11 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
     let next = found.next.as_deref();
     let first = criteria.address(&visit, "deliveries", &[]);
     Ok(page(&ListPage {
-        layout: Layout::of(&visit, Section::Deliveries, w.title),
+        layout: Layout::of(&visit, Section::Deliveries, w.title).with_notice(done(
+            &criteria.fields,
+            w,
+            None,
+        )),
         w,
         filter: Filter::new(&criteria, &visit, w),
         rows: found

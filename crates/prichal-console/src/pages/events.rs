@@ -152,8 +152,8 @@ async fn list(visit: Visit, RawQuery(given): RawQuery) -> Result<Response, Fault
             ),
             entity: text("entityId"),
             custom_type: text("customType"),
-            from: text("from"),
-            to: text("to"),
+            from: moment::to_input(&text("from"), &visit.workspace.zone),
+            to: moment::to_input(&text("to"), &visit.workspace.zone),
             reset: visit.page("events"),
         },
     }))

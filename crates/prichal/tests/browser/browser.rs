@@ -20,7 +20,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    hub::{WAIT_TIMEOUT, eventually},
+    hub::{Hub, WAIT_TIMEOUT, eventually},
     server_process::children,
 };
 
@@ -30,6 +30,8 @@ pub(crate) const NARROW: u32 = 390;
 const HEIGHT: u32 = 900;
 /// The folder of downloads in a profile.
 const DOWNLOADS: &str = "downloads";
+/// The step of the server's clock between two looks. Consoles are told of changes once in a second of that clock.
+const STEP: Duration = Duration::from_millis(50);
 /// The pause between two looks at a page.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -161,10 +163,7 @@ impl Browser {
             &format!("--window-size={WIDE},{HEIGHT}"),
             &format!("--user-data-dir={}", profile.path().display()),
         ];
-        let preferences = json!({
-            "intl.accept_languages": language,
-            "download.default_directory": profile.path().join(DOWNLOADS),
-        });
+        let preferences = json!({ "intl.accept_languages": language });
         let capabilities = json!({
             "browserName": "chrome",
             // In milliseconds: axe-core takes its time on a loaded machine.
@@ -186,13 +185,27 @@ impl Browser {
             profile,
             has_ended: false,
         };
+        let downloads = json!({ "behavior": "allow", "downloadPath": browser.downloads() });
+        browser
+            .devtools("Browser.setDownloadBehavior", downloads)
+            .await;
         browser.resize(WIDE).await;
         browser
     }
 
     /// The folder of downloaded files.
-    pub(crate) fn downloads(&self) -> PathBuf {
+    fn downloads(&self) -> PathBuf {
         self.profile.path().join(DOWNLOADS)
+    }
+
+    /// A downloaded file with this ending, waited for.
+    pub(crate) async fn downloaded(&self, ending: &str) -> PathBuf {
+        eventually("the file is downloaded", || async {
+            let files = std::fs::read_dir(self.downloads()).ok()?;
+            let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+            paths.find(|path| path.extension().is_some_and(|end| end == ending))
+        })
+        .await
     }
 
     /// Ends the browser, after a look at the errors in its console. Each test ends with it.
@@ -227,6 +240,11 @@ impl Browser {
             }
             Err(error) => panic!("{path}: {error}"),
         }
+    }
+
+    /// The same for what comes by itself: the server's clock goes on meanwhile.
+    pub(crate) async fn find_live(&self, hub: &Hub, path: &str) -> Element {
+        hub.advance_until(STEP, self.find(path)).await
     }
 
     /// The number of elements that an XPath finds now.

@@ -1,5 +1,7 @@
 //! Calls: a call that comes in is seen in every tab.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::{
@@ -35,7 +37,7 @@ async fn a_call_pops_up_in_all_of_seven_tabs() {
     let card = "//article[contains(normalize-space(), 'Horns and Hooves')]";
     for tab in &tabs {
         browser.enter(tab).await;
-        browser.find(card).await;
+        browser.find_live(&pbx.hub, card).await;
     }
     browser.inspect("calls-live").await;
 
@@ -45,7 +47,8 @@ async fn a_call_pops_up_in_all_of_seven_tabs() {
     pbx.send("call-finished", finished("1", 30)).await.ok();
     for tab in &tabs {
         browser.enter(tab).await;
-        browser.wait_until_gone(card).await;
+        let gone = browser.wait_until_gone(card);
+        pbx.hub.advance_until(Duration::from_millis(50), gone).await;
         // Each tab still reaches the server.
         browser.client.refresh().await.expect("it reloads");
     }

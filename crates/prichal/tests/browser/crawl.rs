@@ -80,13 +80,12 @@ impl Browser {
     }
 }
 
-/// The name of a page's screenshots.
+/// The name of a page's screenshots: its kind without the workspace.
 fn name(address: &str) -> String {
     let kind = kind(address);
-    let words = kind
-        .trim_start_matches("/console/")
-        .split(|c: char| !c.is_ascii_alphanumeric());
-    // The first word is the workspace.
+    let path = kind.trim_start_matches("/console/");
+    let below = path.split_once('/').map_or(path, |(_, below)| below);
+    let words = below.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    format!("page-{}", words.get(1..).unwrap_or_default().join("-"))
+    format!("page-{}", words.join("-"))
 }

@@ -57,13 +57,16 @@ async fn a_call_appears_while_the_list_is_open() {
     browser.wait_for_text("There were no calls yet.").await;
     browser.inspect("deliveries-empty").await;
     company(&scene.space, "Horns and Hooves").await;
-    browser.find(&row("delivered")).await;
+    browser.find_live(&scene.hub, &row("delivered")).await;
     browser.click(&button("Pause")).await;
     company(&scene.space, "Hooves and Horns").await;
-    browser.wait_for_text("Paused; new: 1").await;
+    let paused = "//live-list[contains(., 'Paused; new: ') and not(contains(., 'new: 0'))]";
+    browser.find_live(&scene.hub, paused).await;
     assert_eq!(browser.count(&row("delivered")).await, 1);
     browser.click(&button("Resume")).await;
-    browser.find(&format!("{}[2]", row("delivered"))).await;
+    browser
+        .find_live(&scene.hub, &format!("{}[2]", row("delivered")))
+        .await;
     browser.inspect("deliveries").await;
     scene.browser.end().await;
 }
@@ -75,6 +78,7 @@ async fn a_failed_call_is_read_sent_again_and_turns_green() {
     let browser = &scene.browser;
     company(&scene.space, "Horns and Hooves").await;
     scene.integration.attempts(1).await;
+    browser.client.refresh().await.expect("it reloads");
     browser
         .click(&format!("{}//a", row("will be retried")))
         .await;
@@ -93,6 +97,7 @@ async fn a_failed_call_is_read_sent_again_and_turns_green() {
         .await;
     // The page shows the new attempt by itself.
     let delivered = "//li[contains(normalize-space(), 'delivered')]//a";
+    browser.find_live(&scene.hub, delivered).await;
     browser.click(delivered).await;
     browser
         .wait_for_text("The receiver has accepted the event.")
@@ -113,12 +118,12 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
     };
     let scene = Scene::new(Receiver::start(answer).await).await;
     let browser = &scene.browser;
-    for name in ["a", "b", "good", "c"] {
+    for name in ["a", "good", "b"] {
         company(&scene.space, name).await;
     }
-    scene.integration.attempts(4).await;
+    scene.integration.attempts(3).await;
     scene.hub.advance(Duration::from_secs(30));
-    scene.integration.attempts(7).await;
+    scene.integration.attempts(5).await;
 
     let status = browser.find(&field("State")).await;
     status.select_by_label("given up").await.expect("an option");
@@ -126,10 +131,10 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
     browser
         .wait_for_path("the filter", |path| path.contains("status=exhausted"))
         .await;
-    assert_eq!(browser.count("//tbody/tr").await, 3);
+    assert_eq!(browser.count("//tbody/tr").await, 2);
     browser.inspect("deliveries-filtered").await;
     browser.click(&link("Send all that match again")).await;
-    browser.wait_for_text("Events to be sent again: 3.").await;
+    browser.wait_for_text("Events to be sent again: 2.").await;
     browser.inspect("deliveries-resend").await;
 
     scene.receiver.answer(|_| Reply::Good);
@@ -138,9 +143,9 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
     browser
         .wait_for_text("The events are being sent again.")
         .await;
-    let all = scene.integration.attempts(10);
+    let all = scene.integration.attempts(7);
     let attempts = scene.hub.advance_until(SECOND, all).await;
     let delivered = attempts.iter().filter(|one| one["status"] == "delivered");
-    assert_eq!(delivered.count(), 4);
+    assert_eq!(delivered.count(), 3);
     scene.browser.end().await;
 }

@@ -13,7 +13,7 @@ use crate::{
     browser::Browser,
     harness::{
         document_exchange::{Company, DocumentExchange, PDF},
-        hub::{START, eventually},
+        hub::START,
     },
     select::{button, field, heading, link, row},
 };
@@ -43,11 +43,7 @@ fn run(folder: &Path, script: &str, arguments: &[&str]) {
 async fn sign(browser: &Browser, folder: &Path, signer: &str) {
     browser.click(&button("1. Prepare the content")).await;
     browser.click(&link("1. Download the content")).await;
-    let content = browser.downloads().join("content.zip");
-    eventually("the content is there", || async {
-        content.exists().then_some(())
-    })
-    .await;
+    let content = browser.downloaded("zip").await;
     std::fs::rename(content, folder.join("content.zip")).expect("it is moved");
     let command = browser.find("//pre[@id='sign-command']").await;
     let command = command.text().await.expect("a command");
@@ -123,12 +119,7 @@ async fn a_document_is_uploaded_routed_signed_and_checked() {
     }
     recipient.inspect("document-finished").await;
     recipient.click(&link("Archive with signatures")).await;
-    let archive = eventually("the archive is there", || async {
-        let files = std::fs::read_dir(recipient.downloads()).ok()?;
-        let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
-        paths.find(|path| path.extension().is_some_and(|end| end == "zip"))
-    })
-    .await;
+    let archive = recipient.downloaded("zip").await;
     let check = recipient.find(&link("Public page of the check")).await;
     let check = check
         .attr("href")

@@ -28,12 +28,16 @@ axe.run(document, { runOnly: { type: 'tag', values: tags }, resultTypes: ['viola
   (error) => done([String(error)]));
 ";
 
-/// The width that does not fit, with the first elements that are too wide for the page.
+/// The width that does not fit, with the first elements that are too wide for the page. What scrolls by itself fits.
 const FIND_OVERFLOW: &str = "
-const width = document.documentElement.clientWidth;
-if (document.documentElement.scrollWidth <= width) return [];
-const wide = [...document.body.querySelectorAll('*')].filter((one) => one.getBoundingClientRect().right > width + 1);
-return [`${document.documentElement.scrollWidth} px are wider than ${width} px`,
+const root = document.documentElement;
+const width = root.clientWidth;
+if (root.scrollWidth <= width) return [];
+const scrolls = (one) => one !== root && one !== document.body && getComputedStyle(one).overflowX !== 'visible';
+const isInside = (one) => one && (scrolls(one) || isInside(one.parentElement));
+const wide = [...document.body.querySelectorAll('*')]
+  .filter((one) => one.getBoundingClientRect().right > width + 1 && !isInside(one.parentElement));
+return [`${root.scrollWidth} px are wider than ${width} px`,
   ...wide.slice(0, 5).map((one) => one.outerHTML.slice(0, 200))];
 ";
 
@@ -86,9 +90,9 @@ impl Browser {
 
     /// The whole page as a PNG, down to a height.
     pub(crate) async fn screenshot(&self, width: u32, max_height: u32) -> Vec<u8> {
-        let height = self
-            .run("return document.documentElement.scrollHeight", vec![])
-            .await;
+        // What is sticky stays at the top of the image.
+        let measure = "scrollTo(0, 0); return document.documentElement.scrollHeight";
+        let height = self.run(measure, vec![]).await;
         let height = height.as_u64().expect("a height").min(max_height.into());
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let wish = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });

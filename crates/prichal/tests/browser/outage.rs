@@ -32,13 +32,15 @@ async fn an_open_list_survives_a_restart_of_the_server() {
     let browser = Browser::start().await;
     browser.sign_in(&hub.url, &space.bearer_token(), LIST).await;
     company(&space, "before").await;
-    browser.find(&row("delivered")).await;
+    browser.find_live(&hub, &row("delivered")).await;
 
     let address = hub.url.trim_start_matches("http://").to_owned();
     let hub = hub.stop().await.start_at(&address).await;
     // The session is in the store, and the page's stream connects again by itself.
     company(&hub.adopt(&space), "after").await;
-    browser.find(&format!("{}[2]", row("delivered"))).await;
+    browser
+        .find_live(&hub, &format!("{}[2]", row("delivered")))
+        .await;
     browser.client.refresh().await.expect("it reloads");
     assert_eq!(browser.count(&row("delivered")).await, 2);
     browser.expect_errors("ERR_").await;
@@ -115,7 +117,7 @@ async fn pages_say_that_the_store_is_away_and_work_when_it_is_back() {
     browser.sign_in(&hub.url, &space.bearer_token(), LIST).await;
     let open = browser.tab().await;
     company(&space, "before").await;
-    browser.find(&row("delivered")).await;
+    browser.find_live(&hub, &row("delivered")).await;
 
     relay.is_open.send_replace(false);
     let other = browser.open_tab(&format!("{}{LIST}", hub.url)).await;
@@ -135,7 +137,9 @@ async fn pages_say_that_the_store_is_away_and_work_when_it_is_back() {
     browser.enter(&open).await;
     assert_ne!(open, other);
     company(&space, "after").await;
-    browser.find(&format!("{}[2]", row("delivered"))).await;
+    browser
+        .find_live(&hub, &format!("{}[2]", row("delivered")))
+        .await;
     browser.take_log().await;
     hub.kill();
     execute(&direct, &format!("DROP SCHEMA {schema} CASCADE"));

@@ -93,7 +93,6 @@ return [...document.querySelectorAll('img[src=x], script:not([src])')].map((one)
 async fn texts_of_others_stay_texts() {
     let seeded = Seeded::new(&Texts {
         company: format!("company {MARKUP}{TURNED}"),
-        integration: format!("integration {MARKUP}"),
         script: format!("script {MARKUP}"),
         log_line: format!("line {MARKUP}"),
         answer: format!("answer {MARKUP}"),
@@ -117,14 +116,7 @@ async fn texts_of_others_stay_texts() {
         browser.assert_no_errors().await;
     }
     let shown = shown.into_inner();
-    for kind in [
-        "company",
-        "integration",
-        "script",
-        "line",
-        "answer",
-        "document",
-    ] {
+    for kind in ["company", "script", "line", "answer", "document"] {
         let text = format!("{kind} {MARKUP}");
         assert!(shown.contains(&text), "no page shows {text}");
     }

@@ -15,7 +15,6 @@ use crate::harness::{
 /// The texts that people and programs give to the server.
 pub(crate) struct Texts {
     pub(crate) company: String,
-    pub(crate) integration: String,
     pub(crate) script: String,
     pub(crate) log_line: String,
     pub(crate) answer: String,
@@ -27,7 +26,6 @@ impl Default for Texts {
     fn default() -> Self {
         Self {
             company: "Horns and Hooves".to_owned(),
-            integration: "warehouse".to_owned(),
             script: "Orders of the shop".to_owned(),
             log_line: "an order has come".to_owned(),
             answer: "out of order".to_owned(),
@@ -80,7 +78,7 @@ impl Seeded {
     async fn integrate(&self, texts: &Texts) {
         let space = &self.space;
         let [good, bad] = &self.receivers;
-        let names = [(&texts.integration, good), (&"crm".to_owned(), bad)];
+        let names = [("warehouse", good), ("crm", bad)];
         for (name, receiver) in names {
             let integration = Integration::install(space, name, &receiver.url).await;
             integration.subscribe().await;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Browser {
-    /// Signs in with a token, and comes to the page at this path.
+    /// Signs in with a token, and comes to the page at this path or to one below, where it leads.
     pub(crate) async fn sign_in(&self, url: &str, token: &str, path: &str) {
         self.open(&format!("{url}{path}")).await;
         self.wait_for_path("the form to sign in", |path| {
@@ -20,7 +20,7 @@ impl Browser {
         .await;
         self.fill(&field("Link or token"), token).await;
         self.click(&button("Sign in")).await;
-        self.wait_for_path(path, |now| now == path).await;
+        self.wait_for_path(path, |now| now.starts_with(path)).await;
     }
 }
 
