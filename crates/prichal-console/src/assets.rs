@@ -1,8 +1,8 @@
 //! Styles, scripts and icons: embedded, compressed once, and named by their content, so that browsers keep them for
 //! ever.
 //!
-//! `assets/vendor/` holds other people's files as they were published; `assets/vendor/LIST.md` has their versions,
-//! licences and checksums, and a test compares them.
+//! `crates/prichal-console/assets/vendor/` holds other people's files as they were published, and a list of their
+//! versions, licences and checksums, which a test compares.
 
 use std::{collections::HashMap, fmt::Write as _, io::Write as _, sync::LazyLock};
 

@@ -1,4 +1,4 @@
-//! What the console needs of the server.
+//! The server as the console needs it.
 
 use std::{any::Any, net::IpAddr, sync::Arc};
 

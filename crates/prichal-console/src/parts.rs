@@ -96,7 +96,7 @@ impl Text {
 }
 
 impl Text {
-    /// How much of a cut text is shown.
+    /// The shown part of a cut text, in a sentence.
     pub(crate) fn cut_sentence(&self, c: &Common) -> String {
         fill(c.cut, &[&self.shown.len(), &self.size])
     }
@@ -114,7 +114,7 @@ fn indented(text: &str) -> String {
 }
 
 /// A text in which characters that a reader cannot see, or that change the direction of what follows, are written as
-/// their code points (UTS #39, Unicode Technical Report 36 §2).
+/// their code points (Unicode Technical Report 36).
 pub(crate) fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))

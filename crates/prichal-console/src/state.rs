@@ -1,4 +1,4 @@
-//! What every handler of the console shares.
+//! The state that all handlers of the console share.
 
 use std::sync::Arc;
 

@@ -155,7 +155,7 @@ impl Part {
             let is_it = name.trim().eq_ignore_ascii_case("content-disposition");
             is_it.then_some(value)
         })?;
-        // Browsers write a quote inside of a name as `%22` (HTML §4.10.22.8).
+        // Browsers write a quote inside of a name as `%22` (the HTML standard, «Multipart form data»).
         let name = disposition.split_once(" name=\"")?.1.split_once('"')?.0;
         Some(Self {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Who looks at a page, and where. A handler that takes a [`Visit`] has a session and a workspace that it may enter.
+//! The visitor of a page, and its place. A handler that takes a [`Visit`] has a session and a workspace that it may enter.
 
 use std::{collections::HashMap, ops::Deref};
 

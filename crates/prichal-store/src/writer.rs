@@ -221,8 +221,12 @@ impl<'a> Tx<'a> {
         read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         self.flush_pending()?;
-        self.wrote(params);
-        self.conn.query(sql, params, read)
+        let rows = self.conn.query(sql, params, read)?;
+        // A statement that has found no rows has changed nothing.
+        if !rows.is_empty() {
+            self.wrote(params);
+        }
+        Ok(rows)
     }
 
     /// Returns the connection, for reading. Queries see the earlier writes of this transaction.

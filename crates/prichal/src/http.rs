@@ -108,7 +108,7 @@ pub async fn with_request_id(
         let (seen, span) = (seen.clone(), span.clone());
         async move {
             let response = next.run(request).instrument(span).await;
-            audit::answered(&seen, response.status(), tenant::current()).await;
+            audit::answered(&seen, response.status().as_u16(), tenant::current()).await;
             response
         }
     };

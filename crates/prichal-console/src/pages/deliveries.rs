@@ -230,7 +230,7 @@ async fn calls(visit: &Visit, criteria: &Criteria, before: &str) -> Result<CallL
 struct ResendPage {
     layout: Layout,
     w: &'static words::Deliveries,
-    /// What is sent again, in a sentence.
+    /// The number of events to be sent again, in a sentence.
     sentence: String,
     /// The criteria, as they are shown and sent.
     criteria: Vec<(String, String)>,

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::{Fault, page, redirect},
     api::{collect, json_request, segment},
+    backend::Role,
     form::{Fields, HubAction},
     moment::{self, Moment},
     page::Layout,
@@ -193,6 +194,9 @@ impl Figures {
 
 /// The figures of the chart, as JSON.
 pub(super) async fn figures(visitor: Visitor) -> Result<Response, Fault> {
+    if visitor.session.role != Role::Operator {
+        return Err(Fault::NotFound);
+    }
     let figures = Figures::read(&visitor).await?;
     Ok(Json(Sample {
         at: visitor.console.now().secs(),

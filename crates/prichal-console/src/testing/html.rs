@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// Elements without an end (HTML §13.1.2).
+/// Elements without an end: the void elements of HTML.
 const VOID: [&str; 7] = ["br", "hr", "img", "input", "link", "meta", "wbr"];
 
 /// A tag of a page.

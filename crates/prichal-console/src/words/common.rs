@@ -1,4 +1,4 @@
-//! What several pages say.
+//! The words of several pages.
 
 use super::words;
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{
-    http::{HeaderValue, StatusCode, Uri},
+    http::{HeaderValue, Uri},
     response::Response,
 };
 use foldhash::HashMap;
@@ -323,14 +323,14 @@ pub async fn performing(act: Option<Act>, work: impl Future<Output = Response>) 
     };
     let inner = Arc::new(outer.part(act));
     let response = REQUEST.scope(inner.clone(), work).await;
-    answered(&inner, response.status(), tenant::current()).await;
+    answered(&inner, response.status().as_u16(), tenant::current()).await;
     response
 }
 
 /// Follows the answer to a request: records what no write has recorded.
-pub async fn answered(request: &Request, status: StatusCode, workspace: Option<WorkspaceId>) {
+pub async fn answered(request: &Request, status: u16, workspace: Option<WorkspaceId>) {
     let Some(act) = &request.act else { return };
-    let (expected, status) = (act.operation.status, status.as_u16());
+    let expected = act.operation.status;
     let outcome = match status {
         400..500 => Outcome::Refused,
         500.. => Outcome::Failed,

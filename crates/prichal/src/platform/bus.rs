@@ -39,7 +39,7 @@ pub struct Told {
     pub text: Bytes,
 }
 
-/// «Which topics of a workspace have changed?», or the answer.
+/// The question which topics of a workspace have changed, or the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pulse {
     pub workspace: WorkspaceId,

@@ -90,7 +90,7 @@ impl Browser {
 
     /// The whole page as a PNG, down to a height.
     pub(crate) async fn screenshot(&self, width: u32, max_height: u32) -> Vec<u8> {
-        // What is sticky stays at the top of the image.
+        // A sticky element stays at the top of the image.
         let measure = "scrollTo(0, 0); return document.documentElement.scrollHeight";
         let height = self.run(measure, vec![]).await;
         let height = height.as_u64().expect("a height").min(max_height.into());

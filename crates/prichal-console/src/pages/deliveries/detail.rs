@@ -268,7 +268,7 @@ fn curl(url: Option<&str>, sent: &Sent) -> Option<String> {
     Some(lines.join(" \\\n  "))
 }
 
-/// A word of a POSIX shell (IEEE 1003.1 §2.2.2).
+/// A word of a POSIX shell in single quotes.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -15,7 +15,7 @@ pub(super) struct Sent<'a> {
     pub(super) body: Option<&'a str>,
 }
 
-/// What the receiver has.
+/// The parts that the receiver has.
 pub(super) struct Received<'a> {
     /// The secret, with or without `whsec_`.
     pub(super) secret: &'a str,

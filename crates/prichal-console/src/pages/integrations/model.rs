@@ -114,7 +114,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// What the webhook is called for, in words.
+    /// The events or the schedule of the webhook, in words.
     pub(super) fn wants(&self, w: &words::Integrations) -> String {
         if self.trigger_type == "schedule" {
             let period = self.schedule["period"].as_str().unwrap_or_default();

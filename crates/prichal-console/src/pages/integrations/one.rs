@@ -51,7 +51,7 @@ pub(super) struct OnePage {
     is_admin: bool,
 }
 
-/// What a form of the page has led to.
+/// The outcome of a form of the page.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) error: Option<String>,

@@ -1,4 +1,4 @@
-//! Who did what in the workspace.
+//! The audit log of the workspace.
 
 use askama::Template;
 use axum::{extract::RawQuery, response::Response};

@@ -1,4 +1,4 @@
-//! What the workspace uses and may use.
+//! The usage and the quotas of the workspace.
 
 use askama::Template;
 use axum::response::Response;

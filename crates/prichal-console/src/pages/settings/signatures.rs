@@ -71,7 +71,7 @@ impl Rules {
     }
 }
 
-/// How the workspace's signatures are checked.
+/// The rules for the workspace's signatures.
 pub(crate) async fn signatures(visit: Visit) -> Result<Response, Fault> {
     let name = segment(&visit.workspace.name);
     let path = format!("/admin/v1/workspaces/{name}/signature-policy");

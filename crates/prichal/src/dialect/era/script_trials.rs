@@ -18,7 +18,7 @@ use prichal_store::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object as ObjectSchema};
 
 use super::{
     caller::{Admin, Tenant},
@@ -26,7 +26,7 @@ use super::{
     svcscript_runtimes::find as find_run,
 };
 use crate::{
-    dialect::openapi::schema::{body, described},
+    dialect::openapi::schema::{body, described, words},
     domain::channel::{
         request::{Request, request_of},
         run::value,
@@ -89,13 +89,18 @@ struct GivenRequest {
     body: String,
 }
 
+fn status_words() -> ObjectSchema {
+    words(&["finished", "failed"], "The outcome of the run.")
+}
+
 /// The outcome of a trial.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ScriptTrial)]
 pub(super) struct TriedScript {
-    /// `finished` or `failed`.
+    #[schema(schema_with = status_words)]
     status: &'static str,
+    /// The time that it took.
     duration_ms: i64,
     /// The lines that it wrote with `console.log`.
     #[schema(value_type = Vec<String>)]

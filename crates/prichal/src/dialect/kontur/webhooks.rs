@@ -97,7 +97,7 @@ struct DeliverySource {
     #[schema(value_type = DeliverySettingsModel)]
     settings: Value,
     status: SourceStatus,
-    /// How the source is doing, in a list with `state=true`.
+    /// The state of the source, in a list with `state=true`.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Summary>,

@@ -320,18 +320,17 @@ impl Follower {
                 self.beat_at = self.app.clock.now();
                 return Some(Beat::Changed(now));
             }
+            if self.app.clock.now().since(self.beat_at) >= SILENCE {
+                self.beat_at = self.app.clock.now();
+                return Some(Beat::Silence);
+            }
             self.ask();
             tokio::select! {
                 biased;
                 () = self.app.stopping.cancelled() => return None,
                 // The entry stays as long as the seat.
                 _ = self.changes.changed() => {}
-                () = self.app.clock.sleep(ASK_INTERVAL) => {
-                    if self.app.clock.now().since(self.beat_at) >= SILENCE {
-                        self.beat_at = self.app.clock.now();
-                        return Some(Beat::Silence);
-                    }
-                }
+                () = self.app.clock.sleep(ASK_INTERVAL) => {}
             }
         }
     }

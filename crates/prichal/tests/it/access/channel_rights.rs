@@ -199,6 +199,7 @@ async fn a_channel_changes_nothing_that_grants_rights() {
     let script = json!({ "code": "high", "name": "high", "scriptdata": source("1"), "opts": { "as_admin": true } });
     let high = era.rest.post(SCRIPTS, script).await.ok().str("id");
     let low = era.script("low", "1").await;
+    let kept = era.script("kept", "1").await;
     let user = era
         .space
         .post("/users", json!({ "login": "u" }))
@@ -442,6 +443,21 @@ async fn no_route_lets_a_channel_at_another() {
         ("POST", runs, &all, json!({ "code": "telling" }), true),
         ("GET", runs, &of(run, ""), nothing.clone(), true),
         ("POST", runs, &of(run, "/retry"), json!({}), true),
+        (
+            "GET",
+            points,
+            &of(&victim.id, "/sockets"),
+            nothing.clone(),
+            true,
+        ),
+        (
+            "GET",
+            scripts,
+            &of(&kept, "/versions"),
+            nothing.clone(),
+            true,
+        ),
+        ("POST", scripts, &of(&kept, "/try"), json!({}), false),
         (
             "GET",
             "integration_tokens",

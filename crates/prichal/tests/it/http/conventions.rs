@@ -212,7 +212,7 @@ async fn a_refused_request_gets_no_100_continue() {
     hub.workspace("acme").await;
     let stranger = "Authorization: Bearer wrong\r\n";
     for (method, path, security) in operations(&hub).await {
-        if security == json!([]) {
+        if [json!([]), json!([{}])].contains(&security) {
             continue;
         }
         let request = format!(

@@ -128,8 +128,11 @@ async fn the_administration_has_its_own_words() {
         .post(TOKENS, json!({ "name": "t", "role": "boss" }))
         .await;
     says(&refused, 400, &[]);
-    assert_eq!(refused["detail"], "`boss` is not a role: admin or member.");
-    let expected = json!([{ "field": "role", "detail": "`boss` is not a role: admin or member." }]);
+    assert_eq!(
+        refused["detail"],
+        "`boss` is not a role: admin, member, viewer or integrator."
+    );
+    let expected = json!([{ "field": "role", "detail": "`boss` is not a role: admin, member, viewer or integrator." }]);
     assert_eq!(refused["errors"], expected);
     let policy = "/admin/v1/workspaces/acme/signature-policy";
     let quota = "/admin/v1/workspaces/acme/quota";
@@ -238,7 +241,7 @@ async fn a_path_that_does_not_exist_is_answered_with_those_that_do() {
         (
             &us.api.at(""),
             "/nowhere",
-            "There is no `nowhere` in `/`: admin, api, check, docs, exec, healthz, hook, metrics, readyz, rest, ws",
+            "There is no `nowhere` in `/`: admin, api, check, docs, documents, exec, healthz, hook, metrics, readyz, rest, ws",
         ),
         (
             &us.api.at(""),

@@ -253,6 +253,9 @@ async fn every_example_is_accepted() {
         .await;
     all.send(post.clone(), "/events", &[], &[]).await;
     all.send(post.clone(), "/resends", &[], &[]).await;
+    all.send(post.clone(), "/login-links", &[], &[]).await;
+    all.send(post.clone(), "/webhooks/match", &[], &[]).await;
+    all.send(put.clone(), "/retention", &[], &[]).await;
 
     all.send(patch.clone(), "/settings", &[], &[]).await;
     all.send(patch.clone(), "/alert-settings", &[], &[]).await;

@@ -95,7 +95,7 @@ async fn a_changed_source_is_tried_on_a_past_request() {
     let tried = era.rest.post(&format!("{script}/try"), leak).await.ok();
     assert_eq!(tried["log"], json!(["***"]));
     for (body, code) in [
-        (json!({ "source": "let ;" }), 1400),
+        (json!({ "source": "(" }), 1400),
         (json!({ "colour": 1 }), 1400),
         (json!({ "request": { "headers": [["a"]] } }), 1400),
         (
