@@ -567,7 +567,7 @@ async fn a_long_log_is_paged_as_quickly_as_a_short_one() {
     let sql = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
          INSERT INTO audit (id, workspace, actor, action, object, object_id, result)
-         SELECT '018d0000-0000-7000-8000-000000' || CAST(100000 + i AS TEXT), '{of}', 'node', 'server.test', 'thing',
+         SELECT '019b7600-0000-7000-8000-000000' || CAST(100000 + i AS TEXT), '{of}', 'node', 'server.test', 'thing',
            CASE WHEN i = 50000 THEN 'needle' ELSE 'hay' END, 'done' FROM n"
     );
     installation.execute(&sql);

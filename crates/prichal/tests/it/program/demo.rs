@@ -76,9 +76,10 @@ async fn a_failed_delivery_is_sent_again() {
     demo.list("/deliveries?status=delivered", |all| !all.is_empty())
         .await;
     let deferred = demo
-        .list("/deliveries?status=deferred&entityType=company", |all| {
-            all.len() == 3
-        })
+        .list(
+            "/deliveries?status=deferred&entityType=company&eventType=change",
+            |all| all.len() == 3,
+        )
         .await;
     let given_up = demo
         .list("/deliveries?status=exhausted", |all| all.len() == 2)
