@@ -93,10 +93,8 @@ async fn a_failed_delivery_is_sent_again() {
             "{}",
             detail.text
         );
-        space
-            .post(&format!("/deliveries/{id}/resend"), json!({}))
-            .await
-            .ok();
+        let resend = format!("/deliveries/{id}/resend");
+        assert_eq!(space.post(&resend, json!({})).await.status, 202);
         let event = &call["eventId"];
         demo.list("/deliveries?status=delivered&limit=100", |all| {
             all.iter().any(|one| one["eventId"] == *event)
@@ -104,7 +102,7 @@ async fn a_failed_delivery_is_sent_again() {
         .await;
     }
     let missed = json!({ "status": "exhausted" });
-    space.post("/resends", missed).await.ok();
+    assert_eq!(space.post("/resends", missed).await.status, 202);
     demo.list("/dead-letters", <[Value]>::is_empty).await;
     let alerts = demo.list("/alerts?state=open", |all| !all.is_empty()).await;
     assert_eq!(alerts[0]["kind"], "switchedOff", "{alerts:?}");
