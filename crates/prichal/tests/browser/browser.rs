@@ -389,6 +389,13 @@ impl Browser {
         entries.iter().map(line).collect()
     }
 
+    /// Takes entries that the test may have caused. Fails if there is one without this text.
+    pub(crate) async fn allow_errors(&self, text: &str) {
+        let faults = self.take_faults().await;
+        let are_allowed = faults.iter().all(|line| line.contains(text));
+        assert!(are_allowed, "{text} in {faults:#?}");
+    }
+
     /// Takes entries that the test has caused, such as answers with a failure. Fails if there is none with this text, or
     /// another one.
     pub(crate) async fn expect_errors(&self, text: &str) {
