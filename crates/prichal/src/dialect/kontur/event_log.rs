@@ -111,7 +111,8 @@ pub(super) async fn search_log(member: Member, query: Query) -> Result<Response>
                 (found, range.before < end)
             }
             Some(after) => {
-                range.after = range.after.max(offset::seq_at(workspace, after));
+                // An offset from elsewhere may be far behind the end.
+                range.after = range.after.max(offset::seq_at(workspace, after).min(last));
                 let found = search::newer(conn, workspace, range, limit, wants)?;
                 let has_newer = found.stopped_at.is_some();
                 (found, has_newer)
