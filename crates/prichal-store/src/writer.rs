@@ -221,10 +221,13 @@ impl<'a> Tx<'a> {
         read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         self.flush_pending()?;
+        let wrote_before = self.wrote;
+        // Set before the query, since rows may have changed when reading one of them fails.
+        self.wrote(params);
         let rows = self.conn.query(sql, params, read)?;
         // A statement that has found no rows has changed nothing.
-        if !rows.is_empty() {
-            self.wrote(params);
+        if rows.is_empty() {
+            self.wrote = wrote_before;
         }
         Ok(rows)
     }
