@@ -60,6 +60,30 @@ async fn the_log_is_read_from_its_end() {
 }
 
 #[tokio::test]
+async fn an_offset_of_another_log_selects_within_the_bounds() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    create(&space, "/companies", "a").await;
+    for foreign in [
+        "e3e70682-c209-1cac-a29f-6fbed82c07cd",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ] {
+        let past = "from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z";
+        for query in [
+            format!("?after={foreign}"),
+            format!("?before={foreign}"),
+            format!("?after={foreign}&before={foreign}"),
+        ] {
+            let (found, _) = search(&space, &query).await;
+            assert!(found.len() <= 1, "{query}: {found:?}");
+            let (found, _) = search(&space, &format!("{query}&{past}")).await;
+            assert!(found.is_empty(), "{query}: {found:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn criteria_select_events() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
