@@ -310,7 +310,8 @@ struct NamedItem {
 impl Names {
     /// Reads the names of the integrations. A session without the right sees their ids.
     pub(super) async fn read(visit: &Visit) -> Result<Self, Fault> {
-        let found = visit.get::<Named>(&visit.api("integrations")).await;
+        let path = visit.api("integrations?limit=1000");
+        let found = visit.get::<Named>(&path).await;
         let items = match found {
             Ok(found) => found.items,
             Err(error) if error.is_forbidden() => Vec::new(),
