@@ -66,6 +66,7 @@ pub fn insert(tx: &mut Tx<'_>, session: &Session, hash: &str, at: Moment, most: 
         ends_at,
         ended_at: _,
     } = session;
+    tx.note_object("session", *id);
     let sql = format!(
         "SELECT s.id FROM session s WHERE {LIVE} AND coalesce(s.workspace, '') = $3
            ORDER BY s.seen_at DESC, s.id DESC LIMIT $5 OFFSET $4"
@@ -147,6 +148,7 @@ pub fn touch(
 
 /// Ends a session and its tokens. Returns false if it was over.
 pub fn end(tx: &mut Tx<'_>, id: Uuid, now: Timestamp) -> Result<bool> {
+    tx.note_object("session", id);
     let sql = "UPDATE token SET deleted_at = $2 WHERE session = $1 AND deleted_at IS NULL";
     tx.run(sql, params![id, now])?;
     let sql = "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";

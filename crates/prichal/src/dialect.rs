@@ -312,6 +312,7 @@ pub fn router(app: App) -> Router {
         }
         documents.extend(openapi::paths_of(dialect.document, dialect.messages));
     }
+    operations.add_console();
     documents.extend(openapi::own_paths());
     openapi::OWN_PATHS.iter().for_each(|path| tree.insert(path));
     for (path, _) in &documents {

@@ -183,6 +183,23 @@ impl Table {
         }
     }
 
+    /// Adds signing in and out at the console, whose pages have no description.
+    pub fn add_console(&mut self) {
+        for (path, action) in [
+            ("/console/sign-in", "console.sign_in"),
+            ("/console/sign-out", "console.sign_out"),
+        ] {
+            let operation = Operation {
+                action: action.to_owned(),
+                rule: Rule::Always,
+                status: 303,
+                object: None,
+            };
+            let route = self.0.entry(path.to_owned()).or_default();
+            route.methods.push((Method::POST, Target::One(operation)));
+        }
+    }
+
     fn find(&self, method: &Method, route: &str, path: &str) -> Option<&Operation> {
         let mut methods = self.0.get(route)?.methods.iter();
         let (_, target) = methods.find(|(known, _)| known == method)?;

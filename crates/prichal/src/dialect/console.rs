@@ -247,7 +247,8 @@ impl Backend for Server {
 
     fn sign_out<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<(), Unavailable>> {
         Box::pin(async move {
-            let ended = session::end(&self.app, None, session.id).await;
+            let workspace = live(session).and_then(|live| live.session.workspace);
+            let ended = session::end(&self.app, workspace, session.id).await;
             ended.map(drop).map_err(|error| unavailable(&error))
         })
     }

@@ -274,11 +274,12 @@ async fn begin(
         }
         Ok::<_, Error>(true)
     };
+    let live = Arc::new(live);
+    // The actor of the record in the audit log, which this write takes along.
+    security::set_actor(&live.signed_in());
     if !app.db.write(workspace.unwrap_or(ANY), write).await? {
         return Ok(None);
     }
-    let live = Arc::new(live);
-    security::set_actor(&live.signed_in());
     security::record(Event::SessionBegun, workspace, &object(id));
     Ok(Some(Begun { secret, live }))
 }

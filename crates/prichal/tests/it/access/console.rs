@@ -101,6 +101,29 @@ async fn a_person_signs_in_by_a_link_and_out_again() {
     let out = person.act("/console/sign-out", &[]).await;
     assert_eq!(out.status, 303, "{}", out.text);
     assert!(!person.is_signed_in().await);
+
+    let log = hub.admin().get("/admin/v1/audit?action=console.*").await;
+    let log = log.ok().json;
+    let records = log["items"].as_array().expect("the records");
+    let facts = |record: &Value| {
+        assert_eq!(record["actor"]["kind"], "session", "{record}");
+        if record["result"] == "done" {
+            let object = json!({ "kind": "session", "id": record["actor"]["id"] });
+            assert_eq!(record["object"], object, "{record}");
+        }
+        assert!(record["workspaceId"].is_string(), "{record}");
+        ["action", "status"].map(|name| record[name].clone())
+    };
+    let found: Vec<_> = records.iter().map(facts).collect();
+    let expected = [
+        ("console.sign_out", 303),
+        ("console.sign_out", 403),
+        ("console.sign_in", 303),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(action, status)| [json!(action), json!(status)])
+    );
 }
 
 #[tokio::test]
