@@ -24,7 +24,7 @@ use crate::{
 
 /// The pages, with the call of the API that most of their contents come from.
 const PAGES: [(&str, &str); 7] = [
-    ("", "/api/v1/bench/webhooks?state=true"),
+    ("/now", "/api/v1/bench/webhooks?state=true"),
     ("/deliveries", "/api/v1/bench/deliveries?limit=50"),
     (
         "/deliveries?status=delivered",
