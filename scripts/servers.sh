@@ -24,6 +24,8 @@
 #   servers_chromium               installs Chromium with its driver, and axe-core from npm; sets CHROMEDRIVER, the driver,
 #                                  and AXE, the file of axe-core. Tests start browsers by themselves. scripts/tools.sh has
 #                                  to be sourced, too
+#   servers_oidc                   sets OIDC_URL, of an OpenID provider, and OIDC_SECRET, the file with the secret of its client
+#                                  `hub`. It is a Node program: scripts/tools.sh has to be sourced, too
 #   servers_stop                   ends what was started, by process id, and removes the folder
 
 servers_dir=
@@ -307,6 +309,28 @@ servers_chromium() {
   tools_node browser tests/browser
   # shellcheck disable=SC2034 # for those who source this file
   CHROMEDRIVER=$(command -v chromedriver) AXE=$tools_modules/axe-core/axe.min.js
+}
+
+servers_oidc() {
+  local log port try
+  tools_node oidc tests/oidc
+  servers_folder
+  log=$servers_dir/oidc.log
+  OIDC_SECRET=$servers_dir/oidc.secret
+  od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$OIDC_SECRET"
+  for try in 1 2 3 4 5; do
+    port=$(servers_port)
+    servers_spawn TERM "$log" env "NODE_MODULES=$tools_modules" "$tools_node_bin/node" tests/oidc/server.mjs "$port" \
+      "$(cat "$OIDC_SECRET")"
+    if servers_wait "$servers_pid" servers_answers "$port"; then
+      # shellcheck disable=SC2034 # for those who source this file
+      OIDC_URL=http://127.0.0.1:$port
+      return
+    fi
+    servers_forget "$servers_pid"
+    if ((try == 5)) || ! servers_taken "$log"; then break; fi
+  done
+  servers_fail "the OpenID provider did not start:"$'\n'"$(cat "$log")"
 }
 
 servers_prichal() {

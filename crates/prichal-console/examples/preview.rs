@@ -20,8 +20,8 @@ use hyper_util::{
 };
 use jiff::tz::TimeZone;
 use prichal_console::{
-    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
-    Workspace, router,
+    AtProvider, Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS,
+    Unavailable, Workspace, router,
 };
 use prichal_core::time::Timestamp;
 use tokio::net::TcpListener;
@@ -139,6 +139,14 @@ impl Backend for Remote {
 
     fn client(&self, _: &http::request::Parts) -> Client {
         Client::default()
+    }
+
+    fn has_oidc(&self) -> bool {
+        false
+    }
+
+    fn begin_at_provider(&self) -> BoxFuture<'_, Result<Option<AtProvider>, Unavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn public_url(&self) -> String {

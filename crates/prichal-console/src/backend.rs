@@ -65,10 +65,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The address by which people reach the server, such as `https://hub.example.kz`.
     fn public_url(&self) -> String;
 
-    /// True if sign-in at the company's provider (OIDC) is set up. It begins at `/console/oidc/start`.
-    fn has_oidc(&self) -> bool {
-        false
-    }
+    /// True if sign-in with the company's OpenID provider is set up.
+    fn has_oidc(&self) -> bool;
+
+    /// Begins a sign-in with the company's OpenID provider. `None` if there is no provider.
+    fn begin_at_provider(&self) -> BoxFuture<'_, Result<Option<AtProvider>, Unavailable>>;
 
     /// The time of the server.
     fn now(&self) -> Timestamp;
@@ -119,6 +120,23 @@ pub enum SignIn<'a> {
     Link(&'a str),
     /// A token of a workspace, or the administrator's.
     Token(&'a str),
+    /// The answer of the company's OpenID provider.
+    Provider {
+        /// The value that [`AtProvider`] had for the browser.
+        pending: &'a str,
+        state: &'a str,
+        code: &'a str,
+        /// The name or id of the workspace that the person wants to enter; empty if that is not known.
+        workspace: &'a str,
+    },
+}
+
+/// A sign-in that goes on at the company's OpenID provider.
+pub struct AtProvider {
+    /// The page of the provider.
+    pub url: String,
+    /// The value by which the provider's answer is known, in the letters of base64url. The browser keeps it in a cookie.
+    pub pending: String,
 }
 
 /// A session that has just begun.

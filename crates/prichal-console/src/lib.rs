@@ -31,8 +31,8 @@ mod visit;
 mod words;
 
 pub use backend::{
-    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS, Unavailable,
-    Workspace,
+    AtProvider, Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS,
+    Unavailable, Workspace,
 };
 pub use jiff::tz::TimeZone;
 pub use language::Language;

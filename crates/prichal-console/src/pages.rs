@@ -59,6 +59,8 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/assets/{file}", get(assets::serve))
         .route("/console/language", post(sign_in::choose_language))
         .route("/console/sign-in", get(sign_in::form).post(sign_in::submit))
+        .route("/console/oidc/start", get(sign_in::begin_at_provider))
+        .route("/console/oidc/callback", get(sign_in::return_from_provider))
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/server", get(server::server))
         .route("/console/server/figures", get(server::figures))

@@ -34,8 +34,8 @@ use uuid::Uuid;
 
 pub(crate) use self::html::{check_hostile, check_page, check_part};
 use crate::{
-    Backend, Beat, Client, Counters, Language, Refusal, Role, Session, SignIn, SignedIn,
-    Unavailable, Workspace, form, router,
+    AtProvider, Backend, Beat, Client, Counters, Language, Refusal, Role, Session, SignIn,
+    SignedIn, Unavailable, Workspace, form, router,
 };
 
 /// The value of the session's cookie.
@@ -188,7 +188,7 @@ impl Backend for Fake {
         by: SignIn<'a>,
         _: &'a Client,
     ) -> BoxFuture<'a, Result<SignedIn, Refusal>> {
-        let (SignIn::Link(sent) | SignIn::Token(sent)) = by;
+        let (SignIn::Link(sent) | SignIn::Token(sent) | SignIn::Provider { code: sent, .. }) = by;
         Box::pin(async move {
             if sent != CREDENTIAL {
                 return Err(Refusal::Invalid);
@@ -245,6 +245,14 @@ impl Backend for Fake {
 
     fn has_oidc(&self) -> bool {
         self.has_oidc
+    }
+
+    fn begin_at_provider(&self) -> BoxFuture<'_, Result<Option<AtProvider>, Unavailable>> {
+        let begun = self.has_oidc.then(|| AtProvider {
+            url: "https://sso.example/auth?state=s".to_owned(),
+            pending: "cGVuZGluZw".to_owned(),
+        });
+        Box::pin(async { Ok(begun) })
     }
 
     fn now(&self) -> Timestamp {

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+mod login;
 mod login_link;
 pub mod pbx;
 mod serve;
@@ -52,6 +53,7 @@ pub async fn run() -> ExitCode {
         Some(("workspace", matches)) => workspace::run(matches).await,
         Some(("token", matches)) => token::run(matches).await,
         Some(("login-link", matches)) => login_link::run(matches).await,
+        Some(("login", matches)) => login::run(matches).await,
         // Its exit status is more than success or failure.
         Some(("verify", matches)) => return verify::run(matches),
         _ => Ok(()),
@@ -87,6 +89,7 @@ fn command() -> Command {
         .subcommand(workspace::command())
         .subcommand(token::command())
         .subcommand(login_link::command())
+        .subcommand(login::command())
         .subcommand(verify::command())
 }
 

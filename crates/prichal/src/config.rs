@@ -4,6 +4,7 @@
 mod annotated;
 pub mod blob_url;
 mod host_pattern;
+mod oidc_right;
 mod source;
 pub mod value;
 
@@ -16,6 +17,7 @@ use secrecy::SecretString;
 
 pub use annotated::annotated;
 pub use host_pattern::HostPattern;
+pub use oidc_right::OidcRight;
 pub use source::{BadSetting, Sources, unknown_variables, variable};
 pub use value::{MasterKey, Rate, SmtpAddress, proxy_address, smtp_address};
 pub(crate) use value::{TOKEN_FORM, is_token};
@@ -340,6 +342,49 @@ pub struct Config {
     /// It is made as any other. Without it, these are in the log and in the metrics only.
     #[arg(long, value_name = "NAME", value_parser = value::workspace)]
     pub operator_workspace: Option<String>,
+
+    /// The issuer of the company's OpenID provider, with which people sign in at the console
+    ///
+    /// Its description is at /.well-known/openid-configuration below it. Without it, there are links and tokens only.
+    #[arg(long, value_name = "https://SSO", value_parser = value::issuer)]
+    pub oidc_issuer: Option<String>,
+
+    /// The id of this server among the provider's clients
+    ///
+    /// The client's redirect URI is /console/oidc/callback below the public URL.
+    #[arg(long, value_name = "ID", value_parser = value::word)]
+    pub oidc_client_id: Option<String>,
+
+    /// A file with the secret of that client
+    ///
+    /// Without it, the client is a public one.
+    #[arg(long, value_name = "FILE", value_parser = value::path)]
+    pub oidc_client_secret_file: Option<PathBuf>,
+
+    /// The id of the command line among the provider's clients: a public one with the device flow
+    ///
+    /// Without it, `prichal login` cannot sign in with the provider.
+    #[arg(long, value_name = "ID", value_parser = value::word)]
+    pub oidc_cli_client_id: Option<String>,
+
+    /// The scopes to ask for besides openid, separated by commas
+    #[arg(long, value_name = "SCOPES", default_value = "email,profile", value_parser = value::words)]
+    pub oidc_scopes: Listed<String>,
+
+    /// The claim of the ID token with the groups of a person
+    #[arg(long, value_name = "CLAIM", default_value = "groups", value_parser = value::word)]
+    pub oidc_groups_claim: String,
+
+    /// The rights of groups, separated by commas: GROUP=WORKSPACE:ROLE, or GROUP=operator for the server's operator
+    ///
+    /// The roles are admin, member and viewer. The first right of a person's groups counts. Nobody else signs in.
+    #[arg(long, value_name = "RIGHTS", default_value = "", value_parser = value::oidc_rights)]
+    pub oidc_rights: Listed<OidcRight>,
+
+    /// Allows a provider at a private address
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true",
+        action = clap::ArgAction::Set)]
+    pub oidc_private: bool,
 
     /// The program that runs scripts if it is not this one: for tests, which are another program.
     #[arg(skip)]

@@ -14,6 +14,7 @@ pub mod guess;
 pub mod limiter;
 pub mod log_writer;
 pub mod memory;
+pub mod oidc;
 pub mod outgoing;
 pub mod quota;
 pub mod reading;
@@ -48,6 +49,7 @@ use data_dir::DataDir;
 use guess::Guesses;
 use limiter::Limiter;
 use memory::Budget;
+use oidc::Oidc;
 use outgoing::Connector;
 use settings::Settings;
 use share::FairShare;
@@ -73,6 +75,8 @@ pub struct Inner {
     pub blobs: Blobs,
     pub bus: Bus,
     pub outgoing: Connector,
+    /// The company's OpenID provider; `None` if there is none.
+    pub oidc: Option<Oidc>,
     /// `None` if no mails are sent.
     pub smtp: Option<Smtp>,
     pub limiter: Limiter,
@@ -135,6 +139,7 @@ impl Platform {
         let blobs = Blobs::open(config.blob_url.as_deref(), &config.data_dir)
             .context("cannot open the blob store")?;
         let outgoing = Connector::of(&config)?;
+        let oidc = Oidc::of(&config)?;
         let smtp = Smtp::of(&config)?;
         let memory = Budget::new(config.memory_budget, clock.clone());
         let platform = Self(Arc::new(Inner {
@@ -148,6 +153,7 @@ impl Platform {
             blobs,
             bus,
             outgoing,
+            oidc,
             smtp,
             limiter: Limiter::default(),
             visitors: Limiter::default(),

@@ -10,8 +10,8 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::{
     answer::{Fault, own_path, page, redirect},
-    backend::{Refusal, SignIn},
-    form::{Fields, HubAction, collect},
+    backend::{Refusal, SignIn, Unavailable},
+    form::{Fields, HubAction, collect, cookie},
     language::{self, Language},
     page::Bare,
     state::Console,
@@ -20,6 +20,13 @@ use crate::{
 
 /// The lifetime of the cookie of a session: the session itself ends earlier.
 const SESSION_SECONDS: u64 = 7 * 24 * 3600;
+/// The cookie of a sign-in that goes on at the company's provider: the pending value, a dot, and the page to show after
+/// it, form-encoded.
+const PENDING_COOKIE: &str = "prichal_oidc";
+/// The time that a person has at the provider.
+const PENDING_SECONDS: u64 = 600;
+/// The maximum length of the page in that cookie; browsers keep about 4 KB of a cookie.
+const MAX_NEXT: usize = 2048;
 /// The lifetime of the cookie of a language.
 const LANGUAGE_SECONDS: u64 = 365 * 24 * 3600;
 
@@ -30,7 +37,8 @@ struct SignInPage<'a> {
     w: &'static words::SignIn,
     next: &'a str,
     error: Option<&'static str>,
-    has_oidc: bool,
+    /// The address at which a sign-in with the company's provider begins, if there is one.
+    oidc: Option<String>,
 }
 
 /// The form for links and tokens. A one-time link opens it with its secret in the fragment, which no server sees.
@@ -50,13 +58,32 @@ fn sign_in_page(
     error: Option<&'static str>,
 ) -> Response {
     let w = words::SignIn::of(language);
+    let next = own_path(next);
+    let oidc = || format!("/console/oidc/start?next={}", encoded(next));
     page(&SignInPage {
         bare: Bare::new(language, w.title),
         w,
-        next: own_path(next),
+        next,
         error,
-        has_oidc: console.has_oidc(),
+        oidc: console.has_oidc().then(oidc),
     })
+}
+
+/// The form with the reason why nobody was signed in.
+fn refused(
+    console: &Console,
+    language: Language,
+    next: &str,
+    status: StatusCode,
+    error: &'static str,
+) -> Response {
+    let mut response = sign_in_page(console, language, next, Some(error));
+    *response.status_mut() = status;
+    response
+}
+
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Exchanges a link or a token for a session.
@@ -83,9 +110,74 @@ pub(super) async fn submit(
         Refusal::Wait => (StatusCode::TOO_MANY_REQUESTS, w.wait),
         Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, w.unavailable),
     };
-    let mut response = sign_in_page(&console, language, fields.raw("next"), Some(error));
-    *response.status_mut() = status;
-    Ok(response)
+    Ok(refused(
+        &console,
+        language,
+        fields.raw("next"),
+        status,
+        error,
+    ))
+}
+
+/// Sends the browser to the company's provider.
+pub(super) async fn begin_at_provider(
+    State(console): State<Console>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes());
+    let next = own_path(fields.raw("next"));
+    let begun = match console.begin_at_provider().await {
+        Ok(begun) => begun.ok_or(Fault::NotFound)?,
+        Err(Unavailable) => {
+            let language = Language::of(&headers);
+            let why = words::SignIn::of(language).provider_away;
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(refused(&console, language, next, status, why));
+        }
+    };
+    let next = Some(encoded(next)).filter(|next| next.len() <= MAX_NEXT);
+    let kept = format!("{}.{}", begun.pending, next.unwrap_or_default());
+    let cookie = console.cookie(PENDING_COOKIE, &kept, PENDING_SECONDS);
+    Ok(with_cookie(redirect(&begun.url), &cookie))
+}
+
+/// Begins a session for the person whom the company's provider confirms.
+pub(super) async fn return_from_provider(
+    State(console): State<Console>,
+    RawQuery(query): RawQuery,
+    request: Request<Body>,
+) -> Result<Response, Fault> {
+    if !console.has_oidc() {
+        return Err(Fault::NotFound);
+    }
+    let (parts, _) = request.into_parts();
+    let client = console.client(&parts);
+    let fields = Fields::parse(query.unwrap_or_default().as_bytes());
+    let kept = cookie(&parts.headers, PENDING_COOKIE).unwrap_or_default();
+    let (pending, next) = kept.split_once('.').unwrap_or_default();
+    let next = Fields::parse(format!("next={next}").as_bytes());
+    let next = own_path(next.raw("next"));
+    let by = SignIn::Provider {
+        pending,
+        state: fields.raw("state"),
+        code: fields.raw("code"),
+        workspace: next.split(['/', '?', '#']).nth(2).unwrap_or_default(),
+    };
+    let used = console.cookie(PENDING_COOKIE, "", 0);
+    let language = Language::of(&parts.headers);
+    let w = words::SignIn::of(language);
+    let (status, error) = match console.sign_in(by, &client).await {
+        Ok(signed_in) => {
+            let begun = console.cookie(console.cookie_name(), &signed_in.secret, SESSION_SECONDS);
+            return Ok(with_cookie(with_cookie(redirect(next), &begun), &used));
+        }
+        Err(Refusal::Invalid) => (StatusCode::FORBIDDEN, w.not_confirmed),
+        Err(Refusal::Wait) => (StatusCode::TOO_MANY_REQUESTS, w.wait),
+        Err(Refusal::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, w.provider_away),
+    };
+    let response = refused(&console, language, next, status, error);
+    Ok(with_cookie(response, &used))
 }
 
 /// The secret behind the `#` of a link, or a token.
@@ -126,7 +218,67 @@ pub(super) async fn choose_language(
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
+    use crate::{
+        backend::Role,
+        testing::{CREDENTIAL, Fake, request},
+    };
+
+    const NEXT: &str = "/console/acme/calls?answered=false&line=7";
+
+    #[tokio::test]
+    async fn a_person_returns_from_the_provider_to_the_page() {
+        let site = Fake::new(Role::Viewer).with_oidc().open();
+        let start = format!("/console/oidc/start?next={}", encoded(NEXT));
+        let begun = site.get(Language::En, &start).await;
+        assert_eq!(begun.location(), "https://sso.example/auth?state=s");
+        let cookie = begun.headers[header::SET_COOKIE].to_str().expect("text");
+        let (kept, rules) = cookie.split_once("; ").expect("rules");
+        assert!(kept.starts_with("prichal_oidc=cGVuZGluZw."), "{kept}");
+        assert_eq!(rules, "Path=/console; HttpOnly; SameSite=Lax; Max-Age=600");
+
+        let cookies = format!("{kept}; prichal_language=en");
+        for (code, status, leads_to) in [
+            (CREDENTIAL, StatusCode::SEE_OTHER, Some(NEXT)),
+            ("other", StatusCode::FORBIDDEN, None),
+        ] {
+            let path = format!("/console/oidc/callback?state=s&code={code}");
+            let mut back = request(Method::GET, Language::En, &path);
+            back.headers_mut()
+                .insert(header::COOKIE, cookies.parse().expect("cookies"));
+            let page = site.send(back).await;
+            assert_eq!(page.status, status, "{code}");
+            let cookies = page.headers.get_all(header::SET_COOKIE).iter();
+            let cookies: Vec<_> = cookies.filter_map(|line| line.to_str().ok()).collect();
+            assert!(
+                cookies
+                    .iter()
+                    .any(|line| line.starts_with("prichal_oidc=; "))
+            );
+            let is_signed_in = cookies
+                .iter()
+                .any(|line| line.starts_with("prichal_session="));
+            assert_eq!(is_signed_in, leads_to.is_some(), "{code}");
+            match leads_to {
+                Some(next) => assert_eq!(page.location(), next),
+                None => assert!(page.text.contains("none of your groups")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_provider_its_pages_do_not_exist() {
+        let site = Fake::new(Role::Viewer).open();
+        for path in [
+            "/console/oidc/start",
+            "/console/oidc/callback?state=s&code=c",
+        ] {
+            let page = site.get(Language::En, path).await;
+            assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
 
     #[test]
     fn a_link_is_known_by_its_fragment() {

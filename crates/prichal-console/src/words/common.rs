@@ -85,6 +85,8 @@ words! {
         link: "Ссылка или токен", "Сілтеме немесе токен", "Link or token";
         submit: "Войти", "Кіру", "Sign in";
         oidc: "Войти через компанию", "Компания арқылы кіру", "Sign in with your company";
+        not_confirmed: "Провайдер компании не подтвердил вход, или ни одна из ваших групп не имеет здесь прав.", "Компания провайдері кіруді растамады немесе топтарыңыздың ешқайсысының мұнда құқығы жоқ.", "The company's provider has not confirmed the sign-in, or none of your groups has a right here.";
+        provider_away: "Провайдер компании сейчас не отвечает.", "Компания провайдері қазір жауап бермейді.", "The company's provider does not answer now.";
         opening: "Ссылка действует один раз.", "Сілтеме бір рет жарамды.", "The link works once.";
         how: "Новую ссылку печатает команда:", "Жаңа сілтемені мына пәрмен шығарады:", "This command prints a new link:";
         invalid: "Ссылка уже использована, устарела или неверна; токены проверьте целиком.", "Сілтеме қолданылған, ескірген немесе қате; токенді толық тексеріңіз.", "The link was used, has expired or is wrong; check that a token is complete.";

@@ -20,6 +20,7 @@ use crate::{
         blobs::Blobs,
         bus::Bus,
         data_dir::{DataDir, check_creatable},
+        oidc::Oidc,
         outgoing::Connector,
         smtp::Smtp,
         store::options,
@@ -37,6 +38,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         security_log(file).context("`security-log`")?;
     }
     Connector::of(config)?;
+    Oidc::of(config)?;
     smtp(config).await?;
     database(config).await.context(match config.database_url {
         Some(_) => "`database-url`",

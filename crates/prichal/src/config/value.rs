@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use url::{Host, Url};
 
-use crate::config::{HostPattern, blob_url::BlobUrl};
+use crate::config::{HostPattern, OidcRight, blob_url::BlobUrl};
 
 /// A value, or the description of the allowed values.
 type Read<T> = Result<T, &'static str>;
@@ -186,6 +186,32 @@ pub(super) fn blob_url(text: &str) -> Read<String> {
 pub(super) fn public_url(text: &str) -> Read<String> {
     let url = || text.trim_end_matches('/').to_owned();
     is_http_url(text).then(url).ok_or("an http or https URL")
+}
+
+pub(super) fn issuer(text: &str) -> Read<String> {
+    let is_good = is_http_url(text) && !text.contains(['?', '#']);
+    is_good.then(|| text.to_owned()).ok_or("an https URL")
+}
+
+/// A text without blanks.
+pub(super) fn word(text: &str) -> Read<String> {
+    let is_good = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_good
+        .then(|| text.to_owned())
+        .ok_or("a text without blanks")
+}
+
+pub(super) fn words(text: &str) -> Read<Vec<String>> {
+    listed(
+        text,
+        |one| word(one).ok(),
+        "texts with commas, such as email,profile",
+    )
+}
+
+pub(super) fn oidc_rights(text: &str) -> Read<Vec<OidcRight>> {
+    let takes = "rights with commas, such as ops=operator,crm=acme:admin, of the roles admin, member and viewer";
+    listed(text, OidcRight::parse, takes)
 }
 
 pub(super) fn duration(text: &str) -> Read<Duration> {

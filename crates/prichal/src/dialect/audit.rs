@@ -185,9 +185,10 @@ impl Table {
 
     /// Adds signing in and out at the console, whose pages have no description.
     pub fn add_console(&mut self) {
-        for (path, action) in [
-            ("/console/sign-in", "console.sign_in"),
-            ("/console/sign-out", "console.sign_out"),
+        for (method, path, action) in [
+            (Method::POST, "/console/sign-in", "console.sign_in"),
+            (Method::GET, "/console/oidc/callback", "console.sign_in"),
+            (Method::POST, "/console/sign-out", "console.sign_out"),
         ] {
             let operation = Operation {
                 action: action.to_owned(),
@@ -196,7 +197,7 @@ impl Table {
                 object: None,
             };
             let route = self.0.entry(path.to_owned()).or_default();
-            route.methods.push((Method::POST, Target::One(operation)));
+            route.methods.push((method, Target::One(operation)));
         }
     }
 

@@ -16,8 +16,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use prichal_console::{
-    Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, Unavailable,
-    Workspace,
+    AtProvider, Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn,
+    Unavailable, Workspace,
 };
 use prichal_core::{custom_field::time_zone, id::WorkspaceId, time::Timestamp};
 use prichal_store::{token, workspace};
@@ -102,6 +102,25 @@ impl Server {
         let begun = match by {
             SignIn::Link(secret) => session::begin_by_link(&self.app, secret, &browser).await?,
             SignIn::Token(text) => session::begin_by_token(&self.app, text, &browser).await?,
+            SignIn::Provider {
+                pending,
+                state,
+                code,
+                workspace,
+            } => {
+                let Some(oidc) = &self.app.oidc else {
+                    return Ok(None);
+                };
+                let person = oidc.finish(&self.app, pending, state, code).await?;
+                let holder = match person {
+                    Some(person) => oidc.holder(&self.app, &person, workspace).await?,
+                    None => None,
+                };
+                match holder {
+                    Some(holder) => session::begin_by_provider(&self.app, holder, &browser).await?,
+                    None => None,
+                }
+            }
         };
         let Some(Begun { secret, live }) = begun else {
             return Ok(None);
@@ -323,6 +342,21 @@ impl Backend for Server {
             address: sender(&self.app, &request.headers, &request.extensions),
             user_agent: agent.unwrap_or_default().chars().take(MAX_AGENT).collect(),
         }
+    }
+
+    fn has_oidc(&self) -> bool {
+        self.app.oidc.is_some()
+    }
+
+    fn begin_at_provider(&self) -> BoxFuture<'_, Result<Option<AtProvider>, Unavailable>> {
+        Box::pin(async move {
+            let Some(oidc) = &self.app.oidc else {
+                return Ok(None);
+            };
+            let begun = oidc.begin(&self.app).await;
+            let (url, pending) = begun.map_err(|error| unavailable(&error))?;
+            Ok(Some(AtProvider { url, pending }))
+        })
     }
 
     fn public_url(&self) -> String {

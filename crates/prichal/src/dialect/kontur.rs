@@ -23,6 +23,7 @@ mod links;
 mod mails;
 pub mod manifest;
 mod matches;
+mod oidc;
 mod openapi;
 mod preview;
 mod publish;

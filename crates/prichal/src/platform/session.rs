@@ -219,6 +219,16 @@ pub async fn begin_by_token(
     .await
 }
 
+/// Begins a session for a person whom the company's provider has confirmed. `None` if the user is gone.
+pub async fn begin_by_provider(
+    app: &Platform,
+    holder: Holder,
+    browser: &Browser,
+) -> Result<Option<Begun>> {
+    let ends_at = app.clock.now() + MAX_LIFETIME;
+    begin(app, holder, None, ends_at, browser, |_| Ok(true)).await
+}
+
 /// Begins a session for a holder, unless `admits` refuses it in the transaction or the user is gone.
 async fn begin(
     app: &Platform,

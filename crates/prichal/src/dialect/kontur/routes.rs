@@ -5,7 +5,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     alerts, audit, authorization, callbacks, communications, dead_letters, deliveries,
     delivery_log, entities, event_log, event_types, feed, files, instances, integrations, links,
-    mails, matches, preview, publish, resends, retention, sessions, settings, stream,
+    mails, matches, oidc, preview, publish, resends, retention, sessions, settings, stream,
     stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
@@ -68,6 +68,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(sessions::create_login_link))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::end_session))
+        .routes(routes!(oidc::get_oidc_settings, oidc::create_oidc_token))
         .routes(routes!(retention::get_retention, retention::put_retention))
         .routes(routes!(feed::read_feed, publish::publish_events))
         .routes(routes!(event_log::search_log))
