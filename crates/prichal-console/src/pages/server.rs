@@ -1,7 +1,10 @@
-//! The operator's page: nodes, queues, disk, quarantine.
+//! The operator's pages: nodes, queues, disk, quarantine; the audit log of the server.
 
+mod audit;
 #[cfg(test)]
 mod tests;
+
+pub(super) use audit::{audit, export};
 
 use std::collections::HashMap;
 
@@ -32,10 +35,17 @@ use crate::{
 #[template(path = "server.html")]
 struct ServerPage {
     layout: Layout,
+    tabs: Tabs,
     w: &'static words::Server,
     nodes: Vec<NodeRow>,
     figures: Vec<(&'static str, String)>,
     quarantine: Vec<Held>,
+}
+
+/// The pages of the operator.
+struct Tabs {
+    w: &'static words::Server,
+    is_audit: bool,
 }
 
 struct NodeRow {
@@ -85,6 +95,14 @@ struct Quarantined {
     held_at: Option<String>,
 }
 
+/// The pages of the operator do not exist for others.
+fn require_operator(visitor: &Visitor) -> Result<(), Fault> {
+    match visitor.session.role {
+        Role::Operator => Ok(()),
+        _ => Err(Fault::NotFound),
+    }
+}
+
 /// The state of the server.
 pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Result<Response, Fault> {
     let w = words::Server::of(visitor.language);
@@ -122,6 +140,7 @@ pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Resul
     };
     Ok(page(&ServerPage {
         layout: Layout::of_hub(&visitor, w.title).with_notice(notice),
+        tabs: Tabs { w, is_audit: false },
         w,
         nodes: nodes.items.into_iter().map(row).collect(),
         figures: figures.rows(w),
@@ -194,9 +213,7 @@ impl Figures {
 
 /// The figures of the chart, as JSON.
 pub(super) async fn figures(visitor: Visitor) -> Result<Response, Fault> {
-    if visitor.session.role != Role::Operator {
-        return Err(Fault::NotFound);
-    }
+    require_operator(&visitor)?;
     let figures = Figures::read(&visitor).await?;
     Ok(Json(Sample {
         at: visitor.console.now().secs(),

@@ -38,6 +38,8 @@ words! {
         release: "Выпустить", "Босату", "Release";
         give_up: "Оставить", "Тастау", "Give up";
         done: "Сделано.", "Орындалды.", "Done.";
-        workspaces: "Рабочие пространства", "Жұмыс кеңістіктері", "Workspaces";
+        tabs: "Страницы оператора", "Оператор беттері", "Pages of the operator";
+        audit: "Кто что сделал", "Кім не істеді", "Who did what";
+        export: "Выгрузить найденное (NDJSON)", "Табылғанды жүктеп алу (NDJSON)", "Export what matches (NDJSON)";
     }
 }
