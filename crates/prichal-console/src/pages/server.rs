@@ -1,10 +1,13 @@
-//! The operator's pages: nodes, queues, disk, quarantine; the audit log of the server.
+//! The operator's pages: nodes, queues, disk, backups, quarantine; the audit log of the server.
 
 mod audit;
+mod backups;
 #[cfg(test)]
 mod tests;
 
 pub(super) use audit::{audit, export};
+
+use self::backups::Backups;
 
 use std::collections::HashMap;
 
@@ -39,6 +42,7 @@ struct ServerPage {
     w: &'static words::Server,
     nodes: Vec<NodeRow>,
     figures: Vec<(&'static str, String)>,
+    backups: Backups,
     quarantine: Vec<Held>,
 }
 
@@ -109,6 +113,7 @@ pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Resul
     let nodes: List<Node> = visitor.hub_get("/admin/v1/nodes").await?;
     let held: List<Quarantined> = visitor.hub_get("/admin/v1/quarantine").await?;
     let figures = Figures::read(&visitor).await?;
+    let backups = Backups::read(&visitor, w).await?;
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let notice = fields.has("done").then_some(w.done);
     // Times of the server belong to no workspace.
@@ -144,6 +149,7 @@ pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Resul
         w,
         nodes: nodes.items.into_iter().map(row).collect(),
         figures: figures.rows(w),
+        backups,
         quarantine: held.items.into_iter().map(held_row).collect(),
     }))
 }

@@ -1,4 +1,4 @@
-//! Who did what: the audit log of the server and of all workspaces, and its export.
+//! The audit log of the server and of all workspaces, and its export.
 
 use std::collections::HashMap;
 

@@ -11,6 +11,7 @@ const METRICS: &str = "prichal_deferred_events 3\nprichal_disk_free_bytes 501973
     prichal_delivery_attempts_total{status=\"delivered\"} 178\nprichal_delivery_attempts_total{status=\"deferred\"} 2\n";
 const NODES: &str = "GET /admin/v1/nodes";
 const HELD: &str = "GET /admin/v1/quarantine";
+const BACKUPS: &str = "GET /admin/v1/backups";
 const AUDIT: &str = "GET /admin/v1/audit";
 const AUDIT_PAGE: &str = "/console/server/audit";
 
@@ -20,6 +21,14 @@ fn node(id: &str) -> Value {
           "isAlive": true, "webhooks": 12, "answers": true },
         { "id": "n2", "version": "0.0.9", "startedAt": "2026-11-20T10:00:00Z", "isAlive": false, "webhooks": 0,
           "answers": false },
+    ] })
+}
+
+fn backups(note: &str) -> Value {
+    json!({ "items": [
+        { "id": "b2", "at": "2026-11-27T12:59:00+00:00", "reportedAt": "2026-11-27T13:05:00+00:00", "bytes": 73_400_320,
+          "note": note },
+        { "id": "b1", "at": "2026-11-20T13:00:00+00:00", "reportedAt": "2026-11-20T13:05:00+00:00" },
     ] })
 }
 
@@ -41,6 +50,7 @@ fn fake(role: Role) -> Fake {
         Fake::new(role)
             .answer(NODES, node("n1"))
             .answer(HELD, held)
+            .answer(BACKUPS, backups("ночная"))
             .answer(AUDIT, records("crm"))
             .answer(
                 "GET /admin/v1/workspaces",
@@ -55,6 +65,8 @@ fn fake(role: Role) -> Fake {
 #[tokio::test]
 async fn the_page_is_as_it_was() {
     snapshot("server", "/console/server", fake).await;
+    let without = |role| fake(role).answer(BACKUPS, json!({ "items": [] }));
+    snapshot("server-without-backup", "/console/server", without).await;
 }
 
 #[tokio::test]
@@ -169,6 +181,10 @@ async fn work_is_released_or_given_up() {
 #[tokio::test]
 async fn hostile_names_are_texts() {
     let site = fake(Role::Operator).answer(NODES, node(HOSTILE)).open();
+    check_hostile(&site.get(Language::En, "/console/server").await.text);
+    let site = fake(Role::Operator)
+        .answer(BACKUPS, backups(HOSTILE))
+        .open();
     check_hostile(&site.get(Language::En, "/console/server").await.text);
     let site = fake(Role::Operator).answer(AUDIT, records(HOSTILE)).open();
     let query = crate::api::query([("userId", HOSTILE), ("workspace", HOSTILE)]);
