@@ -7,9 +7,10 @@ use prichal_core::id::WorkspaceId;
 use super::log::{self, Details, Filter, Logged, Page};
 use crate::{Conn, LoggedEvent, Result, event, webhook::Key};
 
-/// The calls that are compared, and the bytes, before a page ends.
-const MAX_COMPARED: usize = 2048;
-const MAX_COMPARED_BYTES: usize = 4 << 20;
+/// A page compares a call for so many of the rows that it may look at.
+const ROWS_PER_COMPARED: usize = 2;
+/// The bytes that a page compares for each of the rows that it may look at.
+const BYTES_PER_ROW: usize = 1 << 10;
 /// The number of calls that are read at once.
 const READ_AT_ONCE: i64 = 256;
 /// The number of calls whose events one statement reads.
@@ -92,7 +93,8 @@ impl Text {
     }
 }
 
-/// Lists at most `limit` calls with the text that match the filter. The page ends when enough was compared.
+/// Lists at most `limit` calls with the text that match the filter. The page ends when half as many calls were compared
+/// as it may look at rows, or a KiB for each row.
 pub(super) fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -108,6 +110,8 @@ pub(super) fn list(
     };
     let mut items = Vec::new();
     let (mut compared, mut bytes) = (0, 0);
+    let most_compared = max_rows / ROWS_PER_COMPARED;
+    let most_bytes = max_rows.saturating_mul(BYTES_PER_ROW);
     loop {
         let page = log::list(
             conn,
@@ -130,7 +134,7 @@ pub(super) fn list(
             items.extend(found.map(|(call, _)| call).take(most - items.len()));
             let next = if items.len() >= most {
                 items.last().map(|one: &Logged| one.attempt.id)
-            } else if compared >= MAX_COMPARED || bytes >= MAX_COMPARED_BYTES {
+            } else if compared >= most_compared || bytes >= most_bytes {
                 Some(last)
             } else {
                 continue;
