@@ -1,5 +1,6 @@
 //! The pages of the console and their addresses. A page is a file with its handlers, its view models and its template.
 
+mod audit;
 mod calls;
 mod channels;
 mod deliveries;
@@ -63,6 +64,8 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route("/console/oidc/callback", get(sign_in::return_from_provider))
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/server", get(server::server))
+        .route("/console/server/audit", get(server::audit))
+        .route("/console/server/audit/export", get(server::export))
         .route("/console/server/figures", get(server::figures))
         .route("/console/server/quarantine/{id}", post(server::quarantine))
         .route("/console/{ws}", get(home::workspace))

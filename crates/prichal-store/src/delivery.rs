@@ -5,6 +5,7 @@ mod earlier;
 pub mod log;
 mod pack;
 pub mod resend;
+pub mod text;
 
 use std::{collections::BTreeMap, time::Duration};
 

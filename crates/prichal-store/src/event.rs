@@ -211,6 +211,29 @@ pub fn find(conn: &mut Conn, workspace: WorkspaceId, seq: i64) -> Result<Option<
     conn.query_one(&sql, params![workspace, seq], |row| logged(workspace, row))
 }
 
+/// Reads these events in any order, and passes each to `take`.
+pub(crate) fn scan(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    seqs: &[i64],
+    take: &mut dyn FnMut(LoggedEvent),
+) -> Result<()> {
+    if seqs.is_empty() {
+        return Ok(());
+    }
+    let marks: Vec<String> = (2..2 + seqs.len()).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM event WHERE workspace = $1 AND seq IN ({})",
+        marks.join(", ")
+    );
+    let mut values = params![workspace].to_vec();
+    values.extend(seqs.iter().map(|seq| Value::from(*seq)));
+    conn.scan(&sql, &values, &mut |row| {
+        take(logged(workspace, row)?);
+        Ok(true)
+    })
+}
+
 /// Finds the number of an own event by its id, and the time at which it was published.
 pub(crate) fn find_custom(
     conn: &mut Conn,

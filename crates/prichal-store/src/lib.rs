@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod backup;
 pub mod bulk;
 pub mod certificate;
 pub mod channel;

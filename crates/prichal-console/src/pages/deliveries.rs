@@ -22,7 +22,7 @@ use crate::{
     answer::{Fault, page, redirect},
     api::{ApiError, query},
     form::{Action, Fields},
-    moment,
+    moment::{self, Moment},
     page::{Layout, Section},
     parts::{Choice, choices},
     visit::Visit,
@@ -31,9 +31,10 @@ use crate::{
 
 /// The number of calls on a page.
 const PAGE: &str = "50";
+const FULL_PAGE: usize = 50;
 
 /// The criteria of the page's address that the API takes as they are (`docs/deliveries.md §2`).
-const CRITERIA: [&str; 11] = [
+const CRITERIA: [&str; 12] = [
     "source",
     "status",
     "httpStatus",
@@ -45,6 +46,7 @@ const CRITERIA: [&str; 11] = [
     "customType",
     "entityType",
     "entityId",
+    "text",
 ];
 
 /// The criteria of a list, as the address has them.
@@ -106,6 +108,8 @@ struct ListPage {
     rows: Vec<Row>,
     /// The address of the next page.
     older: Option<String>,
+    /// The time down to which the log was looked through, if that found less than a page.
+    searched: Option<Moment>,
     /// The address of the first page, if this is another one.
     newest: Option<String>,
     /// The address of the page that sends everything again that matches.
@@ -121,6 +125,7 @@ struct Filter {
     statuses: Vec<Choice>,
     sources: Vec<Choice>,
     entities: Vec<Choice>,
+    text: String,
     http_status: String,
     custom_type: String,
     from: String,
@@ -163,6 +168,7 @@ impl Filter {
                 &text("entityType"),
                 super::ENTITY_TYPES.map(|one| (one, one)),
             ),
+            text: text("text"),
             http_status: text("httpStatus"),
             custom_type: text("customType"),
             from: moment::to_input(&text("from"), &visit.workspace.zone),
@@ -189,6 +195,8 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
     };
     let names = Names::read(&visit).await?;
     let next = found.next.as_deref();
+    let searched = found.searched_to.as_deref();
+    let searched = searched.filter(|_| found.items.len() < FULL_PAGE);
     let first = criteria.address(&visit, "deliveries", &[]);
     Ok(page(&ListPage {
         layout: Layout::of(&visit, Section::Deliveries, w.title).with_notice(done(
@@ -203,8 +211,10 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
             .iter()
             .map(|call| Row::new(call, &names, &visit, w))
             .collect(),
+        searched: searched.and_then(|at| Moment::parse(at, &visit.workspace.zone)),
         older: next.map(|next| criteria.address(&visit, "deliveries", &[("before", next)])),
-        live: if before.is_empty() {
+        // A search for a text takes too long to be made again with each call.
+        live: if before.is_empty() && criteria.fields.text("text").is_empty() {
             first.clone()
         } else {
             String::new()

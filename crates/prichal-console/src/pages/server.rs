@@ -1,7 +1,13 @@
-//! The operator's page: nodes, queues, disk, quarantine.
+//! The operator's pages: nodes, queues, disk, backups, quarantine; the audit log of the server.
 
+mod audit;
+mod backups;
 #[cfg(test)]
 mod tests;
+
+pub(super) use audit::{audit, export};
+
+use self::backups::Backups;
 
 use std::collections::HashMap;
 
@@ -32,10 +38,18 @@ use crate::{
 #[template(path = "server.html")]
 struct ServerPage {
     layout: Layout,
+    tabs: Tabs,
     w: &'static words::Server,
     nodes: Vec<NodeRow>,
     figures: Vec<(&'static str, String)>,
+    backups: Backups,
     quarantine: Vec<Held>,
+}
+
+/// The pages of the operator.
+struct Tabs {
+    w: &'static words::Server,
+    is_audit: bool,
 }
 
 struct NodeRow {
@@ -85,12 +99,21 @@ struct Quarantined {
     held_at: Option<String>,
 }
 
+/// The pages of the operator do not exist for others.
+fn require_operator(visitor: &Visitor) -> Result<(), Fault> {
+    match visitor.session.role {
+        Role::Operator => Ok(()),
+        _ => Err(Fault::NotFound),
+    }
+}
+
 /// The state of the server.
 pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Result<Response, Fault> {
     let w = words::Server::of(visitor.language);
     let nodes: List<Node> = visitor.hub_get("/admin/v1/nodes").await?;
     let held: List<Quarantined> = visitor.hub_get("/admin/v1/quarantine").await?;
     let figures = Figures::read(&visitor).await?;
+    let backups = Backups::read(&visitor, w).await?;
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let notice = fields.has("done").then_some(w.done);
     // Times of the server belong to no workspace.
@@ -122,9 +145,11 @@ pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Resul
     };
     Ok(page(&ServerPage {
         layout: Layout::of_hub(&visitor, w.title).with_notice(notice),
+        tabs: Tabs { w, is_audit: false },
         w,
         nodes: nodes.items.into_iter().map(row).collect(),
         figures: figures.rows(w),
+        backups,
         quarantine: held.items.into_iter().map(held_row).collect(),
     }))
 }
@@ -194,9 +219,7 @@ impl Figures {
 
 /// The figures of the chart, as JSON.
 pub(super) async fn figures(visitor: Visitor) -> Result<Response, Fault> {
-    if visitor.session.role != Role::Operator {
-        return Err(Fault::NotFound);
-    }
+    require_operator(&visitor)?;
     let figures = Figures::read(&visitor).await?;
     Ok(Json(Sample {
         at: visitor.console.now().secs(),

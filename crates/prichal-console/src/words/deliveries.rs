@@ -15,6 +15,10 @@ words! {
         webhook: "вебхук", "вебхук", "webhook";
         document_hook: "хук документов", "құжат хугі", "document hook";
         channel: "канал", "арна", "channel";
+        text: "Текст", "Мәтін", "Text";
+        text_hint: "в теле, ответе, ошибке", "денеде, жауапта, қатеде", "in body, answer, error";
+        searched_to: "Просмотрено назад до", "Журнал мына уақытқа дейін қаралды:", "Searched back to";
+        search_on: "Искать дальше", "Әрі қарай іздеу", "Search further";
         http_status: "Код HTTP", "HTTP коды", "HTTP status";
         http_status_hint: "503, 5xx, none", "503, 5xx, none", "503, 5xx, none";
         entity: "Сущность", "Нысан", "Entity";

@@ -38,6 +38,20 @@ words! {
         release: "Выпустить", "Босату", "Release";
         give_up: "Оставить", "Тастау", "Give up";
         done: "Сделано.", "Орындалды.", "Done.";
-        workspaces: "Рабочие пространства", "Жұмыс кеңістіктері", "Workspaces";
+        backups: "Резервные копии", "Сақтық көшірмелер", "Backups";
+        backups_about: "Сервер сам копий не делает: здесь то, о чём ему сообщили.", "Сервер көшірмені өзі жасамайды: мұнда оған хабарланғаны ғана.", "The server makes no backups itself: this is what was reported to it.";
+        last_backup: "Последняя копия", "Соңғы көшірме", "Last backup";
+        no_backup: "О резервных копиях ещё не сообщали. Пусть скрипт, который их делает, заканчивается этой командой:", "Сақтық көшірмелер туралы әлі хабарланған жоқ. Оларды жасайтын скрипт мына пәрменмен аяқталсын:", "No backup was reported yet. Let the script that makes them end with this command:";
+        time: "Время", "Уақыты", "Time";
+        age: "Возраст", "Жасы", "Age";
+        size: "Размер", "Көлемі", "Size";
+        note: "Пометка", "Белгі", "Note";
+        just_now: "только что", "жаңа ғана", "just now";
+        minutes_ago: "{} мин назад", "{} мин бұрын", "{} min ago";
+        hours_ago: "{} ч назад", "{} сағ бұрын", "{} h ago";
+        days_ago: "{} дн. назад", "{} күн бұрын", "{} days ago";
+        tabs: "Страницы оператора", "Оператор беттері", "Pages of the operator";
+        audit: "Кто что сделал", "Кім не істеді", "Who did what";
+        export: "Выгрузить найденное (NDJSON)", "Табылғанды жүктеп алу (NDJSON)", "Export what matches (NDJSON)";
     }
 }

@@ -80,6 +80,9 @@ words! {
         recovery: "Считать законченным через, минут", "Аяқталды деп санау, минуттан кейін", "Over after, minutes";
         audit: "Кто что сделал", "Кім не істеді", "Who did what";
         no_audit: "Под эти условия ничего не подходит.", "Бұл шарттарға ештеңе сәйкес емес.", "Nothing matches.";
+        audit_part: "На этой части журнала подходящих записей нет; посмотрите дальше.", "Журналдың бұл бөлігінде сәйкес жазба жоқ; әрі қарай қараңыз.", "This part of the log has no matching records; look further.";
+        workspace: "Пространство", "Кеңістік", "Workspace";
+        no_workspace: "сам сервер", "сервердің өзі", "the server itself";
         time: "Время", "Уақыты", "Time";
         actor: "Кто", "Кім", "Who";
         action: "Действие", "Әрекет", "Action";

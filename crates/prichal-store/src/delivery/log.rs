@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Attempt, STATUSES, first_id,
     pack::{self, Head},
+    text::{self, Text},
 };
 use crate::{
     Conn, Error, Result, Tx,
@@ -163,6 +164,8 @@ pub struct Filter {
     pub entity_kind: Option<EntityKind>,
     pub entity: Option<Uuid>,
     pub http_status: Option<HttpStatus>,
+    /// Calls with this text in what was sent or came back.
+    pub text: Option<Text>,
     /// Calls that were logged at or after this time.
     pub from: Option<Timestamp>,
     /// Calls that were logged before this time.
@@ -214,7 +217,7 @@ struct Known {
 }
 
 /// Lists at most `limit` calls, newest first. It looks at about `max_rows` rows, and unpacks the calls of an eighth of
-/// them. The page may have fewer calls, or none, although there is a next one.
+/// them. The page may have fewer calls, or none, although there is a next one. A search for a text looks at fewer.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -223,6 +226,9 @@ pub fn list(
     limit: i64,
     max_rows: usize,
 ) -> Result<Page> {
+    if let Some(text) = &filter.text {
+        return text::list(conn, workspace, filter, text, limit, max_rows);
+    }
     let most = usize::try_from(limit).unwrap_or(0);
     let known = match filter.event {
         Some(event) => look_up(conn, workspace, filter, event)?,

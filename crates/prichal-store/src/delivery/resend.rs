@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     Replay, STATUSES, dead_letter, first_id,
     log::{self, Details, Filter, HttpStatus, Source},
+    text::{BodyOf, Text},
 };
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx, event,
@@ -238,10 +239,16 @@ fn start(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid) -> Result<()> {
 }
 
 /// Runs a batch of the job that selects the events of a resend. Returns the next mark, or `None` at the end.
-pub fn run_batch(tx: &mut Tx<'_>, job: &Job, node: Uuid, now: Timestamp) -> Result<Option<String>> {
+pub fn run_batch(
+    tx: &mut Tx<'_>,
+    job: &Job,
+    node: Uuid,
+    now: Timestamp,
+    body_of: BodyOf,
+) -> Result<Option<String>> {
     let damaged = || Error::corrupt("the selection of a resend is damaged");
     let id = prichal_core::id::parse(&job.item).ok_or_else(damaged)?;
-    let mut selection = from_json(&job.detail).ok_or_else(damaged)?;
+    let mut selection = from_json(&job.detail, body_of).ok_or_else(damaged)?;
     if let Some(last) = prichal_core::id::parse(&job.last) {
         selection.filter.before = Some(last);
     }
@@ -354,7 +361,7 @@ fn read(row: &crate::Row<'_>) -> Result<Resend> {
     } else {
         State::Done
     };
-    let selection = from_json(&row.get::<String>(5)?);
+    let selection = from_json(&row.get::<String>(5)?, |_, _, _| None);
     Ok(Resend {
         id: row.uuid(0)?,
         integration: selection.and_then(|selection| selection.filter.integration),
@@ -443,6 +450,7 @@ fn to_json(selection: &Selection) -> Value {
         "entityKind": filter.entity_kind.map(EntityKind::name),
         "entity": filter.entity,
         "httpStatus": http_status,
+        "text": filter.text.as_ref().map(Text::as_str),
         "from": filter.from.map(Timestamp::micros),
         "to": filter.to.map(Timestamp::micros),
         "before": filter.before,
@@ -450,7 +458,7 @@ fn to_json(selection: &Selection) -> Value {
 }
 
 /// Reads the text of [`to_json`]. `None` if it is damaged.
-fn from_json(text: &str) -> Option<Selection> {
+fn from_json(text: &str, body_of: BodyOf) -> Option<Selection> {
     let json: Value = serde_json::from_str(text).ok()?;
     let text = |name: &str| json[name].as_str();
     let id = |name: &str| text(name).and_then(prichal_core::id::parse);
@@ -496,6 +504,7 @@ fn from_json(text: &str) -> Option<Selection> {
             entity_kind: text("entityKind").and_then(EntityKind::from_name),
             entity: id("entity"),
             http_status,
+            text: text("text").map(|text| Text::new(text, body_of)),
             from: time("from"),
             to: time("to"),
             before: id("before"),
@@ -508,6 +517,8 @@ mod tests {
     use prichal_core::id::generate;
 
     use super::*;
+
+    const BODY_OF: BodyOf = |_, _, _| None;
 
     #[test]
     fn a_selection_is_stored_whole() {
@@ -527,6 +538,7 @@ mod tests {
             entity_kind: Some(EntityKind::Deal),
             entity: Some(generate(now)),
             http_status: Some(HttpStatus::Between(500, 599)),
+            text: Some(Text::new("timeout", BODY_OF)),
             from: Some(now),
             to: Some(now),
             before: Some(generate(now)),
@@ -540,7 +552,7 @@ mod tests {
                 of_dead_letters,
                 filter,
             };
-            let read = from_json(&to_json(&selection).to_string()).expect("the selection");
+            let read = from_json(&to_json(&selection).to_string(), BODY_OF).expect("the selection");
             assert_eq!(format!("{selection:?}"), format!("{read:?}"));
         }
     }

@@ -9,6 +9,7 @@ use prichal_store::{
     delivery::{
         self, Attempt, Deferred, Exchange, Lane, dead_letter,
         log::{self, Details, Filter, HttpStatus, Logged, Source},
+        text::Text,
     },
     usage,
     webhook::Key,
@@ -114,6 +115,65 @@ async fn a_search_for_little_ends_and_goes_on() {
         };
         assert_eq!(seqs, expected, "{integration_only} {status}");
     }
+}
+
+/// The numbers of the calls with a text, collected page by page, and the number of pages.
+async fn with_text(db: &Db, text: &str, status: Option<&str>, limit: i64) -> (Vec<i64>, usize) {
+    let mut filter = Filter {
+        text: Some(Text::new(text, |_, event, _| Some(event.body.clone()))),
+        status: status.map(str::to_owned),
+        ..Filter::default()
+    };
+    let (mut seqs, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = list(db, filter.clone(), limit, 4096).await;
+        assert!(i64::try_from(page.items.len()).expect("a number") <= limit);
+        seqs.extend(page.items.iter().map(|one| one.attempt.seq));
+        pages += 1;
+        let Some(next) = page.next else {
+            return (seqs, pages);
+        };
+        assert!(
+            filter.before.is_none_or(|before| next < before),
+            "it goes on"
+        );
+        filter.before = Some(next);
+    }
+}
+
+#[tokio::test]
+async fn a_search_for_a_text_is_done_in_parts() {
+    let store = TestStore::open();
+    for some in 0..10 {
+        let calls = (1..=1000).map(|n| {
+            let n = some * 1000 + n;
+            let status = if n % 5 == 0 { "exhausted" } else { "delivered" };
+            let mut call = call(n, status);
+            match n {
+                7 | 9_990 => call.answer = Some("Причина: НЕТ денег".to_owned()),
+                5 | 8_000 => call.error = Some("no answer: нет ответа".to_owned()),
+                3 => call.exchange.body = Some("{\"name\":\"Нет\"}".into()),
+                _ => {}
+            }
+            call
+        });
+        insert(&store.db, calls.collect()).await;
+    }
+    let expected = [9_990, 8_000, 7, 5, 3];
+    for limit in [1, 2, 3, 1000] {
+        let (mut seqs, pages) = with_text(&store.db, "нет", None, limit).await;
+        // The calls of a write are grouped by their outcome.
+        seqs.sort_unstable_by(|one, next| next.cmp(one));
+        assert_eq!(seqs, expected, "pages of {limit}");
+        assert!(
+            (5..=10).contains(&pages),
+            "{pages} pages of about 2048 of 10 000 calls"
+        );
+    }
+    let exhausted = with_text(&store.db, "Нет", Some("exhausted"), 10).await;
+    assert_eq!(exhausted.0, [9_990, 8_000, 5]);
+    let nothing = with_text(&store.db, "нету", None, 10).await.0;
+    assert!(nothing.is_empty(), "{nothing:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use prichal_store::{
 use uuid::Uuid;
 
 use crate::{
-    delivery::Delivery,
+    delivery::{Delivery, target},
     domain::{
         channel::retype,
         instance::manifest,
@@ -176,7 +176,9 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<Change
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
         Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
-        Kind::Resend => delivery::resend::run_batch(tx, &job, app.node, app.clock.now())?,
+        Kind::Resend => {
+            delivery::resend::run_batch(tx, &job, app.node, app.clock.now(), target::body)?
+        }
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some(changed))

@@ -95,6 +95,11 @@ pub fn sent(
     SentText { body, signed }
 }
 
+/// The body of an attempt, given its number, to deliver an event to a hook. `None` if it cannot be made any more.
+pub fn body(key: Key, event: &LoggedEvent, number: i64) -> Option<String> {
+    of(key).body(event, u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 /// The integration ids that mark hooks of targets, and the attempts at them.
 pub fn integrations() -> Vec<IntegrationId> {
     TARGETS.iter().map(|(id, _)| *id).collect()

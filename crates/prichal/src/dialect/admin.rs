@@ -2,6 +2,7 @@
 
 mod admin_token;
 mod audit;
+mod backups;
 mod caller;
 mod error_response;
 mod nodes;

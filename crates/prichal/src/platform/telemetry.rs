@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use prichal_core::time::Timestamp;
-use prichal_store::{bulk, delivery, mail, quarantine, run, signature};
+use prichal_store::{backup, bulk, delivery, mail, quarantine, run, signature};
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use tracing_subscriber::{
@@ -174,6 +174,10 @@ fn describe() {
         "prichal_disk_free_bytes",
         "Free bytes of the disk with the data directory"
     );
+    metrics::describe_gauge!(
+        "prichal_last_backup_timestamp_seconds",
+        "Unix time of the last backup that was reported; absent if none was"
+    );
     metrics::describe_gauge!("prichal_webhooks", "Webhooks that this node has, by state");
     metrics::describe_gauge!(
         "prichal_feed_lag_events",
@@ -281,6 +285,9 @@ pub async fn render(app: &Platform) -> Result<String> {
         "prichal_quarantined",
         app.db.read(quarantine::count_held).await?,
     );
+    if let Some(at) = app.db.read(backup::last).await? {
+        gauge("prichal_last_backup_timestamp_seconds", at.secs());
+    }
     app.memory.report();
     let dropped = LOG_WRITER.get().map_or(0, LogWriter::dropped);
     metrics::counter!("prichal_log_lines_dropped_total").absolute(dropped);

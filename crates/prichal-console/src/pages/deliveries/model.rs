@@ -13,10 +13,13 @@ use crate::{
 };
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(in crate::pages) struct CallList {
     pub(in crate::pages) items: Vec<Call>,
     #[serde(default)]
     pub(in crate::pages) next: Option<String>,
+    #[serde(default)]
+    pub(in crate::pages) searched_to: Option<String>,
 }
 
 /// A call (`GET /api/v1/{ws}/deliveries`).

@@ -55,6 +55,14 @@ async fn pages_are_as_they_were() {
     let filtered =
         "/console/acme/deliveries?status=deferred&eventId=5&from=2026-11-27T10:00&before=9";
     snapshot("deliveries-filtered", filtered, fake).await;
+    let searched = |role| {
+        let mut part = json(include_str!("../../../tests/answers/deliveries.json"));
+        part["next"] = "01a21db0-c72a-7725-a1dc-7040a5168d00".into();
+        part["searchedTo"] = "2026-11-27T09:30:00Z".into();
+        fake(role).answer(LIST, part)
+    };
+    let path = "/console/acme/deliveries?text=timed+out&status=exhausted";
+    snapshot("deliveries-searched", path, searched).await;
     let empty = |role| fake(role).answer(LIST, json!({"items": []}));
     snapshot("deliveries-empty", PAGE, empty).await;
     snapshot("delivery", "/console/acme/deliveries/1?done=resend", fake).await;
@@ -69,11 +77,11 @@ async fn pages_are_as_they_were() {
 #[tokio::test]
 async fn the_address_is_the_filter() {
     let site = fake(Role::Admin).open();
-    let path = "/console/acme/deliveries?httpStatus=5xx&from=2026-11-27T10:00&unknown=1&before=9";
+    let path = "/console/acme/deliveries?text=%D0%BD%D0%B5%D1%82+1&httpStatus=5xx&from=2026-11-27T10:00&unknown=1&before=9";
     site.get(Language::En, path).await;
     assert_eq!(
         site.sent()[0].line,
-        "GET /api/v1/acme/deliveries?httpStatus=5xx&from=2026-11-27T05%3A00%3A00.000Z&limit=50&before=9"
+        "GET /api/v1/acme/deliveries?httpStatus=5xx&text=%D0%BD%D0%B5%D1%82+1&from=2026-11-27T05%3A00%3A00.000Z&limit=50&before=9"
     );
 }
 

@@ -3,8 +3,8 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    admin_token, audit, nodes, quarantine, retention, sessions, signature_policy, tokens, usage,
-    workspaces,
+    admin_token, audit, backups, nodes, quarantine, retention, sessions, signature_policy, tokens,
+    usage, workspaces,
 };
 use crate::app::App;
 
@@ -35,6 +35,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
             signature_policy::get_signature_policy,
             signature_policy::put_signature_policy
         ))
+        .routes(routes!(backups::report_backup, backups::list_backups))
         .routes(routes!(nodes::list_nodes))
         .routes(routes!(quarantine::list_quarantine))
         .routes(routes!(quarantine::release_quarantined))

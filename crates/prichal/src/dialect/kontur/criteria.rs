@@ -11,11 +11,13 @@ use prichal_core::{
 use prichal_store::delivery::{
     STATUSES,
     log::{Filter, HttpStatus, Source},
+    text::Text,
 };
 use uuid::Uuid;
 
 use super::caller::Member;
 use crate::{
+    delivery::target,
     dialect::openapi::schema::parameters,
     error::{Error, Result},
     http::page::{LIMIT, Query},
@@ -71,6 +73,12 @@ pub(super) const ENTITY: Field =
     Field::new("entityId", Type::Guid).doc("The calls for events about this entity only.");
 pub(super) const HTTP_STATUS: Field = Field::new("httpStatus", Type::Text)
     .doc("The calls with this status of the answer only: a number, a class such as `5xx`, or `none` for calls without an answer.");
+/// The largest number of characters of a text that is searched for.
+const MAX_TEXT: usize = 200;
+pub(super) const TEXT: Field = Field::new("text", Type::Text)
+    .chars(MAX_TEXT)
+    .doc("The calls with this text in the body that was sent, in the answer or in the error. Capital and small letters are the same.")
+    .example("timed out");
 pub(super) const FROM: Field =
     Field::new("from", Type::Moment).doc("The calls that ended at this time or later.");
 pub(super) const TO: Field =
@@ -90,7 +98,9 @@ pub(super) use with_criteria;
 
 parameters! {
     /// The calls to list.
-    pub(super) DeliveryQuery = with_criteria![BEFORE, LIMIT];
+    pub(super) DeliveryQuery = with_criteria![TEXT, BEFORE, LIMIT];
+    /// The dead letters to list.
+    pub(super) DeadLetterQuery = with_criteria![BEFORE, LIMIT];
 }
 
 /// The integrations that a caller may see the calls of; `None` if the caller may see all.
@@ -174,10 +184,35 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
             "a status, a class such as 5xx, or none",
             http_status,
         )?,
+        text: text(query)?,
         from: moment(&FROM)?,
         to: moment(&TO)?,
         before: guid(&BEFORE)?,
     })
+}
+
+/// Refuses a search of dead letters for a text, which they do not have.
+pub(super) fn without_text(filter: Filter) -> Result<Filter> {
+    match filter.text {
+        None => Ok(filter),
+        Some(_) => {
+            let why = "Dead letters cannot be searched for a text. Take the calls with the status exhausted instead.";
+            Err(Error::invalid(TEXT.name, why))
+        }
+    }
+}
+
+fn text(query: &Query) -> Result<Option<Text>> {
+    let Some(text) = query.text(TEXT.name).map(str::trim) else {
+        return Ok(None);
+    };
+    let (name, count) = (TEXT.name, text.chars().count());
+    if !(1..=MAX_TEXT).contains(&count) {
+        let why =
+            format!("The value of '{name}' must have 1 to {MAX_TEXT} characters, not {count}.");
+        return Err(Error::invalid(name, why));
+    }
+    Ok(Some(Text::new(text, target::body)))
 }
 
 /// Reads one of the words of a parameter, as its index.

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     caller::Member,
-    criteria::{DeliveryQuery, Own, read_filter},
+    criteria::{DeadLetterQuery, Own, read_filter, without_text},
     delivery_log::{DeliveredEntity, MAX_ROWS, answer, entities, id_in_path},
 };
 use crate::{
@@ -114,9 +114,9 @@ pub(super) struct DeadLetterList {
 
 /// List the events that were given up, until a resend delivers them, they are dismissed, or they expire.
 #[utoipa::path(get, operation_id = "list_dead_letters", path = "/api/v1/{ws}/dead-letters", tag = "webhooks",
-    params(Member, DeliveryQuery), responses((status = 200, body = DeadLetterList)))]
+    params(Member, DeadLetterQuery), responses((status = 200, body = DeadLetterList)))]
 pub(super) async fn list_dead_letters(member: Member, query: Query) -> Result<Response> {
-    let filter = read_filter(&member, &query)?;
+    let filter = without_text(read_filter(&member, &query)?)?;
     let (workspace, limit) = (member.workspace_id(), query.limit()?);
     let read = move |conn: &mut Conn| {
         let page = dead_letter::list(conn, workspace, &filter, limit, MAX_ROWS)?;

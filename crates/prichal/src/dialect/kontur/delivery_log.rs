@@ -17,7 +17,7 @@ use prichal_store::{
     Conn,
     delivery::{
         self, Attempt, MAX_OWN_BODY,
-        log::{self, Details, Logged, Source},
+        log::{self, Details, Filter, Logged, Source},
     },
     event,
     webhook::Key,
@@ -40,6 +40,9 @@ use crate::{
 
 /// The maximum number of rows of the log that one page looks at. Most hold several calls.
 pub(super) const MAX_ROWS: usize = 4096;
+
+/// The number of steps in which one page searches the log for a text. Each compares about 2000 calls, or 4 MiB.
+const MAX_STEPS: usize = 10;
 
 takes! {
     DeliveryInPath: Path &[DELIVERY_ID];
@@ -149,6 +152,7 @@ pub(super) struct DeliveredEntity {
 
 /// A page of calls.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryList<'a> {
     /// The number of calls on the page. It may be below the limit, or zero, although there is a next page.
     count: usize,
@@ -158,6 +162,10 @@ pub(super) struct DeliveryList<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
     next: Option<Uuid>,
+    /// The time down to which the log was looked through. Absent at the end of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "date-time", nullable = false)]
+    searched_to: Option<Timestamp>,
 }
 
 /// A call with what was sent and what came back.
@@ -239,30 +247,43 @@ struct CallTimings {
 /// List the calls of all sources, newest first: webhooks, document hooks and channels.
 ///
 /// For the next page, give `next` as `before`. A page with filters that match little looks at a part of the log only,
-/// and may be empty although there is a next one. Calls are kept for `--delivery-log-ttl`, up to
+/// and may be empty although there is a next one; a search for `text` compares about 20 000 calls. Calls are kept for `--delivery-log-ttl`, up to
 /// `--delivery-log-bytes`.
 #[utoipa::path(get, operation_id = "list_all_deliveries", path = "/api/v1/{ws}/deliveries", tag = "webhooks",
     params(Member, DeliveryQuery), responses((status = 200, body = DeliveryList<'static>)))]
 pub(super) async fn list_all_deliveries(member: Member, query: Query) -> Result<Response> {
     let filter = read_filter(&member, &query)?;
-    let (workspace, limit) = (member.workspace_id(), query.limit()?);
-    let read = move |conn: &mut Conn| {
-        Ok::<_, Error>(log::list(
-            conn,
-            workspace,
-            &filter,
-            Details::OfFailures,
-            limit,
-            MAX_ROWS,
-        )?)
-    };
-    let found = member.app.db.read(read).await?;
+    let found = find(&member, filter, query.limit()?).await?;
     let page = DeliveryList {
         count: found.items.len(),
         items: found.items.iter().map(|one| model(&member, one)).collect(),
         next: found.next,
+        searched_to: found.next.and_then(id::generated_at),
     };
     answer(&page)
+}
+
+/// Finds a page of the log. A search for a text takes several steps, between which others have their turns.
+async fn find(member: &Member, mut filter: Filter, limit: i64) -> Result<log::Page> {
+    let workspace = member.workspace_id();
+    let steps = filter.text.as_ref().map_or(1, |_| MAX_STEPS);
+    let (mut page, mut left) = (log::Page::default(), limit);
+    for _ in 0..steps {
+        let this = filter.clone();
+        let read = move |conn: &mut Conn| {
+            let details = Details::OfFailures;
+            Ok::<_, Error>(log::list(conn, workspace, &this, details, left, MAX_ROWS)?)
+        };
+        let found = member.app.db.read(read).await?;
+        left -= i64::try_from(found.items.len()).unwrap_or(left);
+        page.items.extend(found.items);
+        page.next = found.next;
+        filter.before = found.next;
+        if left <= 0 || found.next.is_none() {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 /// Read a call: what was sent, what came back, how long it took, and when it is tried again.

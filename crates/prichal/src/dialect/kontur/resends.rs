@@ -32,7 +32,8 @@ use super::{
     caller::Member,
     criteria::{
         CHANGE_TYPE, CUSTOM_TYPE, ENTITY, ENTITY_TYPE, EVENT, EVENT_TYPE, FROM, HTTP_STATUS,
-        INTEGRATION, Own, SOURCE, STATUS, TO, WEBHOOK, read_filter, with_criteria,
+        INTEGRATION, Own, SOURCE, STATUS, TEXT, TO, WEBHOOK, read_filter, with_criteria,
+        without_text,
     },
     delivery_log::{DeliveryInPath, answer, id_in_path},
 };
@@ -57,6 +58,8 @@ const MAX_LISTED: i64 = 100;
 /// The calls that a preview reads at once, and the most it reads.
 const PREVIEW_PAGE: i64 = 1000;
 const MAX_PREVIEWED: usize = 100_000;
+/// The calls that a step of a preview counts for at least when it searches for a text, which takes longer.
+const SEARCHED_STEP: usize = 250;
 
 const DELIVERIES: Field = Field::new("deliveryIds", Type::Guids)
     .items(MAX_NAMED)
@@ -70,7 +73,7 @@ const RATE: Field = Field::new("rate", Type::Int)
 const PREVIEW: Field =
     Field::new("preview", Type::Bool).doc("True to count the events and send none.");
 
-const REQUEST: &[Field] = with_criteria![DELIVERIES, DEAD_LETTERS, RATE, PREVIEW];
+const REQUEST: &[Field] = with_criteria![TEXT, DELIVERIES, DEAD_LETTERS, RATE, PREVIEW];
 /// The members of a request that are no criteria.
 const OPTIONS: [&str; 4] = [DELIVERIES.name, DEAD_LETTERS.name, RATE.name, PREVIEW.name];
 
@@ -183,7 +186,11 @@ pub(super) async fn begin_resend(
     };
     let query = Query::of_members(&given);
     let mut filter = read_filter(&member, &query)?;
-    let has_criteria = given.keys().any(|name| !OPTIONS.contains(&name.as_str()));
+    // An empty criterion selects everything, as an absent one does.
+    let is_criterion = |(name, value): (&String, &Value)| {
+        !OPTIONS.contains(&name.as_str()) && value.as_str().is_some_and(|text| !text.is_empty())
+    };
+    let has_criteria = given.iter().any(is_criterion);
     let of_dead_letters = flag(&DEAD_LETTERS);
     let named = given.get(DELIVERIES.name).and_then(Value::as_array);
     let wanted = match named {
@@ -205,6 +212,9 @@ pub(super) async fn begin_resend(
             return Err(Error::invalid(DELIVERIES.name, why));
         }
         None => {
+            if of_dead_letters {
+                filter = without_text(filter)?;
+            }
             // The calls of the resend itself come later.
             filter.before = filter.before.or(Some(generate(member.now)));
             Wanted::Selection(Box::new(Selection {
@@ -280,13 +290,14 @@ async fn preview(member: &Member, wanted: Wanted) -> Result<JsonAnswer> {
     };
     let (mut events, mut messages) = (HashSet::new(), HashSet::new());
     let (mut seen, mut selection) = (0, *selection);
+    let least = selection.filter.text.as_ref().map_or(1, |_| SEARCHED_STEP);
     loop {
         let this = selection.clone();
         let read = move |conn: &mut Conn| {
             Ok::<_, Error>(resend::select(conn, workspace, &this, PREVIEW_PAGE)?)
         };
         let (found, next) = member.app.db.read(read).await?;
-        seen += (found.events.len() + found.messages.len()).max(1);
+        seen += (found.events.len() + found.messages.len()).max(least);
         events.extend(found.events);
         messages.extend(found.messages);
         selection.filter.before = next;

@@ -178,9 +178,26 @@ async fn a_pasted_token_has_its_own_rights() {
     assert_eq!(listed["items"][0]["address"], "127.0.0.1");
     operator.browser.get("/console/acme/deliveries").await.ok();
     operator.browser.get("/console/server").await.ok();
+    let audit = "/console/server/audit";
+    let page = operator.browser.get(audit).await.ok();
+    assert!(page.text.contains("administration.create_workspace"));
+    let export = format!("{audit}/export?workspace=acme&action=administration.*");
+    let lines = operator.browser.get(&export).await.ok().text;
+    let actions: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a record")["action"].clone())
+        .collect();
+    let expected = ["create_token", "create_workspace"];
+    assert_eq!(
+        actions,
+        expected.map(|name| format!("administration.{name}"))
+    );
     let admin = Person::sign_in(&hub, &space.bearer_token()).await;
     admin.browser.get("/console/acme/deliveries").await.ok();
     assert_ne!(admin.browser.get("/console/server").await.status, 200);
+    for path in [audit, &export] {
+        assert_eq!(admin.browser.get(path).await.status, 404, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -142,6 +142,65 @@ async fn calls_are_found_by_every_filter_and_paged() {
 }
 
 #[tokio::test]
+async fn calls_are_found_by_a_text() {
+    let receiver = Receiver::start(|call| match call.new_member("name").as_str() {
+        Some("Ошибка") => Reply::Status(503),
+        Some("wordy") => Reply::Body(b"Thank YOU, queued as order-17".to_vec()),
+        _ => Reply::Good,
+    })
+    .await;
+    let (_hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    for name in ["Рога и Копыта", "Ошибка", "wordy", "plain"] {
+        company(&space, name).await;
+    }
+    integration.attempts(4).await;
+    for (text, more, count) in [
+        ("рога и копыта", String::new(), 1),
+        ("  ОШИБКА ", String::new(), 1),
+        ("ошибка", "status=delivered".to_owned(), 0),
+        ("ошибка", "status=deferred&httpStatus=5xx".to_owned(), 1),
+        ("thank you", String::new(), 1),
+        (
+            "ORDER-17",
+            format!("webHookId={hook}&entityType=company"),
+            1,
+        ),
+        ("order-17", "entityType=deal".to_owned(), 0),
+        ("order-17", "to=2020-01-01T00:00:00Z".to_owned(), 0),
+        ("sorry", String::new(), 1),
+        ("503", "status=deferred".to_owned(), 1),
+        ("\"changeType\":", String::new(), 0),
+        ("\"entityIds\":", String::new(), 4),
+        ("webhook-signature", String::new(), 0),
+        ("%", String::new(), 0),
+        ("nothing like this", String::new(), 0),
+    ] {
+        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let query = format!("text={text}&{more}");
+        for limit in [1, 50] {
+            let found = collect(&space, &query, limit).await;
+            assert_eq!(found.len(), count, "{query}");
+        }
+    }
+    let page = space.get("/deliveries?limit=1").await.ok();
+    assert!(page["searchedTo"].is_string(), "{}", page.text);
+    let end = space.get("/deliveries?text=plain").await.ok();
+    assert_eq!(end["count"], 1);
+    assert!(end["searchedTo"].is_null(), "{}", end.text);
+
+    let long = "я".repeat(200);
+    space.get(&format!("/deliveries?text={long}")).await.ok();
+    for text in ["%20%20", &format!("{long}x")] {
+        let refused = space.get(&format!("/deliveries?text={text}")).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        let why = refused["errors"]["text"].to_string();
+        assert!(why.contains("1 to 200 characters"), "{}", refused.text);
+    }
+    let refused = space.get("/dead-letters?text=sorry").await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+}
+
+#[tokio::test]
 async fn a_call_shows_what_was_sent_and_what_came_back() {
     let receiver = Receiver::start(|_| Reply::Status(500)).await;
     let (hub, space, integration, hook) = hub_with_hook(&receiver).await;

@@ -383,3 +383,43 @@ async fn the_events_of_unfinished_resends_are_bounded() {
     assert_eq!(done["selected"], 0, "the webhook is gone");
     assert_eq!(receiver.waiting(), 0);
 }
+
+#[tokio::test]
+async fn calls_with_a_text_are_sent_again() {
+    let receiver = Receiver::good().await;
+    let (hub, space, integration, _) = hub_with_one_retry(&receiver).await;
+    for name in ["first", "second", "third"] {
+        company(&space, name).await;
+    }
+    receiver.take(3).await;
+    integration.attempts(3).await;
+    let wanted = json!({ "text": "SECOND", "status": "delivered" });
+    let mut counted = wanted.clone();
+    counted["preview"] = json!(true);
+    let preview = space.post("/resends", counted).await.ok();
+    assert_eq!(
+        (&preview["count"], &preview["isComplete"]),
+        (&json!(1), &json!(true))
+    );
+    let begun = space.post("/resends", wanted).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let again = receiver.next().await;
+    assert_eq!(again.new_member("name"), "second");
+    let done = wait_for_state(&hub, &space, &begun.str("id"), "done").await;
+    assert_eq!(done["selected"], 1);
+    assert_eq!(receiver.waiting(), 0);
+
+    for (body, member) in [
+        (json!({ "text": "second", "deadLetters": true }), "text"),
+        (json!({ "text": "  " }), "text"),
+        (json!({ "text": "x".repeat(201) }), "text"),
+        // An empty criterion does not select everything.
+        (json!({ "text": "" }), "deliveryIds"),
+        (json!({ "customType": "" }), "deliveryIds"),
+    ] {
+        let refused = space.post("/resends", body.clone()).await;
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+        let errors = refused["errors"].as_object().expect("errors");
+        assert!(errors.contains_key(member), "{body}: {}", refused.text);
+    }
+}

@@ -131,6 +131,11 @@ async fn the_log_shows_what_a_script_has_sent() {
         timestamp.expect("a time")
     );
     assert_eq!(sent["signedText"], signed);
+    // The text that was sent is searched, not the event.
+    for (text, count) in [("%3CA%3EOne", 1), ("changeData", 0)] {
+        let path = format!("/deliveries?text={text}");
+        assert_eq!(era.space.get(&path).await.ok()["count"], count, "{text}");
+    }
 }
 
 #[tokio::test]

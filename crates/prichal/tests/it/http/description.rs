@@ -483,5 +483,5 @@ async fn the_examples_are_accepted() {
         assert!(answer.status < 300, "{path} {given}: {}", answer.text);
         count += 1;
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }

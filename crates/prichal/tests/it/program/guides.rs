@@ -281,7 +281,7 @@ fn in_all_pages(find: impl Fn(&str) -> Vec<String> + Sync) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs curl, jq, openssl, python3, tinyproxy and unzip; ./test has them"]
+#[ignore = "needs curl, jq, openssl, python3, sqlite3, tinyproxy and unzip; ./test has them"]
 fn every_block_of_the_guides_runs() {
     assert_none(&in_all_pages(faults));
 }

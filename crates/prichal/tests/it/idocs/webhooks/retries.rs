@@ -102,6 +102,17 @@ async fn a_refusal_is_tried_again_three_times_and_a_redirect_is_not_followed() {
     let rest = acme.caller.get(&format!("{path}&before={last}")).await.ok();
     assert_eq!(rest["count"], 2);
     assert_eq!(rest["items"][1]["attempt"], 1);
+    // A search for a text looks at the body of each attempt.
+    for (text, count) in [
+        (event, 6),
+        ("document-status-changed", 10),
+        ("changeData", 0),
+    ] {
+        let name = &acme.name;
+        let path = format!("/api/v1/{name}/deliveries?source=documentHook&text={text}");
+        let found = acme.caller.at("").get(&path).await.ok();
+        assert_eq!(found["count"], count, "{}", found.text);
+    }
     for bad in ["status=gone", "eventId=7", "before=x", "limit=0", "limit=x"] {
         let path = format!("{SUBSCRIPTION}/deliveries?{bad}");
         let refused = acme.caller.get(&path).await;
