@@ -267,10 +267,10 @@ pub(super) async fn show(
     let number = visible(&document.document_number);
     let title = fill(w.heading, &[&visible(&document.document_name), &number]);
     // The employees of another company are not known here.
-    let id = &document.document_author_employee_id;
+    let author_id = &document.document_author_employee_id;
     let author = employees
-        .find(id)
-        .or_else(|| sender.is_viewer.then(|| visible(id)));
+        .find(author_id)
+        .or_else(|| sender.is_viewer.then(|| visible(author_id)));
     let has_check = !is_draft && !document.is_internal;
     let group = groups(w)
         .into_iter()
