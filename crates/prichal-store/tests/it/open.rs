@@ -81,7 +81,9 @@ async fn a_lost_connection_is_replaced() {
                 Ok::<_, Error>(())
             });
             write.await.expect("written");
-            let read = store.db.read(move |conn| event::last(conn, workspace(writer)));
+            let read = store
+                .db
+                .read(move |conn| event::last(conn, workspace(writer)));
             assert_eq!(read.await.expect("a number"), round + 1);
         }
     }
