@@ -56,10 +56,32 @@
     if (opener) open(opener.dataset.opens);
     const copier = event.target.closest('[data-copies]');
     if (copier) {
-      const text = document.getElementById(copier.dataset.copies).textContent;
-      navigator.clipboard.writeText(text).then(() => { copier.textContent = document.body.dataset.copied; });
+      const source = document.getElementById(copier.dataset.copies);
+      const select = () => getSelection().selectAllChildren(source);
+      // Over plain HTTP from another host a browser has no clipboard: then the text is selected, to be copied by hand.
+      if (!navigator.clipboard) { select(); return; }
+      navigator.clipboard.writeText(source.textContent).then(() => { copier.textContent = document.body.dataset.copied; }, select);
     }
   });
+}
+
+// A page that could not be shown is asked for again until the server answers.
+{
+  const again = document.querySelector('[data-again]');
+  const EVERY = 5000;
+  const ask = async () => {
+    const answer = document.hidden ? null : await fetch(again.href, { method: 'HEAD' }).catch(() => null);
+    if (answer && answer.status < 500) location.replace(again.href);
+    else setTimeout(ask, EVERY * (1 + Math.random()));
+  };
+  if (again) setTimeout(ask, EVERY);
+}
+
+// On a telephone the sections are one line that scrolls: the current one is brought into view.
+{
+  const current = document.querySelector('.sections [aria-current]');
+  const line = current?.closest('.sections');
+  if (line) line.scrollLeft = current.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
 }
 
 // Live updates. One tab of a browser, the leader, holds the only stream of a workspace: six streams would block the

@@ -8,11 +8,14 @@ customElements.define('server-chart', class extends HTMLElement {
   connectedCallback() {
     this.rows = [[], [], []];
     this.timer = setInterval(() => this.read(), this.constructor.EVERY);
+    this.sizer = new ResizeObserver(() => this.chart?.setSize(this.size()));
+    this.sizer.observe(this);
     this.read();
   }
 
   disconnectedCallback() {
     clearInterval(this.timer);
+    this.sizer.disconnect();
     this.chart?.destroy();
   }
 
@@ -33,14 +36,19 @@ customElements.define('server-chart', class extends HTMLElement {
     this.draw();
   }
 
+  // The width inside of the padding.
+  size() {
+    const { paddingLeft, paddingRight } = getComputedStyle(this);
+    return { width: Math.max(this.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight), 200), height: 220 };
+  }
+
   draw() {
     if (this.chart) { this.chart.setData(this.rows); return; }
     const style = getComputedStyle(this);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line') } };
     this.chart = new uPlot({
-      width: this.clientWidth || 600,
-      height: 220,
+      ...this.size(),
       series: [
         {},
         { label: this.dataset.calls, stroke: colour('--accent'), width: 2 },

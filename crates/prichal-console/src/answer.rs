@@ -48,6 +48,7 @@ pub(crate) enum Fault {
     NotFound,
     /// A form of another site, or of a session that has ended.
     ForeignForm,
+    /// The store is out of reach.
     Unavailable,
     Api(ApiError),
     /// A form that is larger than any of ours.
@@ -64,6 +65,8 @@ impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
         if error.is_not_found() {
             Self::NotFound
+        } else if error.is_store_away() {
+            Self::Unavailable
         } else {
             Self::Api(error)
         }
@@ -93,6 +96,7 @@ pub(crate) async fn guard(
     let (parts, body) = request.into_parts();
     let language = Language::of(&parts.headers);
     let is_part = is_part(&parts);
+    let again = parts.method.is_safe().then(|| parts.uri.to_string());
     let is_foreign =
         form::is_change(&parts.method) && !form::is_own(&parts.headers, &console.public_url());
     let mut response = if is_foreign {
@@ -101,7 +105,7 @@ pub(crate) async fn guard(
         next.run(Request::from_parts(parts, body)).await
     };
     if let Some(Pending(fault)) = response.extensions_mut().remove() {
-        response = render(&fault, language, is_part);
+        response = render(&fault, language, is_part, again.as_deref());
     }
     secure(&mut response);
     response
@@ -126,7 +130,8 @@ fn secure(response: &mut Response) {
     headers.insert(opener, HeaderValue::from_static("same-origin"));
 }
 
-fn render(fault: &Fault, language: Language, is_part: bool) -> Response {
+/// Shows a fault. `again` is the address of the page that could not be shown, if it can be asked for again.
+fn render(fault: &Fault, language: Language, is_part: bool, again: Option<&str>) -> Response {
     let w = words::Faults::of(language);
     let (status, title, text) = match fault {
         Fault::SignedOut { here } => return to_sign_in(here, is_part),
@@ -137,7 +142,12 @@ fn render(fault: &Fault, language: Language, is_part: bool) -> Response {
         }
         Fault::Api(error) if error.is_refusal() => (error.status, w.refused, error.message.clone()),
         Fault::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, w.refused, w.too_large.into()),
-        Fault::Unavailable | Fault::Api(_) => (
+        Fault::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            w.store_away,
+            w.store_away_text.into(),
+        ),
+        Fault::Api(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             w.unavailable,
             w.unavailable_text.into(),
@@ -157,6 +167,7 @@ fn render(fault: &Fault, language: Language, is_part: bool) -> Response {
             bare: Bare::new(language, title),
             w,
             text: &text,
+            again: again.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE),
         })
     };
     *response.status_mut() = status;
@@ -169,6 +180,8 @@ struct FaultPage<'a> {
     bare: Bare,
     w: &'static words::Faults,
     text: &'a str,
+    /// The address to ask for again.
+    again: Option<&'a str>,
 }
 
 #[derive(Template)]

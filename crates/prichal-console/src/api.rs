@@ -70,6 +70,11 @@ impl ApiError {
         ) || self.code == "PERMISSION_ERROR"
     }
 
+    /// True if the server cannot reach its store.
+    pub(crate) fn is_store_away(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE && self.code == "unavailable"
+    }
+
     /// True if the request was wrong, so that the reader can mend it.
     pub(crate) fn is_refusal(&self) -> bool {
         self.status.is_client_error() && !self.is_forbidden()

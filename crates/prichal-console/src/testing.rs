@@ -458,7 +458,10 @@ mod tests {
 
     #[tokio::test]
     async fn pages_without_a_workspace_are_as_they_were() {
-        let list = json!({"items": [{"name": "acme", "title": "Рога и копыта"}, {"name": "beta"}]});
+        let list = json!({"items": [
+            {"id": "019b76da-a800-7000-8000-000000000001", "name": "acme", "title": "Рога и копыта"},
+            {"id": "019b76da-a800-7000-8000-000000000002", "name": "beta"},
+        ]});
         snapshot("home", "/console", |role| {
             Fake::new(role).answer("GET /admin/v1/workspaces", list.clone())
         })
@@ -468,5 +471,13 @@ mod tests {
         })
         .await;
         snapshot("not-found", "/console/other/deliveries", Fake::new).await;
+        for (name, code) in [("store-away", "unavailable"), ("busy", "busy")] {
+            let refusal = json!({"status": code, "message": "Try again"});
+            snapshot(name, "/console/acme/deliveries?status=deferred", |role| {
+                let list = "GET /api/v1/acme/deliveries";
+                Fake::new(role).answer_with(list, 503, refusal.clone())
+            })
+            .await;
+        }
     }
 }

@@ -30,6 +30,8 @@ const MAX_HELD: usize = 32;
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The idle time after which a connection is probed before it is used.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// The idle time after which a connection is used only if its end has not arrived yet. That costs no round trip.
+const CHECK_AFTER: Duration = Duration::from_millis(50);
 
 type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
@@ -109,12 +111,33 @@ impl Session {
         self.timeout = timeout;
     }
 
-    /// Sends an empty statement after an idle time, to find out if the connection still works.
+    /// Finds out after an idle time if the connection still works. The outcome is read from [`Self::is_closed`].
+    ///
+    /// Without this, each connection that the server has ended meanwhile would fail the next read or write.
     pub(crate) fn probe(&mut self) {
-        if self.used_at.elapsed() > PROBE_AFTER && !self.is_closed() {
-            // The outcome is read from `is_closed`.
-            let _ = self.batch("");
+        let idle = self.used_at.elapsed();
+        if idle <= CHECK_AFTER || self.is_closed() {
+            return;
         }
+        if idle > PROBE_AFTER {
+            let _ = self.batch("");
+        } else {
+            self.receive();
+        }
+    }
+
+    /// Receives what has arrived, without waiting.
+    fn receive(&mut self) {
+        let connection = &mut self.connection;
+        self.runtime.block_on(async {
+            // The runtime looks at its sockets before it resumes.
+            tokio::task::yield_now().await;
+            poll_fn(|context| {
+                drive(connection, context);
+                Poll::Ready(())
+            })
+            .await;
+        });
     }
 
     pub(crate) fn is_closed(&self) -> bool {

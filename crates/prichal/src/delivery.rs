@@ -359,10 +359,10 @@ impl State {
     /// Passes on a committed event. Returns true if there is work for the supervisor.
     fn feed(&mut self, event: Arc<LoggedEvent>) -> bool {
         let (workspace, seq) = (event.workspace, event.seq);
-        let before = self.changed.len();
+        // An instance that waits for its reload already may have been noted without a wake-up.
+        let changed = instances(&event).next().is_some();
         self.changed
             .extend(instances(&event).map(|integration| (workspace, integration)));
-        let changed = self.changed.len() > before;
         let Some(log) = self.logs.get_mut(&workspace) else {
             return changed;
         };
@@ -500,4 +500,35 @@ fn definition_of(row: &Webhook) -> Option<Definition> {
         tracing::error!(%workspace, webhook.id = %id, "webhook {id} is not called: its definition is damaged");
     }
     definition
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::{
+        event::{ChangeType, Entities, EventHead, EventType},
+        id::EventId,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_change_of_an_instance_is_work_for_the_supervisor() {
+        let id = Uuid::from_u128(1);
+        let mut state = State::default();
+        for seq in 1..=2 {
+            let event = LoggedEvent {
+                workspace: WorkspaceId(id),
+                seq,
+                id: EventId(id),
+                head: EventHead::new(
+                    EventType::Change(ChangeType::Patch),
+                    Entities::one((EntityKind::Integration, id)),
+                ),
+                body: String::new(),
+            };
+            assert!(state.feed(Arc::new(event)), "{seq}");
+        }
+        assert_eq!(state.changed.len(), 1);
+    }
 }

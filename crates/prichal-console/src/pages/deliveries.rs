@@ -130,8 +130,8 @@ struct Filter {
     custom_type: String,
     from: String,
     to: String,
-    /// Further criteria, which links from other pages set.
-    others: Vec<(&'static str, String)>,
+    /// Further criteria, which links from other pages set: their names, labels and values.
+    others: Vec<(&'static str, &'static str, String)>,
     /// The address without criteria.
     reset: String,
 }
@@ -175,8 +175,8 @@ impl Filter {
             to: moment::to_input(&text("to"), &visit.workspace.zone),
             others: others
                 .into_iter()
-                .map(|name| (name, text(name)))
-                .filter(|(_, value)| !value.is_empty())
+                .map(|name| (name, label(name, w, visit), text(name)))
+                .filter(|(.., value)| !value.is_empty())
                 .collect(),
             reset: visit.page("deliveries"),
         }
@@ -242,8 +242,9 @@ struct ResendPage {
     w: &'static words::Deliveries,
     /// The number of events to be sent again, in a sentence.
     sentence: String,
-    /// The criteria, as they are shown and sent.
+    /// The criteria as they are sent, and as they are shown: their labels and values.
     criteria: Vec<(String, String)>,
+    shown: Vec<(&'static str, String)>,
     count: u64,
     action: String,
     back: String,
@@ -255,6 +256,48 @@ struct ResendPage {
 struct Preview {
     count: u64,
     is_complete: bool,
+}
+
+/// The label of a criterion.
+fn label(name: &str, w: &words::Deliveries, visit: &Visit) -> &'static str {
+    let c = words::Common::of(visit.language);
+    match name {
+        "source" => w.source,
+        "status" => w.status,
+        "httpStatus" => w.http_status,
+        "integrationId" => w.integration,
+        "webHookId" => w.webhook_id,
+        "eventId" => w.event,
+        "eventType" => w.event_type,
+        "changeType" => w.change_type,
+        "customType" => w.custom_type,
+        "entityType" => w.entity,
+        "entityId" => w.entity_id,
+        "from" => c.from,
+        "to" => c.to,
+        _ => CRITERIA
+            .into_iter()
+            .find(|one| *one == name)
+            .unwrap_or_default(),
+    }
+}
+
+/// The value of a criterion in the reader's words.
+fn shown(name: &str, value: &str, w: &words::Deliveries, visit: &Visit) -> String {
+    let word = match (name, value) {
+        ("status", "delivered") => w.delivered,
+        ("status", "deferred") => w.deferred,
+        ("status", "exhausted") => w.exhausted,
+        ("source", "webhook") => w.webhook,
+        ("source", "documentHook") => w.document_hook,
+        ("source", "channel") => w.channel,
+        ("from" | "to", at) => {
+            let at = Moment::parse(at, &visit.workspace.zone);
+            return at.map_or_else(|| value.to_owned(), |at| at.local);
+        }
+        _ => value,
+    };
+    word.to_owned()
 }
 
 /// Asks before everything that matches is sent again, with the number of events.
@@ -274,14 +317,19 @@ pub(crate) async fn confirm(visit: Visit, RawQuery(query): RawQuery) -> Result<R
         Err(error) if error.is_refusal() => (String::new(), 0, Some(error.message)),
         Err(error) => return Err(error.into()),
     };
-    let shown = criteria.pairs();
+    let shown = criteria
+        .pairs()
+        .map(|(name, value)| (label(name, w, &visit), shown(name, value, w, &visit)))
+        .collect();
+    let sent = criteria
+        .pairs()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(page(&ResendPage {
         layout: Layout::of(&visit, Section::Deliveries, w.resend_title),
         w,
         sentence,
-        criteria: shown
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        criteria: sent.collect(),
+        shown,
         count,
         action: visit.page("deliveries/resend"),
         back: criteria.address(&visit, "deliveries", &[]),

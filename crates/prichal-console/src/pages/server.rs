@@ -200,12 +200,11 @@ impl Figures {
         let count = |name: &str| format!("{:.0}", self.get(name));
         let commits = self.get("prichal_commit_batch_size_count").max(1.0);
         let batch = self.get("prichal_commit_batch_size_sum") / commits;
+        // Events that are not due yet are not late.
+        let late = self.get("prichal_deferred_oldest_seconds").max(0.0);
         vec![
             (w.deferred, count("prichal_deferred_events")),
-            (
-                w.oldest,
-                fill(w.seconds, &[&count("prichal_deferred_oldest_seconds")]),
-            ),
+            (w.oldest, fill(w.seconds, &[&format!("{late:.0}")])),
             (w.lag, count("prichal_feed_lag_events")),
             (w.runs, count("prichal_runs_waiting")),
             (w.mails, count("prichal_mails_waiting")),

@@ -72,6 +72,10 @@ words! {
         forbidden: "Нет права", "Құқық жоқ", "Not permitted";
         refused: "Сервер отказал", "Сервер бас тартты", "The server refused";
         too_large: "Форма слишком велика.", "Пішін тым үлкен.", "The form is too large.";
+        store_away: "Хранилище сейчас недоступно", "Қойма қазір қолжетімсіз", "The store cannot be reached now";
+        store_away_text: "Сервер работает, но его база данных не отвечает. Записанное не потеряно; причина есть в журнале сервера.", "Сервер жұмыс істеп тұр, бірақ дерекқоры жауап бермейді. Жазылғандар жоғалған жоқ; себебі сервер журналында.", "The server is up, but its database does not answer. Nothing that was written is lost; the reason is in the server's log.";
+        again: "Попробовать снова", "Қайталап көру", "Try again";
+        again_about: "Страница откроется сама, как только сервер ответит.", "Сервер жауап бергенде бет өзі ашылады.", "The page opens by itself as soon as the server answers.";
         unavailable: "Сервер сейчас не отвечает", "Сервер қазір жауап бермейді", "The server cannot answer now";
         unavailable_text: "Записанное не потеряно. Попробуйте ещё раз через минуту; причина есть в журнале сервера.", "Жазылғандар жоғалған жоқ. Бір минуттан кейін қайталаңыз; себебі сервер журналында.", "Nothing that was written is lost. Try again in a minute; the reason is in the server's log.";
     }

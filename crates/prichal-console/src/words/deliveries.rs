@@ -41,6 +41,11 @@ words! {
         resend_count: "Событий будет отправлено снова: {}.", "Қайта жіберілетін оқиғалар: {}.", "Events to be sent again: {}.";
         resend_more: "Событий будет отправлено снова: {} или больше.", "Қайта жіберілетін оқиғалар: {} немесе одан көп.", "Events to be sent again: {} or more.";
         resend_how: "Каждый получатель получит свои события по порядку журнала, с заголовком X-Prichal-Replay: true, не чаще 50 в секунду.", "Әр алушы өз оқиғаларын журнал ретімен, X-Prichal-Replay: true тақырыбымен, секундына 50-ден жиі емес алады.", "Each receiver gets its events in the order of the log, with the header X-Prichal-Replay: true, at most 50 a second.";
+        integration: "Интеграция", "Интеграция", "Integration";
+        webhook_id: "Вебхук", "Вебхук", "Webhook";
+        event_type: "Тип события", "Оқиға түрі", "Type of event";
+        change_type: "Изменение", "Өзгеріс", "Change";
+        entity_id: "Идентификатор", "Идентификаторы", "Id of the entity";
         resending: "Событие отправляется снова. Новая попытка появится ниже.", "Оқиға қайта жіберілуде. Жаңа әрекет төменде көрінеді.", "The event is being sent again. The new attempt appears below.";
         resending_all: "События отправляются снова.", "Оқиғалар қайта жіберілуде.", "The events are being sent again.";
         why: "Что произошло", "Не болды", "What happened";

@@ -17,7 +17,7 @@ words! {
         webhooks: "Получателей", "Алушылар", "Receivers";
         figures: "Показатели этого узла", "Осы түйіннің көрсеткіштері", "Figures of this node";
         deferred: "Отложено событий", "Кейінге қалған оқиғалар", "Deferred events";
-        oldest: "Старейшее ждёт", "Ең ескісі күтуде", "The oldest waits since";
+        oldest: "Старейшее просрочено на", "Ең ескісінің кешігуі", "The oldest is late by";
         seconds: "{} с", "{} с", "{} s";
         runs: "Ждут запуска скрипты", "Іске қосуды күтетін скрипттер", "Runs that wait";
         mails: "Ждут отправки письма", "Жіберуді күтетін хаттар", "Mails that wait";

@@ -369,6 +369,10 @@ impl Supervisor {
             for event in events {
                 state.feed(Arc::new(event));
             }
+            if !state.changed.is_empty() {
+                // Their instances are reloaded in the next turn.
+                self.app.dispatch.wake.notify_one();
+            }
             drop(state);
             // Runners for these events start at once.
             self.start_runners();

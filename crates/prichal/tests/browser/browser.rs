@@ -42,7 +42,13 @@ struct Driver {
 }
 
 impl Driver {
+    /// Starts a driver. One that finds no free port ends at once, and another one is started.
     fn start() -> Self {
+        let driver = (0..5).find_map(|_| Self::try_start());
+        driver.expect("a driver that names its port")
+    }
+
+    fn try_start() -> Option<Self> {
         let program = setting("PRICHAL_TEST_CHROMEDRIVER");
         let mut process = Command::new(program)
             .arg("--port=0")
@@ -58,11 +64,14 @@ impl Driver {
             let (_, port) = line.split_once("started successfully on port ")?;
             Some(port.trim_end_matches('.').to_owned())
         });
-        let port = port.expect("the driver names its port");
-        Self {
+        let Some(port) = port else {
+            let _ = process.wait();
+            return None;
+        };
+        Some(Self {
             process,
             url: format!("http://127.0.0.1:{port}"),
-        }
+        })
     }
 }
 

@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::{
     browser::Browser,
     harness::telephony_exchange::{CLIENT, TelephonyExchange, event, finished, started},
+    seed::{Seeded, Texts},
+    select::row,
 };
 
 /// A browser opens six connections to a server at most (HTTP/1.1), so a stream in each tab would block the seventh.
@@ -52,5 +54,44 @@ async fn a_call_pops_up_in_all_of_seven_tabs() {
         // Each tab still reaches the server.
         browser.client.refresh().await.expect("it reloads");
     }
+    browser.end().await;
+}
+
+/// Moves the player to a time, and calls back with the length of the recording and the time, in seconds.
+const SEEK: &str = "
+const [at, done] = arguments;
+const player = document.querySelector('audio');
+const seek = () => { player.currentTime = at; };
+player.addEventListener('error', () => done(player.error.message));
+player.addEventListener('seeked', () => done([player.duration, player.currentTime]));
+if (player.readyState > 0) seek(); else player.addEventListener('loadedmetadata', seek);
+";
+
+/// Reads four bytes of the recording, and calls back with the status and the range of the answer.
+const READ_PART: &str = "
+const [done] = arguments;
+fetch(document.querySelector('audio').src, { headers: { Range: 'bytes=8-11' } })
+  .then(async (answer) => done([answer.status, answer.headers.get('content-range'), await answer.text()]), String);
+";
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn a_recording_is_played_from_any_moment() {
+    let seeded = Seeded::new(&Texts::default()).await;
+    let browser = Browser::start().await;
+    let (url, list) = (&seeded.exchange.hub.url, seeded.page("calls"));
+    browser
+        .sign_in(url, &seeded.us.api.bearer_token(), &list)
+        .await;
+    browser.click(&format!("{}//a", row("answered"))).await;
+    browser.find("//audio").await;
+    let played = browser.client.execute_async(SEEK, vec![json!(0.5)]).await;
+    assert_eq!(played.expect("a player"), json!([1, 0.5]));
+    let part = browser.client.execute_async(READ_PART, vec![]).await;
+    assert_eq!(
+        part.expect("an answer"),
+        json!([206, "bytes 8-11/8044", "WAVE"])
+    );
+    browser.inspect("call-recorded").await;
     browser.end().await;
 }

@@ -149,3 +149,39 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
     assert_eq!(delivered.count(), 3);
     scene.browser.end().await;
 }
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn what_was_received_is_compared_with_what_was_sent() {
+    let scene = Scene::new(Receiver::good().await).await;
+    let browser = &scene.browser;
+    company(&scene.space, "Horns and Hooves").await;
+    let call = scene.receiver.next().await;
+    let instance = scene.space.get(&scene.integration.instance()).await.ok();
+    let secret = instance["secrets"][0]["values"][0].as_str();
+    let secret = secret.expect("a signing secret").to_owned();
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let line = |name: &str| format!("{name}: {}", call.header(name).expect("a header"));
+    let headers = names.map(line).join("\n");
+    browser
+        .find_live(&scene.hub, &format!("{}//a", row("delivered")))
+        .await;
+    browser.click(&format!("{}//a", row("delivered"))).await;
+    browser
+        .find("//pre[@id='curl'][contains(., 'curl ')]")
+        .await;
+    for (body, verdict) in [
+        (call.body.clone(), "The signature is right for this secret."),
+        (call.body.replace("Horns", "Hoofs"), "The body differs."),
+    ] {
+        browser.fill(&field("Secret (whsec_…)"), &secret).await;
+        browser.fill("//textarea[@name='headers']", &headers).await;
+        browser.fill("//textarea[@name='body']", &body).await;
+        browser.click(&button("Compare")).await;
+        browser.wait_for_text(verdict).await;
+        let page = browser.client.source().await.expect("a page");
+        assert!(!page.contains(&secret), "the secret is kept nowhere");
+    }
+    browser.inspect("delivery-compared").await;
+    scene.browser.end().await;
+}

@@ -1,6 +1,6 @@
 //! The images of the documentation: `PRICHAL_WRITE_DOCS=1 scripts/browser documentation` makes them anew.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use crate::{
     browser::Browser,
@@ -12,6 +12,8 @@ use crate::{
 const WIDTH: u32 = 1200;
 const MAX_HEIGHT: u32 = 800;
 const MAX_BYTES: usize = 150_000;
+/// The time that the browser's viewer of files may take.
+const VIEWER_TIME: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 #[ignore = "needs Chromium; ./test has it"]
@@ -45,6 +47,10 @@ async fn images_of_the_console() {
         if let Some(row) = opened {
             browser.click(&format!("{row}//a")).await;
             browser.find("//main//dl").await;
+        }
+        if browser.count("//iframe").await > 0 {
+            // The viewer of a file tells nobody when it has drawn it.
+            tokio::time::sleep(VIEWER_TIME).await;
         }
         let image = browser.screenshot(WIDTH, MAX_HEIGHT).await;
         assert!(image.len() < MAX_BYTES, "{name} has {} bytes", image.len());

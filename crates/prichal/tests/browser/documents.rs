@@ -44,6 +44,12 @@ async fn sign(browser: &Browser, folder: &Path, signer: &str) {
     browser.click(&button("1. Prepare the content")).await;
     browser.click(&link("1. Download the content")).await;
     let content = browser.downloaded("zip").await;
+    // No signing program answers on this computer, which is said.
+    browser.click(&button("Sign with NCALayer")).await;
+    browser
+        .wait_for_text("NCALayer does not answer. Start it and try again.")
+        .await;
+    browser.expect_errors("wss://127.0.0.1:13579").await;
     std::fs::rename(content, folder.join("content.zip")).expect("it is moved");
     let command = browser.find("//pre[@id='sign-command']").await;
     let command = command.text().await.expect("a command");

@@ -49,6 +49,12 @@ fn folder() -> PathBuf {
 impl Browser {
     /// Looks at the page that is open: light, dark, and on a telephone. Keeps the screenshots under this name.
     pub(crate) async fn inspect(&self, name: &str) {
+        self.view(name).await;
+        self.assert_no_errors().await;
+    }
+
+    /// The same for a page that may log errors.
+    pub(crate) async fn view(&self, name: &str) {
         let mut findings = Vec::new();
         for (view, scheme, width) in [
             ("light", "light", WIDE),
@@ -65,7 +71,6 @@ impl Browser {
         self.resize(WIDE).await;
         let path = self.path().await;
         assert!(findings.is_empty(), "{name}, {path}: {findings:#?}");
-        self.assert_no_errors().await;
     }
 
     /// The findings of axe-core, and elements beyond the page's width.

@@ -8,6 +8,7 @@ mod crawl;
 mod deliveries;
 mod documentation;
 mod documents;
+mod events;
 #[path = "../it/harness/mod.rs"]
 #[expect(dead_code, reason = "most of it serves the tests over HTTP")]
 #[expect(
@@ -16,13 +17,16 @@ mod documents;
 )]
 mod harness;
 mod inspection;
+mod integrations;
 mod keyboard;
 mod languages;
 mod outage;
 mod pages;
 mod public_page;
+mod roles;
 mod scripts;
 mod seed;
 mod select;
 mod self_test;
 mod sign_in;
+mod without_scripts;

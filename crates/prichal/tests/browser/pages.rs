@@ -6,6 +6,7 @@ use crate::{
     browser::Browser,
     harness::hub::ADMIN_TOKEN,
     seed::{Seeded, Texts},
+    select::row,
 };
 
 /// The sections of a workspace.
@@ -69,6 +70,12 @@ async fn pages_of_the_server() {
             browser.inspect(name).await;
         })
         .await;
+    // The chart is drawn once there are two samples.
+    browser.open(&format!("{url}/console/server")).await;
+    browser
+        .find_live(&seeded.exchange.hub, "//server-chart//canvas")
+        .await;
+    browser.inspect("server-chart").await;
     browser
         .open(&format!("{url}/console/company-0/nowhere"))
         .await;
@@ -115,6 +122,19 @@ async fn texts_of_others_stay_texts() {
         };
         browser.crawl(url, &seeded.page(section), check).await;
         browser.assert_no_errors().await;
+    }
+    for (list, opened) in [
+        ("documents?folder=drafts", row("draft")),
+        ("calls", row("answered")),
+    ] {
+        browser.open(&format!("{url}{}", seeded.page(list))).await;
+        browser.click(&format!("{opened}//a")).await;
+        // Both show the name of a file.
+        browser
+            .find("//main//*[contains(text(), 'file <img src=x onerror=alert(3)>')]")
+            .await;
+        let made = browser.run(FIND_MADE, vec![]).await;
+        assert_eq!(made, json!([]), "{list}");
     }
     let shown = shown.into_inner();
     for kind in ["company", "script", "line", "answer", "document"] {

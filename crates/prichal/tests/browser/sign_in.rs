@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
@@ -24,9 +24,8 @@ impl Browser {
     }
 }
 
-/// The address of a new one-time link to a workspace.
-async fn link(hub: &Hub) -> String {
-    let body = json!({ "workspace": "acme", "role": "admin" });
+/// The address of a new one-time link.
+pub(crate) async fn link(hub: &Hub, body: Value) -> String {
     let made = hub.admin().post("/admin/v1/login-links", body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let url = made.str("url");
@@ -40,7 +39,8 @@ async fn link(hub: &Hub) -> String {
 async fn a_link_signs_in_once_and_for_ten_minutes() {
     let hub = Hub::start().await;
     hub.workspace("acme").await;
-    let link_once = link(&hub).await;
+    let administrator = json!({ "workspace": "acme", "role": "admin" });
+    let link_once = link(&hub, administrator.clone()).await;
     let (_, secret) = link_once.split_once('#').expect("a secret");
     let (first, second) = (Browser::start().await, Browser::start().await);
     first.open(&link_once).await;
@@ -61,7 +61,7 @@ async fn a_link_signs_in_once_and_for_ten_minutes() {
     second.wait_for_text(refusal).await;
     second.expect_errors("401").await;
     second.inspect("sign-in-refused").await;
-    let late = link(&hub).await;
+    let late = link(&hub, administrator).await;
     hub.advance(Duration::from_mins(10));
     // Another fragment alone would not load the page anew.
     second.open("about:blank").await;

@@ -81,7 +81,7 @@ struct DetailPage {
     day: String,
     group: &'static str,
     created: Moment,
-    author: String,
+    author: Option<String>,
     sender: String,
     recipients: Vec<String>,
     reason: Option<String>,
@@ -266,6 +266,11 @@ pub(super) async fn show(
     let connects = actions.ticket.is_some() && actions.sign;
     let number = visible(&document.document_number);
     let title = fill(w.heading, &[&visible(&document.document_name), &number]);
+    // The employees of another company are not known here.
+    let author_id = &document.document_author_employee_id;
+    let author = employees
+        .find(author_id)
+        .or_else(|| sender.is_viewer.then(|| visible(author_id)));
     let has_check = !is_draft && !document.is_internal;
     let group = groups(w)
         .into_iter()
@@ -279,7 +284,7 @@ pub(super) async fn show(
         day: day(document.document_date),
         group: group.map_or("", |(_, word)| word),
         created: moment(document.created_on, visit),
-        author: employees.name(&document.document_author_employee_id),
+        author,
         sender: document.sender.full(),
         recipients: document
             .recipients

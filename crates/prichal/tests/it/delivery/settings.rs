@@ -9,7 +9,7 @@ use super::hub_with_hook;
 use crate::harness::{
     channel_workspace::ChannelWorkspace,
     document_subscriber::{BIN, company as subscriber},
-    hub::{Answer, Caller, Hub},
+    hub::{Answer, Caller, Hub, eventually},
     integration::{Integration, company, entity_hook},
     receiver::Receiver,
 };
@@ -23,15 +23,20 @@ pub(super) async fn change(space: &Caller, hook: &str, settings: Value) -> Answe
         .await
 }
 
-/// The row of a webhook in the store: its definition, and its sealed secrets.
-async fn stored(hub: &Hub, integration: &Integration, hook: &str) -> (String, Option<Vec<u8>>) {
+/// The key of a webhook of the first workspace.
+async fn key(hub: &Hub, integration: &Integration, hook: &str) -> webhook::Key {
     let workspaces = hub.admin().get("/admin/v1/workspaces").await.ok();
     let workspace = workspaces["items"][0]["id"].as_str().expect("an id");
-    let key = webhook::Key {
+    webhook::Key {
         workspace: WorkspaceId::parse(workspace).expect("an id"),
         integration: IntegrationId::parse(&integration.id).expect("an id"),
         id: WebhookId::parse(hook).expect("an id"),
-    };
+    }
+}
+
+/// The row of a webhook in the store: its definition, and its sealed secrets.
+async fn stored(hub: &Hub, integration: &Integration, hook: &str) -> (String, Option<Vec<u8>>) {
+    let key = key(hub, integration, hook).await;
     let read = move |conn: &mut Conn| webhook::find(conn, key);
     let row = hub.app.db.read(read).await.expect("a read").expect("a row");
     (row.definition, row.secrets)
@@ -308,4 +313,28 @@ async fn a_webhook_gets_a_key_pair_when_it_first_needs_one() {
         key,
         "it stays"
     );
+}
+
+#[tokio::test]
+async fn settings_hold_at_once_after_a_crash() {
+    let receiver = Receiver::good().await;
+    let (hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    // The next server reads this event of the instance from the log, since the webhook's cursor is before it.
+    change(&space, &hook, json!({"timeout": "3s"})).await.ok();
+    let installation = hub.installation.clone();
+    hub.kill();
+    let hub = installation.start().await;
+    let space = hub.adopt(&space);
+    let key = key(&hub, &integration, &hook).await;
+    eventually("the webhook has an owner", || async {
+        let read = hub.app.db.read(move |conn| webhook::find(conn, key));
+        let row = read.await.expect("a read").expect("a row");
+        row.owner.filter(|owner| *owner == hub.app.node)
+    })
+    .await;
+    for _ in 0..5 {
+        space.get(&format!("/webhooks/{hook}")).await.ok();
+    }
+    // The clock stands, so this is answered only when the webhook is reloaded.
+    change(&space, &hook, json!({"timeout": "4s"})).await.ok();
 }

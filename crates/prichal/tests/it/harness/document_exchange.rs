@@ -34,7 +34,8 @@ pub(crate) const BINS: [&str; 4] = [
 ];
 pub(crate) const IINS: [&str; 3] = ["061211600012", "200140000501", "200140000513"];
 
-pub(crate) const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n";
+/// A contract of one page, which viewers show.
+pub(crate) const PDF: &[u8] = include_bytes!("contract.pdf");
 
 /// The side of a document that acts.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -193,6 +193,16 @@ impl CapturedLog {
     }
 }
 
+/// A test that fails shows them.
+impl Drop for CapturedLog {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = std::fs::read_to_string(self.file.path()).unwrap_or_default();
+            eprintln!("the servers' log:\n{lines}");
+        }
+    }
+}
+
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
