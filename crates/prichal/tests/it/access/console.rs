@@ -35,13 +35,13 @@ async fn submit(browser: &Caller, path: &str, fields: &[(&str, &str)]) -> Answer
 }
 
 /// A person with a session: a browser with its cookie.
-struct Person {
-    browser: Caller,
+pub(super) struct Person {
+    pub(super) browser: Caller,
     secret: String,
 }
 
 impl Person {
-    async fn sign_in(hub: &Hub, credential: &str) -> Self {
+    pub(super) async fn sign_in(hub: &Hub, credential: &str) -> Self {
         let browser = browser(hub);
         let answer = submit(&browser, SIGN_IN, &[("credential", credential)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
@@ -77,7 +77,7 @@ impl Person {
     }
 }
 
-async fn link(hub: &Hub, body: Value) -> String {
+pub(super) async fn link(hub: &Hub, body: Value) -> String {
     let made = hub.admin().post("/admin/v1/login-links", body).await;
     made.str("url")
 }

@@ -3,6 +3,7 @@
 mod channel_rights;
 mod console;
 mod console_live;
+mod own_calls;
 mod revocation;
 mod rights;
 mod roles;
