@@ -3,6 +3,7 @@
 mod channel_rights;
 mod console;
 mod console_live;
+mod console_table;
 mod own_calls;
 mod revocation;
 mod rights;
