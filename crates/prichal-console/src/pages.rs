@@ -28,7 +28,6 @@ use crate::{
     assets,
     backend::Backend,
     state::Console,
-    visit::Visit,
 };
 
 /// The types of entities that lists can be filtered by.
@@ -203,7 +202,7 @@ fn channels() -> Router<Console> {
         .route("/console/{ws}/channels/scripts", get(channels::scripts))
         .route(
             "/console/{ws}/channels/scripts/new",
-            get(async |visit: Visit| channels::new_script(&visit)).post(channels::create_script),
+            get(channels::new_script).post(channels::create_script),
         )
         .route(
             "/console/{ws}/channels/scripts/{id}",

@@ -10,6 +10,7 @@ use crate::{
     backend::{Role, Session, Workspace},
     form,
     language::Language,
+    page::Section,
     pages::live,
     state::Console,
 };
@@ -62,6 +63,16 @@ impl Visitor {
     /// True for an administrator of the workspace. The API decides; pages show no buttons that it would refuse.
     pub(crate) fn may_administer(&self) -> bool {
         matches!(self.session.role, Role::Operator | Role::Admin)
+    }
+
+    /// True for somebody who may change webhooks and read secrets of an integration that it sees.
+    pub(crate) fn may_integrate(&self) -> bool {
+        self.may_administer() || self.session.role == Role::Integrator
+    }
+
+    /// True if the menu shows a section to the session. Links lead to such sections alone.
+    pub(crate) fn has(&self, section: Section) -> bool {
+        section.is_shown_to(self.session.role)
     }
 
     /// True unless the session only looks: then pages show no buttons that the API would refuse.

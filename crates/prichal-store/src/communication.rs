@@ -2,10 +2,10 @@
 
 mod totals;
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{collections::HashSet, fmt::Write as _, sync::LazyLock};
 
 use prichal_core::{
-    id::{EntityId, IntegrationId, WorkspaceId},
+    id::{EntityId, IntegrationId, UserId, WorkspaceId},
     time::Timestamp,
     update_info::UpdateInfo,
 };
@@ -358,6 +358,8 @@ pub struct Filter {
     /// The workspace's own phone number.
     pub line: Option<String>,
     pub user: Option<Uuid>,
+    /// The user whose own calls alone are shown, as [`list_own`] tells them.
+    pub own: Option<UserId>,
     /// The period. `from` is inclusive, `to` is exclusive.
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
@@ -367,6 +369,40 @@ pub struct Filter {
 const CALL_BACK: &str =
     "SELECT 1 FROM communication b WHERE b.workspace = c.workspace AND b.phone = c.phone AND b.begun_at > c.begun_at
      AND b.direction = 'outbound' AND b.answered = 1 AND b.deleted_at IS NULL";
+
+/// The calls of the user `?` among the calls `c`: those that the user takes or took part in, and missed ones that no
+/// user has.
+const OWN: &str = "(EXISTS (SELECT 1 FROM communication_user u WHERE u.workspace = c.workspace AND u.user_id = ? AND u.communication = c.id)
+     OR c.missed = 1 AND NOT EXISTS (SELECT 1 FROM communication_user u WHERE u.workspace = c.workspace AND u.communication = c.id))";
+
+/// The maximum number of calls in one look-up.
+const MAX_LOOKED_UP: usize = 128;
+
+/// Lists those of the calls with these ids that are the user's own. Deleted calls are among them.
+pub fn list_own(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    user: UserId,
+    ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
+    let mut found = HashSet::new();
+    for ids in ids.chunks(MAX_LOOKED_UP) {
+        // A fixed number of statements: a short list repeats its last id.
+        let count = ids.len().next_power_of_two();
+        let marks: Vec<String> = (3..count + 3).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT c.id FROM communication c WHERE c.workspace = $1 AND {} AND c.id IN ({})",
+            OWN.replace('?', "$2"),
+            marks.join(", ")
+        );
+        let last = ids.last().copied().unwrap_or_default();
+        let padded = ids.iter().copied().chain(std::iter::repeat(last));
+        let mut values: Vec<Value<'_>> = params![workspace, user].to_vec();
+        values.extend(padded.take(count).map(Value::from));
+        found.extend(conn.query(&sql, &values, |row| row.uuid(0))?);
+    }
+    Ok(found)
+}
 
 impl Filter {
     /// Returns the condition, and the values of its parameters from `$2` on.
@@ -392,6 +428,7 @@ impl Filter {
             "EXISTS (SELECT 1 FROM communication_user u WHERE u.workspace = c.workspace AND u.user_id = ? AND u.communication = c.id)",
             self.user.map(Into::into),
         );
+        add(OWN, self.own.map(Into::into));
         if let Some(is_called_back) = self.called_back {
             let not = if is_called_back { "" } else { "NOT" };
             let _ = write!(sql, " AND c.missed = 1 AND {not} EXISTS ({CALL_BACK})");

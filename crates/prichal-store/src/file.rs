@@ -1,7 +1,7 @@
 //! Files: the blob of each file id. A temporary file expires; binding gives its blob a permanent id.
 
 use prichal_core::{
-    id::{FileId, WorkspaceId},
+    id::{EntityId, FileId, WorkspaceId},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -23,13 +23,15 @@ pub struct File {
     pub expires_at: Option<Timestamp>,
     /// The permanent id that a temporary file was bound to.
     pub bound_to: Option<FileId>,
+    /// The call whose recording the file is.
+    pub communication: Option<EntityId>,
 }
 
-const COLUMNS: &str =
-    "id, workspace, blob, name, content_type, size, created_at, expires_at, bound_to";
+const COLUMNS: &str = "id, workspace, blob, name, content_type, size, created_at, expires_at, bound_to, communication";
 
 pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
-    let sql = format!("INSERT INTO file ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    let sql =
+        format!("INSERT INTO file ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     let File {
         id,
         workspace,
@@ -40,6 +42,7 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
         created_at,
         expires_at,
         bound_to,
+        communication,
     } = file;
     usage::add_blob(tx, *workspace, *blob, *size)?;
     tx.run(
@@ -53,7 +56,8 @@ pub fn insert(tx: &mut Tx<'_>, file: &File) -> Result<()> {
             *size,
             *created_at,
             *expires_at,
-            *bound_to
+            *bound_to,
+            *communication
         ],
     )?;
     usage::add(tx, *workspace, &[name, content_type]);
@@ -74,7 +78,7 @@ pub fn find(
 }
 
 /// Returns the permanent file of `id`: the file itself, the one it was bound to before, or a new one. None if the
-/// file does not exist or has expired.
+/// file does not exist or has expired. A new one is the recording of the call, if there is one.
 ///
 /// The row of a bound temporary file is kept for two days, so that a connector that repeats a temporary id gets the
 /// same permanent file.
@@ -82,6 +86,7 @@ pub fn bind(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
     id: FileId,
+    communication: Option<EntityId>,
     now: Timestamp,
 ) -> Result<Option<File>> {
     let sql = format!(
@@ -104,12 +109,13 @@ pub fn bind(
         created_at: now,
         expires_at: None,
         bound_to: None,
+        communication,
         ..file
     };
     insert(tx, &permanent)?;
     tx.run(
-        "UPDATE file SET bound_to = $3 WHERE workspace = $1 AND id = $2",
-        params![workspace, id, permanent.id],
+        "UPDATE file SET bound_to = $3, communication = $4 WHERE workspace = $1 AND id = $2",
+        params![workspace, id, permanent.id, communication],
     )?;
     Ok(Some(permanent))
 }
@@ -161,5 +167,6 @@ fn read(row: &Row<'_>) -> Result<File> {
         created_at: row.time(6)?,
         expires_at: row.get::<Option<i64>>(7)?.map(Timestamp::from_micros),
         bound_to: row.maybe_uuid(8)?.map(FileId),
+        communication: row.maybe_uuid(9)?.map(EntityId),
     })
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 pub(super) use detail::{detail, hang_up, recording};
 pub(super) use statistics::statistics;
 
-use self::model::{CallList, Card, Entity, EntityList, NONE, Names, Row};
+use self::model::{CallList, Card, Entity, EntityList, Names, Row};
 use crate::{
     answer::{Fault, page, redirect},
     api::{collect, json_request, query, segment},
@@ -64,8 +64,6 @@ struct Criteria {
     /// The period as the API takes it.
     from: String,
     to: String,
-    /// The only user whose calls are shown: an employee sees its own.
-    own: Option<String>,
 }
 
 impl Criteria {
@@ -78,12 +76,7 @@ impl Criteria {
             moment::from_input(text, zone).unwrap_or_else(|| text.to_owned())
         };
         let (from, to) = (time("from"), time("to"));
-        Self {
-            from,
-            to,
-            own: own(visit),
-            fields,
-        }
+        Self { fields, from, to }
     }
 
     /// The criteria with a value, as the address has them.
@@ -104,12 +97,7 @@ impl Criteria {
         let outcome = OUTCOMES.iter().find(|(name, _)| *name == outcome);
         let outcome = outcome.map_or(&[][..], |(_, pairs)| pairs);
         let shared = self.pairs().filter(|(name, _)| *name != "outcome");
-        let mut pairs: Vec<_> = shared.chain(outcome.iter().copied()).collect();
-        if let Some(own) = &self.own {
-            pairs.retain(|(name, _)| *name != "userId");
-            pairs.push(("userId", own));
-        }
-        pairs
+        shared.chain(outcome.iter().copied()).collect()
     }
 
     /// The address of a page with these criteria.
@@ -123,11 +111,9 @@ impl Criteria {
     }
 }
 
-/// The user whose calls alone an employee sees; the zero GUID if the session belongs to no user.
-fn own(visit: &Visit) -> Option<String> {
-    let user = visit.session.user.map(|user| user.to_string());
-    let is_employee = visit.session.role == Role::Employee;
-    is_employee.then(|| user.unwrap_or_else(|| NONE.to_owned()))
+/// True for a session to which the API shows the own calls only.
+fn is_employee(visit: &Visit) -> bool {
+    visit.session.role == Role::Employee
 }
 
 #[derive(Template)]
@@ -202,7 +188,7 @@ impl Filter {
         Self {
             directions: choices(&text("direction"), directions),
             outcomes: choices(&text("outcome"), outcomes),
-            users: if criteria.own.is_some() {
+            users: if is_employee(visit) {
                 Vec::new()
             } else {
                 user_choices(&text("userId"), users)
@@ -250,7 +236,7 @@ async fn show(
     let is_first = cursor.is_empty() && criteria.is_empty();
     let (found, first, users) = try_join3(
         calls(visit, &criteria.of_api(), cursor, PAGE),
-        first(visit, criteria, is_first),
+        first(visit, is_first),
         users(visit),
     )
     .await?;
@@ -287,7 +273,7 @@ async fn show(
         },
         newest: (!cursor.is_empty()).then_some(newest),
         is_filtered: !criteria.is_empty(),
-        lacks_user: criteria.own.as_deref() == Some(NONE),
+        lacks_user: is_employee(visit) && visit.session.user.is_none(),
         error: failed.or(refused),
         dial,
     }))
@@ -312,20 +298,13 @@ async fn calls(
 }
 
 /// Calls in progress, and missed ones that nobody has called back.
-async fn first(
-    visit: &Visit,
-    criteria: &Criteria,
-    is_first: bool,
-) -> Result<(CallList, CallList), Fault> {
+async fn first(visit: &Visit, is_first: bool) -> Result<(CallList, CallList), Fault> {
     if !is_first {
         return Ok((CallList::default(), CallList::default()));
     }
-    let own = criteria.own.iter().map(|own| ("userId", own.as_str()));
-    let of = |pair| own.clone().chain([pair]).collect::<Vec<_>>();
-    let (active, missed) = (of(("status", "active")), of(("calledBack", "false")));
     let (active, missed) = try_join(
-        calls(visit, &active, "", FIRST),
-        calls(visit, &missed, "", FIRST),
+        calls(visit, &[("status", "active")], "", FIRST),
+        calls(visit, &[("calledBack", "false")], "", FIRST),
     )
     .await?;
     Ok((active.0, missed.0))

@@ -19,11 +19,13 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use serde::Deserialize;
 
 use self::model::{DocumentList, Employees, Row, STATUSES, acting, state};
 use crate::{
     answer::{Fault, page},
     api::{ApiError, query},
+    backend::Role,
     form::Fields,
     moment,
     page::{Layout, Section},
@@ -252,7 +254,7 @@ async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault
         is_filtered: criteria.is_filtered(),
         has_company,
         error,
-        may_change: visit.may_change(),
+        may_change: has_company && may_create(&visit).await?,
     }))
 }
 
@@ -267,6 +269,40 @@ async fn documents(
     visit
         .get(&format!("/documents/v1/documents{}", query(pairs)))
         .await
+}
+
+/// The permissions of a user.
+#[derive(Deserialize)]
+struct Permitted {
+    #[serde(default)]
+    permissions: Vec<String>,
+}
+
+/// The permissions that bound the session: those of its user. `None` if no user bounds it.
+async fn permissions(visit: &Visit) -> Result<Option<Vec<String>>, Fault> {
+    match (visit.session.role, visit.session.user) {
+        (Role::Employee, None) => Ok(Some(Vec::new())),
+        (Role::Viewer | Role::Integrator, _) | (_, None) => Ok(None),
+        (_, Some(user)) => {
+            let path = visit.api(&format!("users/{user}"));
+            let found: Permitted = visit.get(&path).await?;
+            Ok(Some(found.permissions))
+        }
+    }
+}
+
+/// True if the permissions have one of these, or bound nothing.
+fn has_one(permissions: Option<&[String]>, wanted: &[&str]) -> bool {
+    permissions.is_none_or(|all| all.iter().any(|one| wanted.contains(&one.as_str())))
+}
+
+/// True if the session may add documents: an administrator for any employee, and an employee with the permission.
+async fn may_create(visit: &Visit) -> Result<bool, Fault> {
+    if !visit.may_administer() && visit.session.role != Role::Employee {
+        return Ok(false);
+    }
+    let permissions = permissions(visit).await?;
+    Ok(has_one(permissions.as_deref(), &["DOCUMENT_CREATE"]))
 }
 
 /// The employees among whom the session may choose. An employee's own session acts as itself.

@@ -49,7 +49,7 @@ struct NowPage {
     /// The parts that follow changes.
     targets: &'static str,
     integrations: String,
-    deliveries: String,
+    deliveries: Option<String>,
 }
 
 /// A thing that needs a person.
@@ -126,7 +126,9 @@ async fn now(visit: Visit) -> Result<Response, Fault> {
         here: visit.page("now"),
         targets,
         integrations: visit.page("integrations"),
-        deliveries: visit.page("deliveries"),
+        deliveries: visit
+            .has(Section::Deliveries)
+            .then(|| visit.page("deliveries")),
     }))
 }
 

@@ -20,6 +20,7 @@ use axum::response::Response;
 
 use crate::{
     answer::redirect,
+    backend::Role,
     form::Fields,
     page::{Layout, Section},
     visit::Visit,
@@ -58,6 +59,16 @@ impl Tab {
         }
     }
 
+    /// True if the API shows the part to a role.
+    const fn is_shown_to(self, role: Role) -> bool {
+        match self {
+            Self::People | Self::Tokens | Self::Signatures | Self::Limits => true,
+            Self::Alerts | Self::Audit => {
+                matches!(role, Role::Operator | Role::Admin | Role::Viewer)
+            }
+        }
+    }
+
     const fn name(self, w: &Settings) -> &'static str {
         match self {
             Self::People => w.people,
@@ -91,7 +102,9 @@ fn frame(visit: &Visit, tab: Tab, fields: &Fields) -> (Layout, Tabs) {
         "acknowledged" => Some(w.done_acknowledged),
         _ => None,
     };
-    let links = Tab::ALL.into_iter().map(|one| TabLink {
+    let shown = Tab::ALL.into_iter();
+    let shown = shown.filter(|one| one.is_shown_to(visit.session.role));
+    let links = shown.map(|one| TabLink {
         href: visit.page(one.path()),
         name: one.name(w),
         is_current: one == tab,

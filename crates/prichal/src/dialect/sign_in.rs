@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The meaning of a role.
-pub(super) const RIGHTS: &str = "The rights of the holder. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`.";
+pub(super) const RIGHTS: &str = "The rights of the holder. A viewer reads what an administrator reads, except for secrets. An integrator acts for the `integrations`. A member with a user sees the user's own calls alone.";
 
 pub(super) static ROLES: Words = Words {
     name: "role",

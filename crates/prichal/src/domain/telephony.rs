@@ -4,6 +4,7 @@
 //!   [`prichal_core::call`], without the store.
 //! * [`record`] writes a changed call with its links and events, in the transaction that has found it. So an answered
 //!   message is stored.
+//! * [`own_calls`] tells the calls that an employee sees.
 //! * [`phones`] finds the entities of a number. [`owners`] stores the numbers of contacts when these are written, and
 //!   links earlier calls with them.
 //! * [`dial`] passes a user's request to call or to hang up on to an integration.
@@ -15,6 +16,7 @@
 pub mod call_stream;
 pub mod dial;
 pub mod ingest;
+pub mod own_calls;
 pub mod owners;
 pub mod phones;
 pub mod record;

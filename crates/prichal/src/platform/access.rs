@@ -99,6 +99,18 @@ impl Caller {
         }
     }
 
+    /// The user whose calls alone the caller sees; `None` if it sees all. Without a user, a member's token is that of a
+    /// program of the workspace, and a member's session at the console that of an employee without calls.
+    pub fn own_calls(&self) -> Option<UserId> {
+        match self {
+            Self::Token(token) if token.role == Role::Member => {
+                let nobody = token.session.map(|_| UserId(Uuid::nil()));
+                token.user.or(nobody)
+            }
+            Self::Admin | Self::Token(_) | Self::Integration(_) | Self::Channel(_) => None,
+        }
+    }
+
     /// The integrations that the caller acts for, and whose things alone it may see: that of an access key, those of an
     /// integrator's token. `None` for everybody else.
     pub fn integrations(&self) -> Option<&[IntegrationId]> {

@@ -49,6 +49,7 @@ async fn upload(app: &App) -> File {
         created_at: now,
         expires_at: Some(now + DAY),
         bound_to: None,
+        communication: None,
     };
     let row = file.clone();
     write(app, move |tx| Ok(file::insert(tx, &row)?)).await;
@@ -63,7 +64,7 @@ async fn write<T: Send + 'static>(
 }
 
 async fn bind(app: &App, id: FileId, now: Timestamp) -> Option<File> {
-    write(app, move |tx| Ok(file::bind(tx, HERE, id, now)?)).await
+    write(app, move |tx| Ok(file::bind(tx, HERE, id, None, now)?)).await
 }
 
 async fn has_blob(app: &App, id: Uuid) -> bool {
@@ -119,6 +120,7 @@ async fn more_files_than_one_step_takes() {
                 created_at: now,
                 expires_at: Some(now),
                 bound_to: None,
+                communication: None,
             };
             file::insert(tx, &file)?;
         }

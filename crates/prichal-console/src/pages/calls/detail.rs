@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::{
     lanes::{Lanes, realtime_id},
     model::{Call, Event, EventType, Kind, Names, Recording, Row, Status},
-    own,
 };
 use crate::{
     answer::{Fault, page, redirect},
@@ -56,8 +55,8 @@ struct DetailPage {
     links: Vec<(&'static str, String)>,
     /// All calls with the client's number.
     same_phone: Option<String>,
-    /// The deliveries of the call's events.
-    deliveries: String,
+    /// The deliveries of the call's events, for roles that have their section.
+    deliveries: Option<String>,
     here: String,
     /// True while the page follows changes.
     is_live: bool,
@@ -108,14 +107,10 @@ pub(crate) async fn detail(
     show(&visit, &id, &fields, None).await
 }
 
-/// Reads a call, if the session may see it.
+/// Reads a call.
 async fn read(visit: &Visit, id: &str) -> Result<Call, Fault> {
     let path = visit.api(&format!("communications/{}?include=facts", segment(id)));
-    let call: Call = visit.get(&path).await?;
-    match own(visit) {
-        Some(own) if call.users().all(|user| user != own) => Err(Fault::NotFound),
-        _ => Ok(call),
-    }
+    Ok(visit.get(&path).await?)
 }
 
 async fn show(
@@ -146,6 +141,7 @@ async fn show(
         format!("{}{}", visit.page(page), query(pairs.iter().copied()))
     };
     let phone = &content.client_phone;
+    let of_call = [("entityType", "communication"), ("entityId", &*call.id)];
     Ok(page(&DetailPage {
         layout: Layout::of(visit, Section::Calls, w.one).with_notice(notice),
         w,
@@ -170,10 +166,9 @@ async fn show(
         sounds: sounds(&call, &here),
         links: links.collect(),
         same_phone: (!phone.is_empty()).then(|| list(&[("phone", phone)], "calls")),
-        deliveries: list(
-            &[("entityType", "communication"), ("entityId", &call.id)],
-            "deliveries",
-        ),
+        deliveries: visit
+            .has(Section::Deliveries)
+            .then(|| list(&of_call, "deliveries")),
         here,
         is_live,
         error,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The zero GUID, which stands for none.
-pub(super) const NONE: &str = "00000000-0000-0000-0000-000000000000";
+const NONE: &str = "00000000-0000-0000-0000-000000000000";
 /// The maximum number of names that one page looks up.
 const MAX_NAMES: usize = 120;
 /// The number of look-ups at a time.
@@ -237,7 +237,7 @@ impl Call {
     }
 
     /// The users of all legs, and the responsible one.
-    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
+    fn users(&self) -> impl Iterator<Item = &str> {
         let legs = self.content().items.iter();
         let of_legs = legs.flat_map(|leg| [&leg.from, &leg.to]);
         let named = of_legs.filter_map(|party| party.user_id.as_deref());

@@ -219,6 +219,7 @@ struct FormPage {
     action: String,
     back: String,
     error: Option<String>,
+    may_change: bool,
 }
 
 /// The form of a new channel.
@@ -241,6 +242,7 @@ async fn ask(visit: &Visit, form: Form, error: Option<String>) -> Result<Respons
         action: visit.page("channels/new"),
         back: visit.page("channels"),
         error,
+        may_change: visit.may_change(),
     }))
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     Part, PartLink, SERVICE, at, done,
     model::{Run, RunRow, Script, find},
-    paged, part_links, refusal,
+    paged, part_links, refusal, script_codes,
     trial::{Form as TrialForm, Trial},
 };
 use crate::{
@@ -141,9 +141,11 @@ pub(super) struct EarlierVersion {
 }
 
 /// The form of a new script.
-pub(crate) fn form(visit: &Visit) -> Response {
+pub(crate) async fn form(visit: Visit) -> Result<Response, Fault> {
+    // Only who may read scripts is asked for one.
+    script_codes(&visit).await?;
     let source = "console.log(request.method, request.url);\nrespond(204);\n";
-    ask(visit, ["", "", source], None)
+    Ok(ask(&visit, ["", "", source], None))
 }
 
 fn ask(visit: &Visit, [code, name, source]: [&str; 3], error: Option<String>) -> Response {

@@ -63,9 +63,19 @@ pub(super) async fn refused(
     if !is_told(&error) {
         return Err(error.into());
     }
+    let status = status_of(&error);
     let mut page = show(visit, id, fields, Some(error.message)).await?;
-    *page.status_mut() = error.status;
+    *page.status_mut() = status;
     Ok(page)
+}
+
+/// The status of a page with a refusal. The API of documents sends 400 for a missing permission.
+pub(super) fn status_of(error: &ApiError) -> StatusCode {
+    if error.is_forbidden() {
+        StatusCode::FORBIDDEN
+    } else {
+        error.status
+    }
 }
 
 /// True for an error whose reason the reader is to see: a refusal, a missing permission, or an issuer of certificates

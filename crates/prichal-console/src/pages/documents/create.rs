@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    actions::{Answer, Blob, is_told, refused, send_route},
+    actions::{Answer, Blob, is_told, refused, send_route, status_of},
     employees,
     files::send_file,
+    may_create,
     model::{acting, groups},
     seconds,
 };
@@ -39,6 +40,7 @@ struct NewPage {
     sender_signs: bool,
     action: String,
     error: Option<String>,
+    may_create: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,7 @@ async fn show(
         given,
         action: visit.page("documents/new"),
         error,
+        may_create: may_create(visit).await?,
     }))
 }
 
@@ -92,16 +95,31 @@ pub(super) async fn create(Path(_): Path<String>, upload: Upload) -> Result<Resp
     } = upload;
     let w = words::Documents::of(visit.language);
     let Some(file) = file else {
-        return bad(&visit, fields, w.no_file.to_owned()).await;
+        return bad(
+            &visit,
+            fields,
+            w.no_file.to_owned(),
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
     };
     let path = "/api/v3/sync/blobs/document-content";
     let blob: Answer<Blob> = match send_file(&visit, path, file).await {
         Ok(blob) => blob,
-        Err(error) if is_told(&error) => return bad(&visit, fields, error.message).await,
+        Err(error) if is_told(&error) => {
+            let status = status_of(&error);
+            return bad(&visit, fields, error.message, status).await;
+        }
         Err(error) => return Err(error.into()),
     };
     let Some(date) = seconds(fields.text("date"), "T00:00:00") else {
-        return bad(&visit, fields, w.bad_date.to_owned()).await;
+        return bad(
+            &visit,
+            fields,
+            w.bad_date.to_owned(),
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
     };
     let employee = acting(&visit, fields.text("employee")).into_owned();
     let author = Some(&*employee).filter(|one| !one.is_empty());
@@ -123,7 +141,10 @@ pub(super) async fn create(Path(_): Path<String>, upload: Upload) -> Result<Resp
     let path = format!("/api/v3/sync/{side}/document/create");
     let made: Made = match visit.send(Method::POST, &path, &body).await {
         Ok(made) => made,
-        Err(error) if is_told(&error) => return bad(&visit, fields, error.message).await,
+        Err(error) if is_told(&error) => {
+            let status = status_of(&error);
+            return bad(&visit, fields, error.message, status).await;
+        }
         Err(error) => return Err(error.into()),
     };
     let is_routed = !fields.text("recipients").is_empty() && !fields.has("isInternal");
@@ -160,8 +181,13 @@ async fn set_route(
 }
 
 /// The form again, with the reason of the refusal and the reader's input.
-async fn bad(visit: &Visit, fields: Fields, error: String) -> Result<Response, Fault> {
+async fn bad(
+    visit: &Visit,
+    fields: Fields,
+    error: String,
+    status: StatusCode,
+) -> Result<Response, Fault> {
     let mut page = show(visit, fields, Some(error), false).await?;
-    *page.status_mut() = StatusCode::BAD_REQUEST;
+    *page.status_mut() = status;
     Ok(page)
 }

@@ -10,7 +10,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     files::is_shown,
+    has_one,
     model::{Document, Employees, acting, day, groups, moment, state},
+    permissions,
     route::{Drawing, Route, Sender, Stop, draw, missing, stops},
     signature::{self, Signature},
 };
@@ -106,6 +108,9 @@ struct DetailPage {
     given: Fields,
     here: String,
     check: Option<String>,
+    /// True if the session may have the archive and the print form, and true if it may have the files.
+    may_download: bool,
+    may_open: bool,
     error: Option<String>,
 }
 
@@ -275,6 +280,9 @@ pub(super) async fn show(
     let group = groups(w)
         .into_iter()
         .find(|(name, _)| *name == document.document_group);
+    let permissions = permissions(visit).await?;
+    let bound = permissions.as_deref();
+    let may_open = has_one(bound, &["DOCUMENT_DOWNLOAD", "DOCUMENT_SIGN"]);
     let layout = Layout::of(visit, Section::Documents, &title);
     let answer = page(&DetailPage {
         layout: layout.with_notice(notice),
@@ -293,7 +301,7 @@ pub(super) async fn show(
             .collect(),
         reason: detail.reject_reason.as_deref().map(visible),
         files: files(&detail.files, &here, chosen),
-        viewer: viewer(&detail.files, fields, &here),
+        viewer: viewer(&detail.files, fields, &here).filter(|_| may_open),
         drawing: draw(&stops),
         stops,
         missing: if settled.is_some() {
@@ -325,6 +333,8 @@ pub(super) async fn show(
         },
         given: fields.clone(),
         check: has_check.then(|| format!("/check/{id}")),
+        may_download: has_one(bound, &["DOCUMENT_DOWNLOAD"]),
+        may_open,
         here,
         error,
     });

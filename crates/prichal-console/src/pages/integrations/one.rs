@@ -46,7 +46,8 @@ pub(super) struct OnePage {
     draft: Draft,
     said: Said,
     here: String,
-    deliveries: String,
+    /// The address of its deliveries, for roles that have their section.
+    deliveries: Option<String>,
     may_change: bool,
     is_admin: bool,
 }
@@ -126,12 +127,10 @@ pub(super) async fn show(
         draft,
         said,
         here,
-        deliveries: format!(
-            "{}{}",
-            visit.page("deliveries"),
-            query([("integrationId", id)])
-        ),
-        may_change: visit.may_change(),
+        deliveries: visit
+            .has(Section::Deliveries)
+            .then(|| visit.page("deliveries") + &query([("integrationId", id)])),
+        may_change: visit.may_integrate(),
         is_admin: visit.may_administer(),
     }))
 }

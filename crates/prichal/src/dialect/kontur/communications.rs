@@ -14,7 +14,8 @@ use futures_util::{StreamExt as _, stream};
 use prichal_core::{
     call::{Direction, Status},
     custom_field::phone_region,
-    id::{self, EntityId},
+    event::EntityKind,
+    id::{self, EntityId, UserId, WorkspaceId},
     phone,
     schema::{Field, Type, Words},
     time::Timestamp,
@@ -44,9 +45,13 @@ use super::{
 };
 use crate::{
     dialect::openapi::schema::{described, example, parameters, takes},
-    domain::telephony::{
-        call_stream::{CardUpdate, Listener},
-        record::{self, CallRecord, ViewParts},
+    domain::{
+        entity,
+        telephony::{
+            call_stream::{CardUpdate, Listener},
+            own_calls,
+            record::{self, CallRecord, ViewParts},
+        },
     },
     error::{Error, Result},
     http::{
@@ -187,6 +192,7 @@ async fn filter(member: &Member, query: &Query) -> Result<Filter> {
         phone,
         line: query.text(LINE.name).map(str::to_owned),
         user: query.read(USER.name, "a GUID", id::parse_any)?,
+        own: member.caller.own_calls(),
         from,
         to,
     })
@@ -259,6 +265,9 @@ async fn list_by_cursor(
 }
 
 /// List calls, the newest first, without deleted ones.
+///
+/// The token of a user with the role `member` sees the user's own calls: those that the user takes or took part in, and
+/// missed ones that no user has. So it is in all calls of this API.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications", tag = "telephony",
     params(Member, CallFilter, CallParts, CallCursor, Page),
     responses((status = 200, body = CommunicationList)))]
@@ -295,6 +304,24 @@ fn parts(query: &Query, facts: ViewParts) -> Result<ViewParts> {
     }
 }
 
+/// Refuses a call that the caller does not see like one that does not exist.
+pub(super) fn require(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    own: Option<UserId>,
+    id: EntityId,
+) -> Result<()> {
+    if own_calls::shows(conn, workspace, own, id)? {
+        Ok(())
+    } else {
+        Err(missing(id))
+    }
+}
+
+fn missing(id: EntityId) -> Error {
+    entity::missing(EntityKind::Communication, id.0)
+}
+
 /// Read a call.
 #[utoipa::path(get, path = "/api/v1/{ws}/communications/{id}", tag = "telephony",
     params(Member, InPath, CallParts),
@@ -305,9 +332,10 @@ pub(super) async fn get_communication(
     query: Query,
 ) -> Result<Response> {
     let (workspace, parts) = (member.workspace_id(), parts(&query, ViewParts::Arrivals)?);
+    let own = member.caller.own_calls();
     let read = move |conn: &mut Conn| {
-        let found = record::find(conn, workspace, id)?
-            .ok_or_else(|| Error::NotFound(format!("Communication {id}")))?;
+        require(conn, workspace, own, id)?;
+        let found = record::find(conn, workspace, id)?.ok_or_else(|| missing(id))?;
         model(conn, &found, parts)
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
@@ -331,7 +359,9 @@ pub(super) async fn restore_communication(member: Member, InPath(id): InPath) ->
 
 async fn set_deleted(member: &Member, id: EntityId, is_deleted: bool) -> Result<String> {
     let (app, origin) = (member.app.clone(), member.origin());
+    let own = member.caller.own_calls();
     let write = move |tx: &mut Tx<'_>| {
+        require(tx.conn()?, origin.workspace, own, id)?;
         let found = record::set_deleted(&app, tx, &origin, id, is_deleted)?;
         model(tx.conn()?, &found, ViewParts::Evidence)
     };

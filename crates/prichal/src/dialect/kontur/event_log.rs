@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     dialect::openapi::schema::{described, parameters, takes, uuid},
-    domain::document,
+    domain::{document, telephony::own_calls},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -131,6 +131,7 @@ pub(super) async fn search_log(member: Member, query: Query) -> Result<Response>
         };
         if !sees_all {
             document::hide_events(conn, workspace, caller.user(), &mut events)?;
+            own_calls::hide_events(conn, workspace, caller.own_calls(), &mut events)?;
         }
         let at = |seq: i64| offset::of(workspace, seq);
         let previous = newest
@@ -213,6 +214,7 @@ pub(super) async fn get_logged_event(
         if !sees_all {
             found.retain(|event| !alert::is_alert(&event.head));
             document::hide_events(conn, workspace, caller.user(), &mut found)?;
+            own_calls::hide_events(conn, workspace, caller.own_calls(), &mut found)?;
         }
         Ok::<_, Error>(found.pop())
     };

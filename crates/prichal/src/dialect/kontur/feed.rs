@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{caller::Member, openapi::page_of};
 use crate::{
     dialect::openapi::schema::{described, example, flag, model, of, parameters, uuid},
-    domain::document,
+    domain::{document, telephony::own_calls},
     error::{Error, Result},
     http::{
         answer::json_text,
@@ -64,8 +64,8 @@ described! {
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
-/// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents are shown only to
-/// callers who may read the document: for others a page may have fewer events than there are between its offsets.
+/// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents and calls are shown
+/// only to callers who may read these: for others a page may have fewer events than there are between its offsets.
 /// Events of the workspace's own types are shown to readers who ask for them with `eventTypes`.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(Member, FeedPage), responses((status = 200, body = ObjectEventsList)))]
@@ -106,6 +106,7 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         };
         if !sees_all {
             document::hide_events(conn, workspace, caller.user(), &mut events)?;
+            own_calls::hide_events(conn, workspace, caller.own_calls(), &mut events)?;
         }
         Ok::<_, Error>(page(&events, &range))
     };

@@ -12,7 +12,10 @@ use prichal_core::{
     id::FileId,
     schema::{Field, Type},
 };
-use prichal_store::file::{self, File};
+use prichal_store::{
+    Conn,
+    file::{self, File},
+};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -26,6 +29,7 @@ use super::caller::Member;
 use crate::{
     app::App,
     dialect::openapi::schema::{Binary, described, parameters, takes, words},
+    domain::telephony::own_calls,
     error::{Code, Error, Result},
     http::{
         answer::json_text,
@@ -256,6 +260,7 @@ async fn store(
         created_at: now,
         expires_at: Some(now + member.app.config.temporary_file_ttl),
         bound_to: None,
+        communication: None,
     };
     Ok((file, digest.unwrap_or_default()))
 }
@@ -283,14 +288,20 @@ fn refused(error: MultipartError, id: FileId) -> Error {
     }
 }
 
-/// A file of this workspace that has not expired.
+/// A file of this workspace that has not expired. The recordings of calls that the caller does not see are missing.
 async fn find(member: &Member, id: FileId) -> Result<File> {
     let (workspace, now) = (member.workspace_id(), member.now);
-    let found = member
-        .app
-        .db
-        .read(move |conn| file::find(conn, workspace, id, now))
-        .await?;
+    let own = member.caller.own_calls();
+    let read = move |conn: &mut Conn| {
+        let found = file::find(conn, workspace, id, now)?;
+        let call = found.as_ref().and_then(|file| file.communication);
+        let is_shown = match call {
+            Some(call) => own_calls::shows(conn, workspace, own, call)?,
+            None => true,
+        };
+        Ok::<_, Error>(found.filter(|_| is_shown))
+    };
+    let found = member.app.db.read(read).await?;
     found.ok_or_else(|| missing(id))
 }
 

@@ -218,6 +218,7 @@ pub(super) async fn sight_of(
     Ok(Sight {
         documents: may_view,
         alerts: false,
+        own_calls: caller.own_calls(),
     })
 }
 

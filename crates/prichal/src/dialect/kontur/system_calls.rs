@@ -121,7 +121,8 @@ pub(super) async fn hang_up_by_leg(member: Member, Raw(body): Raw) -> Result<Res
 async fn hang_up_leg(member: Member, id: Option<EntityId>, body: &[u8]) -> Result<Response> {
     let wish = read("hangupInfo", body, call::hang_up)?;
     let exchanges = SystemCalls::of(&member);
-    dial::hang_up(&member.app, &exchanges, member.workspace_id(), id, wish).await?;
+    let calls = (member.workspace_id(), member.caller.own_calls());
+    dial::hang_up(&member.app, &exchanges, calls, id, wish).await?;
     Ok(json_text(StatusCode::OK, OK))
 }
 

@@ -187,7 +187,7 @@ pub(super) fn bind(
 ) -> Result<()> {
     let mut permanent: Vec<(Uuid, Uuid)> = Vec::with_capacity(ids.len());
     for id in ids {
-        let bound = file::bind(tx, origin.workspace, FileId(*id), origin.at)?;
+        let bound = file::bind(tx, origin.workspace, FileId(*id), None, origin.at)?;
         let bound = bound.ok_or_else(|| Error::NotFound(format!("File {id}")))?;
         permanent.push((*id, bound.id.0));
     }

@@ -16,7 +16,10 @@ use super::{
     newest::{Frame, MAX_TAKEN_BYTES, Next, wants},
     topic::{MISSED, Sight, TOLD, Topic, Topics},
 };
-use crate::{domain::Domain, error::Result};
+use crate::{
+    domain::{Domain, telephony::own_calls},
+    error::Result,
+};
 
 /// The maximum number of events that are looked at in one read, and of those that are read whole.
 const MAX_HEADS: i64 = 512;
@@ -140,19 +143,39 @@ impl Listener {
 
     /// Takes the next events of the log. Returns false at its end.
     async fn advance(&mut self) -> Result<bool> {
-        let wants = wants(self.topics, self.sight);
-        let next = self
-            .seat
-            .space
+        let (wants, mut taken) = (wants(self.topics, self.sight), Vec::new());
+        let newest = &self.seat.space;
+        let next = newest
             .newest()
-            .take(self.position, self.end, wants, &mut self.pending);
+            .take(self.position, self.end, wants, &mut taken);
         match next {
-            Next::Taken(position) => self.position = position,
+            Next::Taken(position) => {
+                let taken = self.visible(taken).await?;
+                self.pending
+                    .extend(taken.into_iter().map(|frame| frame.text));
+                self.position = position;
+            }
             Next::InStore => self.read_own().await?,
             Next::Elsewhere => self.read_for_all().await?,
             Next::End => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The events without those about calls that the listener does not see.
+    async fn visible(&self, mut frames: Vec<Frame>) -> Result<Vec<Frame>> {
+        let workspace = self.seat.workspace;
+        let Some(user) = self.sight.own_calls else {
+            return Ok(frames);
+        };
+        if frames.iter().all(|frame| frame.call.is_none()) {
+            return Ok(frames);
+        }
+        let read = move |conn: &mut Conn| {
+            own_calls::retain(conn, workspace, user, &mut frames, |frame| frame.call)?;
+            Ok::<_, crate::error::Error>(frames)
+        };
+        self.app.db.read(read).await
     }
 
     /// Reads the events that other nodes have committed, for all listeners of the workspace.
@@ -187,7 +210,7 @@ impl Listener {
     async fn read_own(&mut self) -> Result<()> {
         let _turn = self.app.streams.reads.acquire().await;
         let (workspace, after) = (self.seat.workspace, self.position);
-        let wants = wants(self.topics, self.sight);
+        let (wants, own) = (wants(self.topics, self.sight), self.sight.own_calls);
         let read = move |conn: &mut Conn| {
             let heads = event::heads(conn, workspace, after, i64::MAX, MAX_HEADS)?;
             let (mut position, mut bytes, mut taken) = (after, 0, Vec::new());
@@ -199,10 +222,13 @@ impl Listener {
                     if let Some(event) = event::find(conn, workspace, seq)? {
                         let frame = Frame::of(&event);
                         bytes += frame.text.len();
-                        taken.push(frame.text);
+                        taken.push(frame);
                     }
                 }
                 position = seq;
+            }
+            if let Some(user) = own {
+                own_calls::retain(conn, workspace, user, &mut taken, |frame| frame.call)?;
             }
             Ok::<_, crate::error::Error>((position, taken))
         };
@@ -212,7 +238,8 @@ impl Listener {
             self.end = after;
         }
         self.position = position;
-        self.pending.extend(taken);
+        self.pending
+            .extend(taken.into_iter().map(|frame| frame.text));
         Ok(())
     }
 }

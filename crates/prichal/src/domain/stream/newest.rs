@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use prichal_store::LoggedEvent;
+use uuid::Uuid;
 
 use super::topic::{Sight, Topic, Topics};
+use crate::domain::telephony::own_calls;
 
 /// The maximum size of the events that are kept. One event of any size is kept.
 const MAX_BYTES: usize = 64 << 10;
@@ -17,6 +19,8 @@ pub(super) const MAX_TAKEN_BYTES: usize = 32 << 10;
 pub(super) struct Frame {
     pub(super) seq: i64,
     pub(super) topic: Topic,
+    /// The call that the event is about.
+    pub(super) call: Option<Uuid>,
     pub(super) text: Bytes,
 }
 
@@ -27,6 +31,7 @@ impl Frame {
         Self {
             seq: event.seq,
             topic,
+            call: own_calls::call_of(&event.head.entities),
             text: Bytes::from(format!("event: {name}\nid: {id}\ndata: {data}\n\n")),
         }
     }
@@ -98,7 +103,7 @@ impl Newest {
         position: i64,
         end: i64,
         wants: impl Fn(Topic) -> bool,
-        taken: &mut VecDeque<Bytes>,
+        taken: &mut Vec<Frame>,
     ) -> Next {
         let first = self.frames.front().map(|frame| frame.seq);
         let newest = self.frames.back().map_or(0, |frame| frame.seq);
@@ -120,7 +125,7 @@ impl Newest {
                     break;
                 }
                 bytes += frame.text.len();
-                taken.push_back(frame.text.clone());
+                taken.push(frame.clone());
             }
             last = frame.seq;
         }
@@ -141,12 +146,13 @@ mod tests {
         Frame {
             seq,
             topic: Topic::Events,
+            call: None,
             text: vec![b'x'; bytes].into(),
         }
     }
 
     fn take(newest: &Newest, position: i64, end: i64) -> (Next, usize) {
-        let mut taken = VecDeque::new();
+        let mut taken = Vec::new();
         let next = newest.take(position, end, |_| true, &mut taken);
         (next, taken.len())
     }
@@ -215,7 +221,7 @@ mod tests {
             ("alerts", of_documents, 0),
         ] {
             let topics = Topics::parse(topics).expect("topics");
-            let mut taken = VecDeque::new();
+            let mut taken = Vec::new();
             let next = newest.take(0, 0, wants(topics, sight), &mut taken);
             assert_eq!(next, Next::Taken(4));
             assert_eq!(taken.len(), count, "{topics}");

@@ -3,6 +3,7 @@
 use prichal_core::{
     alert,
     event::{EntityKind, EventHead},
+    id::UserId,
 };
 
 /// A topic of a stream.
@@ -95,12 +96,15 @@ impl Topic {
 pub struct Sight {
     pub documents: bool,
     pub alerts: bool,
+    /// The user whose calls alone are shown; `None` for all calls.
+    pub own_calls: Option<UserId>,
 }
 
 impl Sight {
     pub const ALL: Self = Self {
         documents: true,
         alerts: true,
+        own_calls: None,
     };
 
     pub(super) const fn covers(self, topic: Topic) -> bool {

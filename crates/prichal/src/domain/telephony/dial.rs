@@ -3,7 +3,7 @@
 use prichal_core::{
     call::{Dial, Failure, HangUp, Message, Moment},
     event::{EntityKind, Origin},
-    id::{EntityId, IntegrationId, WorkspaceId},
+    id::{EntityId, IntegrationId, UserId, WorkspaceId},
     integration::{Features, Status},
 };
 use prichal_store::{
@@ -16,7 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    group_of, living, not_found,
+    group_of, living, not_found, own_calls,
     record::{self, CallRecord, Exchange},
 };
 use crate::{
@@ -241,18 +241,18 @@ fn fail(app: &Domain, tx: &mut Tx<'_>, origin: &Origin, id: EntityId, why: &str)
     Ok(())
 }
 
-/// Hangs up. Without an id, the call is found by its leg.
+/// Hangs up, for a caller who may see only the calls of a user `own`. Without an id, the call is found by its leg.
 pub async fn hang_up(
     app: &Domain,
     exchanges: &impl Exchanges,
-    workspace: WorkspaceId,
+    (workspace, own): (WorkspaceId, Option<UserId>),
     id: Option<EntityId>,
     request: HangUp,
 ) -> Result<()> {
     let leg = request.realtime_call_item_id.clone();
     let found = app
         .db
-        .read(move |conn| find_to_hang_up(conn, workspace, id, &leg))
+        .read(move |conn| find_to_hang_up(conn, (workspace, own), id, &leg))
         .await?;
     let integration = found.row.integration;
     let instance = app
@@ -273,18 +273,25 @@ pub async fn hang_up(
 
 fn find_to_hang_up(
     conn: &mut Conn,
-    workspace: WorkspaceId,
+    (workspace, own): (WorkspaceId, Option<UserId>),
     id: Option<EntityId>,
     leg: &str,
 ) -> Result<CallRecord> {
     let Some(id) = id else {
         let active = communication::list_active(conn, workspace, MAX_ACTIVE_CALLS)?;
-        let mut found = record::all_of(active)?.into_iter();
-        return found
-            .find(|found| !leg.is_empty() && found.call.has_realtime_leg(leg))
-            .ok_or_else(|| not_found(leg));
+        let mut found = record::all_of(active)?;
+        found.retain(|found| !leg.is_empty() && found.call.has_realtime_leg(leg));
+        if let Some(user) = own {
+            own_calls::retain(conn, workspace, user, &mut found, |found| {
+                Some(found.row.id.0)
+            })?;
+        }
+        return found.into_iter().next().ok_or_else(|| not_found(leg));
     };
-    let found = record::find(conn, workspace, id)?.ok_or_else(|| not_found(&id.to_string()))?;
+    let found = record::find(conn, workspace, id)?;
+    let is_shown = own_calls::shows(conn, workspace, own, id)?;
+    let found = found.filter(|_| is_shown);
+    let found = found.ok_or_else(|| not_found(&id.to_string()))?;
     if !leg.is_empty() && !found.call.has_realtime_leg(leg) {
         return Err(not_found(&id.to_string()));
     }

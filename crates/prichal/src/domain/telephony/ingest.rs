@@ -181,7 +181,7 @@ pub fn apply(
         Some(located) => located,
         None if report.creates() && refs.communication.is_none() => {
             let id = EntityId::generate(origin.at);
-            let message = message(tx, origin, report)?;
+            let message = message(tx, origin, id, report)?;
             let mut start = new(origin, exchange, id);
             if let Some(named) = &named {
                 named.give(tx, &mut start)?;
@@ -198,7 +198,7 @@ pub fn apply(
         // A user has deleted the call, and the exchange need not know that.
         return Ok((found, Effect::Unchanged));
     }
-    let message = message(tx, origin, report)?;
+    let message = message(tx, origin, found.row.id, report)?;
     let mut after = found.clone();
     if let Some(named) = named.filter(|_| is_named && found.row.external_id.is_none()) {
         named.give(tx, &mut after)?;
@@ -346,21 +346,21 @@ fn merge(
     Ok((survivor, true))
 }
 
-/// The message of a report. Its files become permanent.
-fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> {
+/// The message of a report about a call. Its files become permanent.
+fn message(tx: &mut Tx<'_>, origin: &Origin, call: EntityId, report: Report) -> Result<Message> {
     Ok(match report {
         Report::Started(notice) => Message::Started(notice),
         Report::Plain(message) => message,
         Report::Recording(reported) => {
             let file = reported.file;
-            let bound = bind(tx, origin, reported, false)?;
+            let bound = bind(tx, origin, call, reported, false)?;
             Message::Recorded(bound.ok_or_else(|| Error::NotFound(format!("File {file}")))?)
         }
         Report::Registered(history, reported) => {
             let mut recordings = Vec::new();
             for reported in reported {
                 // The next import of the history may name a file that still exists.
-                recordings.extend(bind(tx, origin, reported, true)?);
+                recordings.extend(bind(tx, origin, call, reported, true)?);
             }
             Message::History(history, recordings)
         }
@@ -370,10 +370,12 @@ fn message(tx: &mut Tx<'_>, origin: &Origin, report: Report) -> Result<Message> 
 fn bind(
     tx: &mut Tx<'_>,
     origin: &Origin,
+    call: EntityId,
     reported: ReportedRecording,
     is_history: bool,
 ) -> Result<Option<LegRecording>> {
-    let bound = file::bind(tx, origin.workspace, FileId(reported.file), origin.at)?;
+    let file = FileId(reported.file);
+    let bound = file::bind(tx, origin.workspace, file, Some(call), origin.at)?;
     Ok(bound.map(|file| LegRecording {
         is_history,
         external_call_item_id: reported.external_call_item_id,

@@ -3,45 +3,40 @@
 use std::time::Duration;
 
 use prichal::platform::vault::hex;
-use prichal_core::id::generate;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{
-    document_subscriber::BIN,
-    hub::{ADMIN_TOKEN, Answer, Caller, Hub, Installation},
-    integration::Integration,
-};
+use crate::harness::hub::{ADMIN_TOKEN, Answer, Caller, Hub, Installation};
 
 const SIGN_IN: &str = "/console/sign-in";
 
 /// A browser that sends what a page of this server sends.
-fn browser(hub: &Hub) -> Caller {
+pub(super) fn browser(hub: &Hub) -> Caller {
     hub.anonymous()
         .header("sec-fetch-site", "same-origin")
         .header("content-type", "application/x-www-form-urlencoded")
         .header("accept-language", "en")
 }
 
-fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn form(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     form.finish().into_bytes()
 }
 
-async fn submit(browser: &Caller, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(super) async fn submit(browser: &Caller, path: &str, fields: &[(&str, &str)]) -> Answer {
     browser.send(Method::POST, path, Some(form(fields))).await
 }
 
 /// A person with a session: a browser with its cookie.
-struct Person {
-    browser: Caller,
+pub(super) struct Person {
+    pub(super) browser: Caller,
     secret: String,
 }
 
 impl Person {
-    async fn sign_in(hub: &Hub, credential: &str) -> Self {
+    pub(super) async fn sign_in(hub: &Hub, credential: &str) -> Self {
         let browser = browser(hub);
         let answer = submit(&browser, SIGN_IN, &[("credential", credential)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
@@ -58,7 +53,7 @@ impl Person {
     }
 
     /// The token that the forms of the session have.
-    fn form_token(&self) -> String {
+    pub(super) fn form_token(&self) -> String {
         let hash = Sha256::digest(format!("prichal console form\n{}", self.secret));
         hex(&hash)
     }
@@ -77,7 +72,7 @@ impl Person {
     }
 }
 
-async fn link(hub: &Hub, body: Value) -> String {
+pub(super) async fn link(hub: &Hub, body: Value) -> String {
     let made = hub.admin().post("/admin/v1/login-links", body).await;
     made.str("url")
 }
@@ -233,110 +228,4 @@ async fn a_cookie_survives_a_kill_and_is_no_credential_elsewhere() {
             by_secret.text
         );
     }
-}
-
-/// The addresses of the console's pages and actions, as its routers have them.
-fn addresses() -> Vec<&'static str> {
-    let sources = [
-        include_str!("../../../../prichal-console/src/pages.rs"),
-        include_str!("../../../../prichal-console/src/pages/documents.rs"),
-    ];
-    let texts = sources.iter().flat_map(|source| source.split('"'));
-    let mut found: Vec<&str> = texts.filter(|text| text.starts_with("/console")).collect();
-    found.sort_unstable();
-    found.dedup();
-    assert!(found.len() > 30, "{found:?}");
-    found
-}
-
-/// The pages that work for everybody, or end the session.
-const FOR_ALL: [&str; 4] = [
-    "/console/sign-in",
-    "/console/sign-out",
-    "/console/language",
-    "/console/assets/{file}",
-];
-
-#[tokio::test]
-async fn each_role_reaches_its_pages_alone() {
-    let hub = Hub::start().await;
-    let body = json!({ "name": "acme", "bin": BIN, "companyName": "Acme" });
-    assert_eq!(
-        hub.admin().post("/admin/v1/workspaces", body).await.status,
-        201
-    );
-    let space = hub.token("acme", "admin").await;
-    let integration = Integration::install(&space, "Partner", "http://127.0.0.1:9").await;
-    let user = space
-        .post("/users", json!({ "login": "clerk", "name": "Ada" }))
-        .await;
-    let user = user.ok().str("id");
-    let nobody = generate(hub.installation.clock.now()).to_string();
-    let of_acme = |mut body: Value| {
-        body["workspace"] = "acme".into();
-        link(&hub, body)
-    };
-    let links = [
-        ("operator", link(&hub, json!({})).await),
-        ("admin", of_acme(json!({})).await),
-        (
-            "integrator",
-            of_acme(json!({ "role": "integrator", "integrations": [integration.id] })).await,
-        ),
-        ("employee", of_acme(json!({ "userId": user })).await),
-        ("viewer", of_acme(json!({ "role": "viewer" })).await),
-    ];
-    let before = space.get("/integrations/instances").await.ok().text;
-    for (role, url) in links {
-        let person = Person::sign_in(&hub, &url).await;
-        for address in addresses() {
-            let path = |ws: &str| {
-                address
-                    .replace("{ws}", ws)
-                    .replace("{id}", &nobody)
-                    .replace("{hook}", &nobody)
-                    .replace("{file}", "nothing.css")
-            };
-            let what = format!("{role} {address}");
-            if address.contains("/live") || address.contains("/stream") {
-                continue;
-            }
-            let shown = person.browser.get(&path("acme")).await;
-            assert!(
-                [200, 303, 400, 403, 404, 409].contains(&shown.status),
-                "{what}: {} {}",
-                shown.status,
-                shown.text
-            );
-            let is_of_server = address.starts_with("/console/server");
-            if is_of_server && role != "operator" {
-                assert_ne!(shown.status, 200, "{what}");
-            }
-            if address.contains("{ws}") {
-                let foreign = person.browser.get(&path("other")).await;
-                assert_eq!(foreign.status, 404, "{what} of another workspace");
-            }
-            // A viewer's actions are refused; a stolen form is, whoever has sent it.
-            if FOR_ALL.contains(&address) {
-                continue;
-            }
-            let stolen = submit(&person.browser, &path("acme"), &[("name", "x")]).await;
-            assert!(
-                [403, 404, 405].contains(&stolen.status),
-                "{what}: {}",
-                stolen.status
-            );
-            if role == "viewer" {
-                let acted = person.act(&path("acme"), &[("name", "x")]).await;
-                assert!(
-                    acted.status < 500,
-                    "{what}: {} {}",
-                    acted.status,
-                    acted.text
-                );
-            }
-        }
-        assert!(person.is_signed_in().await, "{role}");
-    }
-    assert_eq!(space.get("/integrations/instances").await.ok().text, before);
 }

@@ -3,7 +3,9 @@
 mod channel_rights;
 mod console;
 mod console_live;
+mod console_table;
 mod oidc;
+mod own_calls;
 mod revocation;
 mod rights;
 mod roles;

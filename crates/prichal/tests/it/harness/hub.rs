@@ -400,6 +400,12 @@ impl Caller {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
+    /// The caller without a header.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
     /// The token that the caller sends.
     pub(crate) fn bearer_token(&self) -> String {
         let sent = self

@@ -255,7 +255,7 @@ async fn a_file_that_expires_during_a_read_is_not_found() {
     let id = FileId::parse(place.rsplit('/').next().unwrap()).unwrap();
     let key = lab.app.blobs.list(None).next().await.unwrap().unwrap().key;
     let now = lab.app.clock.now();
-    let found = move |conn: &mut prichal_store::Conn| file::find(conn, key.workspace, id, now);
+    let found = move |conn: &mut Conn| file::find(conn, key.workspace, id, now);
     let file = lab.app.db.read(found).await.unwrap().unwrap();
     lab.app.blobs.delete(key).await.unwrap();
     let lost = read(&lab.app, &file, None).await;
