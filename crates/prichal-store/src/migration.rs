@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0035_retention.sql"),
     include_str!("../migrations/0036_delivery_log_rows.sql"),
     include_str!("../migrations/0037_script_versions.sql"),
+    include_str!("../migrations/0039_event_removal.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

@@ -221,6 +221,8 @@ pub enum Code {
     NotAnswered,
     NotSupported,
     CommunicationNotFound,
+    /// Events that were asked for are older than those that are kept.
+    EventsRemoved,
     FileTooLarge,
     FileExtension,
     FileUnreadable,
@@ -266,6 +268,7 @@ impl Code {
         Self::NotAnswered,
         Self::NotSupported,
         Self::CommunicationNotFound,
+        Self::EventsRemoved,
         Self::FileTooLarge,
         Self::FileExtension,
         Self::FileUnreadable,
@@ -341,6 +344,10 @@ impl Code {
             Self::CommunicationNotFound => meaning(
                 "No call has this id in the workspace.",
                 "Send the id of a call-started, or report the call with register-call.",
+            ),
+            Self::EventsRemoved => meaning(
+                "The events that were asked for are older than the time for which the workspace keeps events, and were removed.",
+                "Read the entities anew, and go on from the offset that the message names, or from the beginning of the feed.",
             ),
             Self::FileTooLarge => {
                 meaning("The file is larger than the limit.", "Send a smaller file.")

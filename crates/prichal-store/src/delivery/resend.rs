@@ -18,7 +18,8 @@ use super::{
     log::{self, Details, Filter, HttpStatus, Source},
 };
 use crate::{
-    Conn, Error, LoggedEvent, Result, Tx, event,
+    Conn, Error, LoggedEvent, Result, Tx,
+    event::{self, removal},
     job::{self, BATCH_ROWS, Job, Kind},
     retention::own_or_none,
     run, usage,
@@ -158,8 +159,9 @@ pub fn begin(
     Ok(true)
 }
 
-/// Adds events to a resend, without those of webhooks that were removed, and queues messages for another attempt. A
-/// message that is being sent, or was delivered since, is left alone. Returns the number of those that were added.
+/// Adds events to a resend, without those that were removed and those of webhooks that were, and queues messages for
+/// another attempt. A message that is being sent, or was delivered since, is left alone. Returns the number of those that
+/// were added.
 fn add(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -168,11 +170,15 @@ fn add(
     (node, now): (Uuid, Timestamp),
 ) -> Result<i64> {
     let mut added = 0;
+    if !selected.events.is_empty() {
+        removal::removed_for_update(tx, workspace)?;
+    }
     for event in &selected.events {
         added += tx.execute(
             "INSERT INTO resend_event (workspace, resend, integration, webhook, seq)
                SELECT w.workspace, CAST($2 AS TEXT), w.integration, w.id, CAST($5 AS BIGINT) FROM webhook w
                WHERE w.workspace = $1 AND w.integration = $3 AND w.id = $4
+                 AND EXISTS (SELECT 1 FROM event e WHERE e.workspace = $1 AND e.seq = $5)
              ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
             params![workspace, id, event.integration, event.webhook, event.seq],
         )?;
@@ -262,7 +268,21 @@ pub fn select(
         limit,
         ROWS_PER_BATCH,
     )?;
-    Ok((Selected::of(&page.items), page.next))
+    let mut selected = Selected::of(&page.items);
+    selected.events = kept(conn, workspace, selected.events)?;
+    Ok((selected, page.next))
+}
+
+/// The deliveries whose events were not removed.
+fn kept(conn: &mut Conn, workspace: WorkspaceId, events: Vec<Target>) -> Result<Vec<Target>> {
+    let removed = removal::removed(conn, workspace)?;
+    let mut kept = Vec::with_capacity(events.len());
+    for target in events {
+        if target.seq > removed || event::find(conn, workspace, target.seq)?.is_some() {
+            kept.push(target);
+        }
+    }
+    Ok(kept)
 }
 
 /// Lists the next events of a replay of selected events.

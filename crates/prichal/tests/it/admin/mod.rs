@@ -1,6 +1,7 @@
 //! The administration of a server: workspaces, quotas, keys, the security log, quarantine.
 
 mod audit;
+mod event_retention;
 mod nodes;
 mod quarantine;
 mod quotas;
