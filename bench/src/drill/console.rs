@@ -1,7 +1,10 @@
 //! The console: its pages beside the calls of the API behind them, and what two hundred open consoles cost.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,21 +23,33 @@ use crate::{
 };
 
 /// The pages, with the call of the API that most of their contents come from.
-const PAGES: [(&str, &str); 4] = [
-    ("deliveries", "deliveries?limit=50"),
+const PAGES: [(&str, &str); 7] = [
+    ("", "/api/v1/bench/webhooks?state=true"),
+    ("/deliveries", "/api/v1/bench/deliveries?limit=50"),
     (
-        "deliveries?status=delivered",
-        "deliveries?limit=50&status=delivered",
+        "/deliveries?status=delivered",
+        "/api/v1/bench/deliveries?limit=50&status=delivered",
     ),
-    ("events", "events?limit=50"),
-    ("integrations", "integrations?limit=50"),
+    ("/events", "/api/v1/bench/log?limit=50"),
+    (
+        "/calls",
+        "/api/v1/bench/communications?include=facts&limit=50&cursor=start",
+    ),
+    (
+        "/documents?folder=drafts",
+        "/documents/v1/documents?folder=drafts&limit=50",
+    ),
+    ("/integrations", "/api/v1/bench/integrations?limit=50"),
 ];
 /// The events of a batch.
 const BATCH: u64 = 1_000;
 const FILL_TIMEOUT: Duration = Duration::from_mins(15);
 const SETTLE_TIME: Duration = Duration::from_secs(3);
-/// The interval at which a console reads its list again while there are changes.
-const REREAD: Duration = Duration::from_secs(2);
+/// The interval at which a console reads its list again while changes do not cease (`BUSY_GAP` of `console.js`).
+const REREAD: Duration = Duration::from_secs(8);
+/// The connections that fill the workspace with calls.
+const CONNECTIONS: usize = 32;
+const BULK_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_MULTIPLE: f64 = 3.0;
 const MAX_BYTES: u64 = 60_000_000;
 const MIN_SHARE: f64 = 0.95;
@@ -43,16 +58,18 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let sink = Sink::local()?;
     let home = lab.home(engine)?;
     let server = home.start()?;
-    let mut workspace = server.workspace("bench")?;
+    let mut workspace = server.company("bench")?;
     workspace.subscribe(&server, &sink, lab.next_run())?;
     let mut browser = server.explain(workspace.sign_in())?;
     let mut raw = json!({ "consoles": consoles(lab, engine, report, &server, &workspace, &sink)? });
     fill(lab, &server, &mut workspace, &sink)?;
+    raw["calls"] = fill_calls(lab, &server, &mut workspace, &sink)?.into();
+    fill_documents(lab, &server, &mut workspace)?;
     for (page, call) in PAGES {
         let (mut pages, mut calls) = (Vec::new(), Vec::new());
-        let path = format!("/console/bench/{page}");
+        let path = format!("/console/bench{page}");
         for _ in 0..lab.size.pages {
-            calls.push(workspace.time_get(call)?);
+            calls.push(server.explain(workspace.time_path(call))?);
             let (took, _) = server.explain(browser.time_page(&path))?;
             pages.push(took);
         }
@@ -82,10 +99,34 @@ fn fill(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> R
     server.explain(all.then_some(()).context("not all events were delivered"))
 }
 
+/// Begins calls until there are enough. Returns their number.
+fn fill_calls(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> Result<u64> {
+    let key = workspace.exchange(sink)?;
+    let (mut made, begun) = (0, Instant::now());
+    while made < lab.size.log[1] / 10 {
+        ensure!(
+            begun.elapsed() < FILL_TIMEOUT,
+            "only {made} calls were begun"
+        );
+        let load = workspace.calls(&key, lab.next_run(), CONNECTIONS, lab.size.load)?;
+        made += server.explain(load.run(&Arc::default()))?.accepted();
+    }
+    Ok(made)
+}
+
+fn fill_documents(lab: &Lab, server: &Server, workspace: &mut Workspace) -> Result<()> {
+    let blob = workspace.upload_document(b"%PDF-1.7")?;
+    for _ in 0..(lab.size.log[1] / 10).div_ceil(BATCH) {
+        let done = workspace.bulk_documents(&blob, BATCH, |_| 1_600_000_000, BULK_TIMEOUT);
+        server.explain(done)?;
+    }
+    Ok(())
+}
+
 fn show(report: &mut Report, engine: &Engine, page: &str, pages: &Summary, calls: &Summary) {
     let multiple = stats::ratio(pages.p50, calls.p50);
     report.figure(Figure {
-        what: format!("console, {page}: median of the page; of the call behind it"),
+        what: format!("console, page {page}: median of the page; of the call behind it"),
         engine: engine.name().into(),
         value: format!("{}; {}", report::ms(pages.p50), report::ms(calls.p50)),
         wanted: String::new(),
@@ -111,10 +152,10 @@ fn consoles(
     sink: &Sink,
 ) -> Result<serde_json::Value> {
     let rate = || {
-        let load = workspace.load(lab.next_run(), 32, lab.size.load)?;
+        let load = workspace.load(lab.next_run(), CONNECTIONS, lab.size.load)?;
         anyhow::Ok(lab.measure(&load, sink, &server.processes())?.rate())
     };
-    rate()?;
+    // What a first load leaves in the allocator would hide the cost of consoles, so they are opened before it.
     thread::sleep(SETTLE_TIME);
     let before = memory(server.pid);
     let (mut alone, mut beside, mut shares) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,8 +165,12 @@ fn consoles(
         let stream = server.explain(browser.listen("/console/bench/live"))?;
         open.push((browser, stream));
     }
+    for (browser, _) in &mut open {
+        server.explain(browser.time_page("/console/bench/deliveries"))?;
+    }
     thread::sleep(SETTLE_TIME);
     let after = memory(server.pid);
+    rate()?;
     for _ in 0..lab.size.rounds {
         let quiet = rate()?;
         let is_over = AtomicBool::new(false);

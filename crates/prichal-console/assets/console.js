@@ -190,10 +190,11 @@ const live = (() => {
   };
 })();
 
-// A list that reads itself again when one of its topics changes: at most every two seconds, not while the tab is
-// hidden, and not while it is paused. `target` names the elements that are replaced.
+// A list that reads itself again when one of its topics changes: at most every two seconds, every eight while changes
+// do not cease, not while the tab is hidden, and not while it is paused. `target` names the elements that are replaced.
 customElements.define('live-list', class extends HTMLElement {
   static GAP = 2000;
+  static BUSY_GAP = 8000;
   static LONGEST_GAP = 30_000;
 
   connectedCallback() {
@@ -257,6 +258,9 @@ customElements.define('live-list', class extends HTMLElement {
 
   async read() {
     const waiting = this.waiting;
+    const { GAP, BUSY_GAP, LONGEST_GAP } = this.constructor;
+    const isBusy = Date.now() < (this.last ?? 0) + 2 * this.gap;
+    const gap = isBusy ? Math.min(this.gap * 2, BUSY_GAP) : GAP;
     this.last = Date.now();
     try {
       if (this.isInUse()) return;
@@ -268,12 +272,12 @@ customElements.define('live-list', class extends HTMLElement {
       if (!this.isConnected) return;
       if (this.isInUse()) { this.waiting += waiting; return; }
       this.replace(fresh);
-      this.gap = this.constructor.GAP;
+      this.gap = gap;
       this.isOnline = true;
     } catch {
       this.isOnline = false;
       this.waiting += waiting;
-      this.gap = Math.min(this.gap * 2, this.constructor.LONGEST_GAP);
+      this.gap = Math.min(this.gap * 2, LONGEST_GAP);
     } finally {
       this.timer = null;
       this.show();

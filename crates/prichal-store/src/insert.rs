@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Mutex};
 
-use crate::{Conn, Result, value::Value};
+use crate::{Conn, Result, Tx, value::Value};
 
 /// The largest number of rows of a statement. Row counts are rounded down to powers of two, to keep the number of
 /// prepared statements low.
@@ -94,13 +94,36 @@ pub(crate) fn write(conn: &mut Conn, pending: Vec<Pending>) -> Result<()> {
 pub(crate) fn write_rows(
     conn: &mut Conn,
     insert: &Insert,
-    mut rows: Vec<Vec<Value<'static>>>,
+    rows: Vec<Vec<Value<'static>>>,
 ) -> Result<()> {
-    let mut left = rows.drain(..);
-    while left.len() > 0 {
-        let count = 1 << left.len().min(MAX_ROWS).ilog2();
-        let values: Vec<Value<'static>> = left.by_ref().take(count).flatten().collect();
-        conn.run_owned(insert.text(count), values)?;
+    for (text, values) in statements(insert, rows) {
+        conn.run_owned(text, values)?;
     }
     Ok(())
+}
+
+/// Writes the rows of a table that are new, if the statement ends with `ON CONFLICT DO NOTHING`. Returns their number.
+pub(crate) fn write_new_rows(
+    tx: &mut Tx<'_>,
+    insert: &Insert,
+    rows: Vec<Vec<Value<'static>>>,
+) -> Result<u64> {
+    let mut written = 0;
+    for (text, values) in statements(insert, rows) {
+        written += tx.execute(text, &values)?;
+    }
+    Ok(written)
+}
+
+/// The statements that write rows of one table, with their values.
+fn statements(
+    insert: &Insert,
+    rows: Vec<Vec<Value<'static>>>,
+) -> impl Iterator<Item = (&'static str, Vec<Value<'static>>)> {
+    let mut left = rows.into_iter();
+    std::iter::from_fn(move || {
+        let count = 1 << left.len().min(MAX_ROWS).checked_ilog2()?;
+        let values = left.by_ref().take(count).flatten().collect();
+        Some((insert.text(count), values))
+    })
 }

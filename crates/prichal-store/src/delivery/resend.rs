@@ -5,6 +5,8 @@
 //! each webhook among the others, under the id of the resend. The runners take the events from there, each into the
 //! deferred queue, so that a crash loses none.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use prichal_core::{
     event::{ChangeType, EntityKind, EventKind, EventType, custom::Pattern},
     id::{EventId, IntegrationId, RunId, WebhookId, WorkspaceId},
@@ -20,12 +22,19 @@ use super::{
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx,
     event::{self, removal},
-    job::{self, BATCH_ROWS, Job, Kind},
+    insert::{self, Insert},
+    job::{self, Job, Kind},
     retention::own_or_none,
     run, usage,
     value::params,
     webhook::Key,
 };
+
+static RESEND_EVENT: Insert = Insert::with_tail(
+    "resend_event",
+    &["workspace", "resend", "integration", "webhook", "seq"],
+    " ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
+);
 
 /// The largest number of unfinished resends of a workspace.
 pub const MAX_UNFINISHED: i64 = 10;
@@ -33,6 +42,8 @@ pub const MAX_UNFINISHED: i64 = 10;
 pub const MAX_SELECTED: i64 = 1_000_000;
 /// The number of rows of the log that one batch of the job looks at.
 const ROWS_PER_BATCH: usize = 1024;
+/// The number of events that one batch of the job adds. A batch is short, because new events wait for its end.
+const EVENTS_PER_BATCH: i64 = 64;
 /// The number of events that a cancellation removes at once. Retention removes the others.
 const MAX_REMOVED: i64 = 10_000;
 
@@ -169,20 +180,31 @@ fn add(
     selected: &Selected,
     (node, now): (Uuid, Timestamp),
 ) -> Result<i64> {
-    let mut added = 0;
-    if !selected.events.is_empty() {
-        removal::removed_for_update(tx, workspace)?;
+    let mut events = selected.events.clone();
+    if !events.is_empty() {
+        let removed = removal::removed_for_update(tx, workspace)?;
+        events = kept(tx.conn()?, workspace, removed, events)?;
     }
-    for event in &selected.events {
-        added += tx.execute(
-            "INSERT INTO resend_event (workspace, resend, integration, webhook, seq)
-               SELECT w.workspace, CAST($2 AS TEXT), w.integration, w.id, CAST($5 AS BIGINT) FROM webhook w
-               WHERE w.workspace = $1 AND w.integration = $3 AND w.id = $4
-                 AND EXISTS (SELECT 1 FROM event e WHERE e.workspace = $1 AND e.seq = $5)
-             ON CONFLICT (workspace, resend, integration, webhook, seq) DO NOTHING",
-            params![workspace, id, event.integration, event.webhook, event.seq],
-        )?;
+    let mut webhooks = HashMap::new();
+    let mut rows = Vec::with_capacity(events.len());
+    for event in events {
+        let webhook = (event.integration, event.webhook);
+        let exists = match webhooks.entry(webhook) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(webhook_exists(tx, workspace, webhook)?),
+        };
+        if exists {
+            let row = [
+                workspace.into(),
+                id.into(),
+                webhook.0.into(),
+                webhook.1.into(),
+                event.seq.into(),
+            ];
+            rows.push(row.to_vec());
+        }
     }
+    let mut added = insert::write_new_rows(tx, &RESEND_EVENT, rows)?;
     for message in &selected.messages {
         added += u64::from(run::try_again(tx, node, now, workspace, *message)?);
     }
@@ -192,6 +214,20 @@ fn add(
         params![workspace, id, added],
     )?;
     Ok(added)
+}
+
+/// True if there is such a webhook.
+fn webhook_exists(
+    tx: &mut Tx<'_>,
+    workspace: WorkspaceId,
+    (integration, webhook): (IntegrationId, WebhookId),
+) -> Result<bool> {
+    let found = tx.conn()?.query_one(
+        "SELECT 1 FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3",
+        params![workspace, integration, webhook],
+        |row| row.get::<i64>(0),
+    )?;
+    Ok(found.is_some())
 }
 
 /// Begins the replays of a resend whose events are selected.
@@ -221,7 +257,7 @@ pub fn run_batch(tx: &mut Tx<'_>, job: &Job, node: Uuid, now: Timestamp) -> Resu
         // It was removed with its workspace.
         return Ok(None);
     };
-    let (found, next) = select(tx.conn()?, workspace, &selection, BATCH_ROWS)?;
+    let (found, next) = select(tx.conn()?, workspace, &selection, EVENTS_PER_BATCH)?;
     let added = add(tx, workspace, id, &found, (node, now))?;
     if let Some(next) = next.filter(|_| before + added < MAX_SELECTED) {
         return Ok(Some(next.to_string()));
@@ -269,13 +305,18 @@ pub fn select(
         ROWS_PER_BATCH,
     )?;
     let mut selected = Selected::of(&page.items);
-    selected.events = kept(conn, workspace, selected.events)?;
+    let removed = removal::removed(conn, workspace)?;
+    selected.events = kept(conn, workspace, removed, selected.events)?;
     Ok((selected, page.next))
 }
 
-/// The deliveries whose events were not removed.
-fn kept(conn: &mut Conn, workspace: WorkspaceId, events: Vec<Target>) -> Result<Vec<Target>> {
-    let removed = removal::removed(conn, workspace)?;
+/// The deliveries whose events are there. The log begins after the number `removed`.
+fn kept(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    removed: i64,
+    events: Vec<Target>,
+) -> Result<Vec<Target>> {
     let mut kept = Vec::with_capacity(events.len());
     for target in events {
         if target.seq > removed || event::find(conn, workspace, target.seq)?.is_some() {

@@ -29,13 +29,15 @@ pub fn older(
     limit: usize,
     wants: impl Fn(&EventHead) -> bool,
 ) -> Result<Found> {
-    let found = conn.query(
-        "SELECT seq, type, change, entities FROM event WHERE workspace = $1 AND seq > $2 AND seq < $3
-         ORDER BY seq DESC LIMIT $4",
-        params![workspace, range.after, range.before, MAX_SELECTED],
-        |row| Ok((row.get(0)?, head(row, 1)?)),
-    )?;
-    read(conn, workspace, found, limit, wants)
+    collect(conn, workspace, limit, wants, |conn, last, count| {
+        let before = last.unwrap_or(range.before);
+        conn.query(
+            "SELECT seq, type, change, entities FROM event WHERE workspace = $1 AND seq > $2 AND seq < $3
+             ORDER BY seq DESC LIMIT $4",
+            params![workspace, range.after, before, count],
+            |row| Ok((row.get(0)?, head(row, 1)?)),
+        )
+    })
 }
 
 /// Lists at most `limit` events of a range that match, from its beginning onwards. The newest of them are the first of
@@ -48,35 +50,56 @@ pub fn newer(
     wants: impl Fn(&EventHead) -> bool,
 ) -> Result<Found> {
     let to = range.before.saturating_sub(1);
-    let found = heads(conn, workspace, range.after, to, MAX_SELECTED)?;
-    let mut found = read(conn, workspace, found, limit, wants)?;
+    let mut found = collect(conn, workspace, limit, wants, |conn, last, count| {
+        heads(conn, workspace, last.unwrap_or(range.after), to, count)
+    })?;
     found.events.reverse();
     Ok(found)
 }
 
-fn read(
+/// Collects events that match. `heads` reads at most so many events that follow one, or the first of the range. As most
+/// pages are full soon, the first part is short.
+fn collect(
     conn: &mut Conn,
     workspace: WorkspaceId,
-    heads: Vec<(i64, EventHead)>,
     limit: usize,
     wants: impl Fn(&EventHead) -> bool,
+    heads: impl Fn(&mut Conn, Option<i64>, i64) -> Result<Vec<(i64, EventHead)>>,
 ) -> Result<Found> {
-    let is_whole = i64::try_from(heads.len()).is_ok_and(|count| count < MAX_SELECTED);
-    let end = heads.last().map(|(seq, _)| *seq);
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    for (seq, _) in heads.into_iter().filter(|(_, head)| wants(head)) {
-        if let Some(event) = find(conn, workspace, seq)? {
-            bytes += event.body.len();
-            events.push(event);
+    let (mut events, mut bytes, mut last) = (Vec::new(), 0, None);
+    let mut left = MAX_SELECTED;
+    let mut count = i64::try_from(limit).unwrap_or(left).saturating_add(1);
+    while left > 0 {
+        count = count.min(left);
+        let part = heads(conn, last, count)?;
+        let length = i64::try_from(part.len()).unwrap_or(count);
+        let end = part.last().filter(|_| length < count).map(|(seq, _)| *seq);
+        for (seq, head) in part {
+            last = Some(seq);
+            if !wants(&head) {
+                continue;
+            }
+            if let Some(event) = find(conn, workspace, seq)? {
+                bytes += event.body.len();
+                events.push(event);
+            }
+            if events.len() >= limit || bytes >= MAX_PAGE_BYTES {
+                let stopped_at = last.filter(|_| last != end);
+                return Ok(Found { events, stopped_at });
+            }
         }
-        if events.len() >= limit || bytes >= MAX_PAGE_BYTES {
-            let stopped_at = Some(seq).filter(|seq| !is_whole || end != Some(*seq));
-            return Ok(Found { events, stopped_at });
+        if length < count {
+            return Ok(Found {
+                events,
+                stopped_at: None,
+            });
         }
+        left -= length;
+        count = count.saturating_mul(4);
     }
     Ok(Found {
         events,
-        stopped_at: end.filter(|_| !is_whole),
+        stopped_at: last,
     })
 }
 

@@ -134,6 +134,11 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         let (at, this) = (app.clone(), job.clone());
         let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
         let Some(changed) = app.db.write(job.workspace, write).await? else {
+            if job.kind == Kind::Resend {
+                // The last batch has begun the replays.
+                app.dispatch.check_side_queues();
+                app.channels.queue.request_poll();
+            }
             return Ok(());
         };
         for workspace in changed.workspaces {
@@ -147,10 +152,6 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
             Kind::ApplyType => app.channels.forget_channels(),
             Kind::ApplyManifest => app.dispatch.ticks_changed(),
             Kind::MakeDeferredDue => app.dispatch.check_side_queues(),
-            Kind::Resend => {
-                app.dispatch.check_side_queues();
-                app.channels.queue.request_poll();
-            }
             _ => {}
         }
     }
