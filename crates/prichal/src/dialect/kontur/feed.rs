@@ -67,9 +67,9 @@ described! {
 ///
 /// A client that repeats this with `lastOffset` sees every event exactly once. Where a workspace keeps events for a limited
 /// time, an offset before the first one that is kept gets 409 `eventsRemoved`, and without an offset the feed begins at the
-/// first one that is kept. Events of documents are shown only to
-/// callers who may read the document: for others a page may have fewer events than there are between its offsets.
-/// Events of the workspace's own types are shown to readers who ask for them with `eventTypes`.
+/// first one that is kept. Events of documents are shown only to callers who may read the document: for others a page may
+/// have fewer events than there are between its offsets. Events of the workspace's own types are shown to readers who ask
+/// for them with `eventTypes`.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(Member, FeedPage), responses((status = 200, body = ObjectEventsList)))]
 pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> {
