@@ -100,12 +100,7 @@ fn fill(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> R
 }
 
 /// Begins calls until there are enough. Returns their number.
-fn fill_calls(
-    lab: &Lab,
-    server: &Server,
-    workspace: &mut Workspace,
-    sink: &Sink,
-) -> Result<u64> {
+fn fill_calls(lab: &Lab, server: &Server, workspace: &mut Workspace, sink: &Sink) -> Result<u64> {
     let key = workspace.exchange(sink)?;
     let (mut made, begun) = (0, Instant::now());
     while made < lab.size.log[1] / 10 {

@@ -152,7 +152,10 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             "/console/{ws}/settings/alerts/{id}/acknowledge",
             post(settings::acknowledge),
         )
-        .route("/console/{ws}/settings/limits", get(settings::limits))
+        .route(
+            "/console/{ws}/settings/limits",
+            get(settings::limits).post(settings::save_limits),
+        )
         .route("/console/{ws}/settings/audit", get(settings::audit));
     router
         .merge(documents::router())

@@ -1,5 +1,6 @@
 //! The log of a workspace: every change, in commit order, numbered without gaps.
 
+pub mod removal;
 pub mod search;
 
 use std::collections::BTreeMap;

@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0036_delivery_log_rows.sql"),
     include_str!("../migrations/0037_script_versions.sql"),
     include_str!("../migrations/0038_backups.sql"),
+    include_str!("../migrations/0039_event_removal.sql"),
     include_str!("../migrations/0040_recordings.sql"),
 ];
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The number of kinds of history.
-pub const KINDS: usize = 3;
+pub const KINDS: usize = 4;
 
 /// A kind of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +19,19 @@ pub enum Kind {
     Runs,
     /// The audit log.
     Audit,
+    /// The events of the log.
+    Events,
 }
 
 impl Kind {
-    pub const ALL: [Self; KINDS] = [Self::Deliveries, Self::Runs, Self::Audit];
+    pub const ALL: [Self; KINDS] = [Self::Deliveries, Self::Runs, Self::Audit, Self::Events];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Deliveries => "deliveries",
             Self::Runs => "runs",
             Self::Audit => "audit",
+            Self::Events => "events",
         }
     }
 }

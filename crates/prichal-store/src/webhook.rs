@@ -491,6 +491,16 @@ pub fn move_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<bool> 
     Ok(moved)
 }
 
+/// Moves a cursor on, unless it is further already or the lease is lost.
+pub fn raise_cursor(tx: &mut Tx<'_>, lease: &Lease, cursor: i64) -> Result<()> {
+    let Lease { key, owner, fence } = lease;
+    tx.run(
+        "UPDATE webhook SET cursor = $6 WHERE workspace = $1 AND integration = $2 AND id = $3 AND owner = $4 AND fence = $5 AND live = 1
+           AND cursor < $6",
+        params![key.workspace, key.integration, key.id, *owner, *fence, cursor],
+    )
+}
+
 /// Stores the streak of failures.
 pub fn set_streak(tx: &mut Tx<'_>, key: Key, streak: Streak) -> Result<()> {
     tx.run(

@@ -134,6 +134,13 @@ pub struct Config {
     #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = value::duration)]
     pub audit_log_ttl: Duration,
 
+    /// The time for which events are kept; without it, for ever
+    ///
+    /// Older ones are removed, except for those that a webhook, a deferred delivery, a dead letter, a resend or the history
+    /// of a document still needs. A workspace may have another time, as above.
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub event_ttl: Option<Duration>,
+
     /// The lifetime of an access key
     ///
     /// The vendor's is twenty minutes.

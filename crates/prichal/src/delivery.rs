@@ -50,12 +50,13 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    LoggedEvent,
-    webhook::{Key, Lease, Webhook},
+    LoggedEvent, Tx,
+    webhook::{self, Key, Lease, Webhook},
 };
 use tokio::sync::Notify;
 
 use crate::domain::Domain;
+use crate::error::{Error, Result};
 use crate::platform::bus::{Bus, News};
 use log::Log;
 use state::Unsaved;
@@ -419,10 +420,10 @@ impl State {
         }
     }
 
-    /// Adds claimed webhooks to their log, whose last event has the number `last`.
-    fn attach(&mut self, workspace: WorkspaceId, last: i64, rows: Vec<Webhook>) {
+    /// Adds claimed webhooks to their log, which begins after `removed` and whose last event has the number `last`.
+    fn attach(&mut self, workspace: WorkspaceId, (removed, last): (i64, i64), rows: Vec<Webhook>) {
         let log = self.logs.entry(workspace).or_default();
-        log.open(last, rows.iter().map(|row| row.cursor));
+        log.open((removed, last), rows.iter().map(|row| row.cursor));
         for row in rows {
             if let (Some(lease), Some(definition)) = (lease_of(&row), definition_of(&row)) {
                 log.attach(Hook::new(lease, definition), row.cursor, &mut self.starting);
@@ -478,6 +479,34 @@ impl State {
                 log.saved(lease, *cursor);
             }
         }
+    }
+}
+
+/// The maximum number of cursors that are written in one transaction.
+const MAX_FLUSHED_CURSORS: usize = 500;
+
+impl Delivery {
+    /// Writes the cursors of a workspace's idle webhooks on this node, so that they do not hold events that they have
+    /// passed.
+    pub async fn flush(&self, workspace: WorkspaceId) -> Result<()> {
+        let idle: Vec<_> = {
+            let state = self.dispatch.lock();
+            let log = state.logs.get(&workspace).into_iter();
+            log.flat_map(|log| log.lagging(0)).collect()
+        };
+        for chunk in idle.chunks(MAX_FLUSHED_CURSORS) {
+            let cursors = chunk.to_vec();
+            let write = move |tx: &mut Tx<'_>| {
+                for (lease, cursor) in &cursors {
+                    // A runner may have begun meanwhile.
+                    webhook::raise_cursor(tx, lease, *cursor)?;
+                }
+                Ok::<_, Error>(())
+            };
+            self.db.write(workspace, write).await?;
+            self.dispatch.lock().saved(chunk);
+        }
+        Ok(())
     }
 }
 

@@ -221,6 +221,8 @@ pub enum Code {
     NotAnswered,
     NotSupported,
     CommunicationNotFound,
+    /// Events that were asked for are older than those that are kept.
+    EventsRemoved,
     FileTooLarge,
     FileExtension,
     FileUnreadable,
@@ -249,6 +251,11 @@ const fn meaning(when: &'static str, remedy: &'static str) -> Meaning {
     Meaning { when, remedy }
 }
 
+const EVENTS_REMOVED: Meaning = meaning(
+    "The events that were asked for are older than the time for which the workspace keeps events, and were removed.",
+    "Read the entities anew, and go on from the offset that the message names, or from the beginning of the feed.",
+);
+
 impl Code {
     pub const ALL: &[Self] = &[
         Self::Conflict,
@@ -266,6 +273,7 @@ impl Code {
         Self::NotAnswered,
         Self::NotSupported,
         Self::CommunicationNotFound,
+        Self::EventsRemoved,
         Self::FileTooLarge,
         Self::FileExtension,
         Self::FileUnreadable,
@@ -342,9 +350,8 @@ impl Code {
                 "No call has this id in the workspace.",
                 "Send the id of a call-started, or report the call with register-call.",
             ),
-            Self::FileTooLarge => {
-                meaning("The file is larger than the limit.", "Send a smaller file.")
-            }
+            Self::EventsRemoved => EVENTS_REMOVED,
+            Self::FileTooLarge => meaning("The file exceeds the limit.", "Send a smaller file."),
             Self::FileExtension => meaning(
                 "The file's extension is not among those that the message lists.",
                 "Send a file of one of these kinds.",

@@ -15,6 +15,7 @@ use prichal_store::{
     delivery::{self, dead_letter, log, resend},
     delivery_stats,
     document_blob::{self, DocumentBlob},
+    event::removal,
     evidence,
     file::{self, File},
     idempotency, integration, live_ticket, login_link, mail,
@@ -133,6 +134,7 @@ enum Step {
     Mails,
     Sessions,
     Audit,
+    Events,
 }
 
 /// Runs a step, unless it is in quarantine. A failure is logged.
@@ -173,6 +175,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     let attempts = step(app, Step::Attempts, forget_attempts(app)).await;
     let runs = step(app, Step::Runs, forget_runs(app)).await;
     let audit = step(app, Step::Audit, forget_audit(app)).await;
+    let events = step(app, Step::Events, forget_events(app)).await;
     let answers = forget(app, ANY, move |tx| {
         idempotency::forget_answers(tx, now - KEY_LIFETIME, most)
     });
@@ -221,6 +224,7 @@ pub async fn sweep(app: &App) -> Result<()> {
         .and(attempts)
         .and(runs)
         .and(audit)
+        .and(events)
         .and(answers)
         .and(tickets)
         .and(sessions)
@@ -329,6 +333,72 @@ async fn forget_audit(app: &App) -> Result<()> {
     };
     forget_history(app, History::Audit, ttl, audit::with_records_before, old).await?;
     forget(app, ANY, move |tx| audit::forget(tx, None, before, step)).await
+}
+
+/// Removes old events. One workspace that is served badly delays no other for long, because each step is bounded.
+async fn forget_events(app: &App) -> Result<()> {
+    let (now, page) = (app.clock.now(), i64::from(MAX_PER_STEP));
+    if let Some(ttl) = app.config.event_ttl {
+        let (mut after, before) = (ANY, now - ttl);
+        loop {
+            let read =
+                move |conn: &mut Conn| removal::with_events_before(conn, before, after, page);
+            let workspaces = app.db.read(read).await?;
+            let Some(last) = workspaces.last() else { break };
+            after = *last;
+            for workspace in workspaces {
+                forget_events_of(app, workspace, before).await?;
+            }
+        }
+    }
+    let ttl = app.config.event_ttl;
+    let server = ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
+    let mut after = ANY;
+    loop {
+        let read = move |conn: &mut Conn| retention::list(conn, History::Events, after, page);
+        let own = app.db.read(read).await?;
+        let Some((last, _)) = own.last() else { break };
+        after = *last;
+        for (workspace, days) in own {
+            let kept = days.effective(server.unwrap_or(i64::MAX), DAY.as_secs().cast_signed());
+            let kept = Duration::from_secs(kept.cast_unsigned());
+            forget_events_of(app, workspace, now - kept).await?;
+        }
+    }
+    let mut after = ANY;
+    loop {
+        let read = move |conn: &mut Conn| removal::with_kept_events(conn, after, page);
+        let workspaces = app.db.read(read).await?;
+        let Some(last) = workspaces.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for workspace in workspaces {
+            forget(app, workspace, move |tx| {
+                removal::forget_kept(tx, workspace, page)
+            })
+            .await?;
+        }
+    }
+}
+
+/// Removes a workspace's events from before a time, as far as nothing needs them.
+async fn forget_events_of(app: &App, workspace: WorkspaceId, before: Timestamp) -> Result<()> {
+    let (now, step) = (app.clock.now(), i64::from(MAX_PER_STEP));
+    let last = move |conn: &mut Conn| removal::last_before(conn, workspace, before);
+    if let Some(last) = app.db.read(last).await? {
+        app.flush(workspace).await?;
+        forget(app, workspace, move |tx| {
+            removal::forget(tx, workspace, last, now - HISTORY_LIFETIME, step)
+        })
+        .await?;
+    }
+    let is_noted = move |conn: &mut Conn| removal::is_first_noted(conn, workspace, before);
+    if app.db.read(is_noted).await? {
+        return Ok(());
+    }
+    let note = move |tx: &mut Tx<'_>| removal::note_first(tx, workspace, now);
+    Ok(app.db.write(workspace, note).await?)
 }
 
 /// Removes the oldest part of delivery logs that have more than `most` bytes.

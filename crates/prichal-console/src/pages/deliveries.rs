@@ -273,6 +273,7 @@ fn label(name: &str, w: &words::Deliveries, visit: &Visit) -> &'static str {
         "customType" => w.custom_type,
         "entityType" => w.entity,
         "entityId" => w.entity_id,
+        "text" => w.text,
         "from" => c.from,
         "to" => c.to,
         _ => CRITERIA

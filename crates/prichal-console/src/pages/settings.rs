@@ -11,7 +11,7 @@ mod tokens;
 
 pub(super) use alerts::{acknowledge, alerts, save_alerts};
 pub(super) use audit::audit;
-pub(super) use limits::limits;
+pub(super) use limits::{limits, save_limits};
 pub(super) use people::{people, person, save_person};
 pub(super) use signatures::signatures;
 pub(super) use tokens::{create_token, revoke_token, tokens};

@@ -6,6 +6,8 @@ words! {
     Events {
         title: "События", "Оқиғалар", "Events";
         one: "Событие", "Оқиға", "Event";
+        gone: "Это событие удалено: события хранятся ограниченное время.", "Бұл оқиға жойылған: оқиғалар шектеулі уақыт сақталады.", "This event was removed: events are kept for a limited time.";
+        to_list: "Все события", "Барлық оқиғалар", "All events";
         about: "Журнал рабочего пространства: каждое изменение и каждое своё событие, новые сверху.", "Жұмыс кеңістігінің журналы: әр өзгеріс және әр өз оқиға, жаңасы жоғарыда.", "The log of the workspace: every change and every event of an own type, the newest first.";
         kind: "Вид", "Түрі", "Type";
         change_kind: "Изменение", "Өзгеріс", "Change";

@@ -106,5 +106,14 @@ words! {
         u_events: "События", "Оқиғалар", "Events";
         u_runs: "Запуски скриптов", "Скрипт іске қосулары", "Runs";
         u_records: "Прочее", "Басқасы", "Records";
+        kept: "Сколько хранится", "Қанша уақыт сақталады", "How long history is kept";
+        kept_about: "Пустое поле — срок оператора. Более старое удаляется в течение часа. События остаются дольше, пока нужны вебхуку, отложенной доставке или списку недоставленных; смены статуса документов хранятся всегда.", "Бос өріс — оператор белгілеген мерзім. Одан ескісі бір сағат ішінде жойылады. Оқиғалар вебхукке, кейінге қалдырылған жеткізуге немесе жеткізілмегендер тізіміне керек болғанша ұзағырақ сақталады; құжат күйінің өзгерістері әрқашан сақталады.", "An empty field is the operator's time. Older history is removed within an hour. Events stay longer while a webhook, a deferred delivery or a dead letter needs them; status changes of documents stay for ever.";
+        history: "История", "Тарих", "History";
+        h_deliveries: "Журнал доставок, недоставленное, повторы", "Жеткізу журналы, жеткізілмегендер, қайта жіберулер", "Delivery log, dead letters, resends";
+        days_kept: "Хранится, дней", "Сақталады, күн", "Kept, days";
+        days_allowed: "Разрешено, дней", "Рұқсат етілгені, күн", "Allowed, days";
+        days_own: "Свой срок, дней", "Өз мерзімі, күн", "Own time, days";
+        for_ever: "бессрочно", "мерзімсіз", "for ever";
+        operators_time: "задаёт оператор", "оператор белгілейді", "set by the operator";
     }
 }

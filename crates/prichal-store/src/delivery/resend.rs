@@ -21,7 +21,8 @@ use super::{
     text::{BodyOf, Text},
 };
 use crate::{
-    Conn, Error, LoggedEvent, Result, Tx, event,
+    Conn, Error, LoggedEvent, Result, Tx,
+    event::{self, removal},
     insert::{self, Insert},
     job::{self, Job, Kind},
     retention::own_or_none,
@@ -170,8 +171,9 @@ pub fn begin(
     Ok(true)
 }
 
-/// Adds events to a resend, without those of webhooks that were removed, and queues messages for another attempt. A
-/// message that is being sent, or was delivered since, is left alone. Returns the number of those that were added.
+/// Adds events to a resend, without those that were removed and those of webhooks that were, and queues messages for
+/// another attempt. A message that is being sent, or was delivered since, is left alone. Returns the number of those that
+/// were added.
 fn add(
     tx: &mut Tx<'_>,
     workspace: WorkspaceId,
@@ -179,9 +181,14 @@ fn add(
     selected: &Selected,
     (node, now): (Uuid, Timestamp),
 ) -> Result<i64> {
+    let mut events = selected.events.clone();
+    if !events.is_empty() {
+        let removed = removal::removed_for_update(tx, workspace)?;
+        events = kept(tx.conn()?, workspace, removed, events)?;
+    }
     let mut webhooks = HashMap::new();
-    let mut rows = Vec::with_capacity(selected.events.len());
-    for event in &selected.events {
+    let mut rows = Vec::with_capacity(events.len());
+    for event in events {
         let webhook = (event.integration, event.webhook);
         let exists = match webhooks.entry(webhook) {
             Entry::Occupied(known) => *known.get(),
@@ -304,7 +311,26 @@ pub fn select(
         limit,
         ROWS_PER_BATCH,
     )?;
-    Ok((Selected::of(&page.items), page.next))
+    let mut selected = Selected::of(&page.items);
+    let removed = removal::removed(conn, workspace)?;
+    selected.events = kept(conn, workspace, removed, selected.events)?;
+    Ok((selected, page.next))
+}
+
+/// The deliveries whose events are there. The log begins after the number `removed`.
+fn kept(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    removed: i64,
+    events: Vec<Target>,
+) -> Result<Vec<Target>> {
+    let mut kept = Vec::with_capacity(events.len());
+    for target in events {
+        if target.seq > removed || event::find(conn, workspace, target.seq)?.is_some() {
+            kept.push(target);
+        }
+    }
+    Ok(kept)
 }
 
 /// Lists the next events of a replay of selected events.

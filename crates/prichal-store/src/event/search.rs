@@ -2,7 +2,7 @@
 
 use prichal_core::{event::EventHead, id::WorkspaceId, time::Timestamp};
 
-use super::{MAX_PAGE_BYTES, MAX_SELECTED, find, head, heads, last};
+use super::{MAX_PAGE_BYTES, MAX_SELECTED, find, head, heads, last, removal::removed};
 use crate::{Conn, LoggedEvent, Result, value::params};
 
 /// A part of a log that was looked through.
@@ -106,12 +106,7 @@ fn collect(
 /// Finds the number of the first event that was made at a time or later, by bisection. Events that were made at once may
 /// be in the log in any order, so it is right but for these. Without such an event it is the one behind the last.
 pub fn first_at(conn: &mut Conn, workspace: WorkspaceId, at: Timestamp) -> Result<i64> {
-    let first = conn.query_one(
-        "SELECT min(seq) FROM event WHERE workspace = $1",
-        params![workspace],
-        |row| row.get::<Option<i64>>(0),
-    )?;
-    let mut low = first.flatten().unwrap_or(1);
+    let mut low = removed(conn, workspace)? + 1;
     let mut high = last(conn, workspace)? + 1;
     while low < high {
         let middle = low + (high - low) / 2;

@@ -99,7 +99,7 @@ impl Log {
     /// Notes that a cursor was written.
     pub(super) fn saved(&mut self, lease: &Lease, cursor: i64) {
         if let Some(entry) = self.entry(lease) {
-            entry.saved = cursor;
+            entry.saved = entry.saved.max(cursor);
         }
     }
 
@@ -261,13 +261,14 @@ impl Log {
         }
     }
 
-    /// Opens the log at number `last`, or further back for webhooks that are not far behind.
-    pub(super) fn open(&mut self, last: i64, cursors: impl Iterator<Item = i64>) {
+    /// Opens the log at number `last`, or further back for webhooks that are not far behind. Up to `removed` there are gaps,
+    /// so it is not opened before that.
+    pub(super) fn open(&mut self, (removed, last): (i64, i64), cursors: impl Iterator<Item = i64>) {
         if self.known.is_none() {
             let near = cursors
                 .filter(|cursor| *cursor >= last - MAX_READ_BACK)
                 .min();
-            self.known = Some(near.unwrap_or(last).min(last));
+            self.known = Some(near.unwrap_or(last).max(removed).min(last));
         }
     }
 

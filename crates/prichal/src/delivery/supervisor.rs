@@ -18,7 +18,9 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    Engine, Tx, delivery, delivery_stats, event, tenant,
+    Conn, Engine, Tx, delivery, delivery_stats,
+    event::{self, removal},
+    tenant,
     webhook::{self, Key, Lease, Webhook},
 };
 use tokio::task::JoinSet;
@@ -26,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    RETRY_DELAY, definition_of, lease_of,
+    MAX_FLUSHED_CURSORS, RETRY_DELAY, definition_of, lease_of,
     runner::{Exit, Runner},
     state,
 };
@@ -275,13 +277,12 @@ impl Supervisor {
         for (workspace, hooks) in logs {
             // The entry is created before the read, so that the log notes commits between the read and its opening.
             self.app.dispatch.lock().logs.entry(workspace).or_default();
-            let last: Result<i64> = self
-                .app
-                .db
-                .read(move |conn| Ok(event::last(conn, workspace)?))
-                .await;
-            match last {
-                Ok(last) => self.app.dispatch.lock().attach(workspace, last, hooks),
+            let read = move |conn: &mut Conn| {
+                let last = event::last(conn, workspace)?;
+                Ok::<_, Error>((removal::removed(conn, workspace)?, last))
+            };
+            match self.app.db.read(read).await {
+                Ok(log) => self.app.dispatch.lock().attach(workspace, log, hooks),
                 Err(error) => {
                     log_workspace_error(workspace, &error, "cannot open the log");
                     self.given_up.extend(hooks.iter().filter_map(lease_of));
@@ -529,9 +530,6 @@ impl Supervisor {
         self.app.db.write(WorkspaceId(Uuid::nil()), work).await
     }
 }
-
-/// The maximum number of cursors that are written in one transaction.
-const MAX_FLUSHED_CURSORS: usize = 500;
 
 /// Logs an error of work that is tried again.
 fn log_error(error: &Error, what: &str) {

@@ -33,10 +33,14 @@ const DELIVERIES: Field = days(
 );
 const RUNS: Field = days("runsDays", "The runs of scripts.");
 const AUDIT: Field = days("auditDays", "The audit log.");
+const EVENTS: Field = days(
+    "eventsDays",
+    "The events of the log, except for those that are still needed, and the status changes of documents.",
+);
 /// The members of the operator's body, in the order of [`Kind::ALL`].
-const ALLOWED: [Field; KINDS] = [DELIVERIES, RUNS, AUDIT];
+const ALLOWED: [Field; KINDS] = [DELIVERIES, RUNS, AUDIT, EVENTS];
 /// The members of a workspace's body. Its administrators must not shorten the log of their own acts.
-const OWN: [Field; 2] = [DELIVERIES, RUNS];
+const OWN: [Field; 3] = [DELIVERIES, RUNS, EVENTS];
 
 const fn days(name: &'static str, doc: &'static str) -> Field {
     Field::new(name, Type::Int).within(1, MAX_DAYS).doc(doc)
@@ -44,10 +48,10 @@ const fn days(name: &'static str, doc: &'static str) -> Field {
 
 described! {
     /// The days for which a workspace may keep its history. The server's setting holds for a number that is null or left out.
-    pub AllowedRetention = body(&ALLOWED).examples(example(r#"{"deliveriesDays": 90, "auditDays": 1825}"#));
+    pub AllowedRetention = body(&ALLOWED).examples(example(r#"{"deliveriesDays": 90, "auditDays": 1825, "eventsDays": 365}"#));
     /// The days for which the workspace keeps its history, at most those that the operator allows. Null, or a number that is
     /// left out, stands for all of them.
-    pub OwnRetention = body(&OWN).examples(example(r#"{"deliveriesDays": 14}"#));
+    pub OwnRetention = body(&OWN).examples(example(r#"{"deliveriesDays": 14, "eventsDays": 90}"#));
 }
 
 /// The time for which a kind of history is kept.
@@ -55,10 +59,13 @@ described! {
 #[serde(rename_all = "camelCase")]
 #[schema(as = KeptDays)]
 struct KeptDays {
-    /// The days that hold: the smaller one of the two below. A time of the server's settings may be a part of a day.
-    days: f64,
-    /// The days that the operator allows.
-    allowed_days: f64,
+    /// The days that hold: the smaller one of the two below. A time of the server's settings may be a part of a day. Null
+    /// stands for ever.
+    #[schema(required = true)]
+    days: Option<f64>,
+    /// The days that the operator allows. Null stands for ever.
+    #[schema(required = true)]
+    allowed_days: Option<f64>,
     /// The workspace's own number; null if it has none.
     #[schema(required = true)]
     own_days: Option<i64>,
@@ -73,6 +80,8 @@ pub struct Retention {
     runs: KeptDays,
     /// The audit log.
     audit: KeptDays,
+    /// The events of the log, except for those that are still needed, and the status changes of documents.
+    events: KeptDays,
 }
 
 /// The side that sets times.
@@ -154,23 +163,27 @@ const fn day() -> i64 {
     DAY.as_secs().cast_signed()
 }
 
-/// The time of the server's settings.
-fn of_server(app: &App, kind: Kind) -> Duration {
+/// The time of the server's settings. `None` stands for ever.
+fn of_server(app: &App, kind: Kind) -> Option<Duration> {
     match kind {
-        Kind::Deliveries => app.config.delivery_log_ttl,
-        Kind::Runs => app.config.run_ttl,
-        Kind::Audit => app.config.audit_log_ttl,
+        Kind::Deliveries => Some(app.config.delivery_log_ttl),
+        Kind::Runs => Some(app.config.run_ttl),
+        Kind::Audit => Some(app.config.audit_log_ttl),
+        Kind::Events => app.config.event_ttl,
     }
 }
 
+const FOR_EVER: i64 = i64::MAX;
+
+/// The seconds that hold, or [`FOR_EVER`].
 fn seconds(app: &App, kind: Kind, days: Days) -> i64 {
-    let server = i64::try_from(of_server(app, kind).as_secs()).unwrap_or(i64::MAX);
-    days.effective(server, day())
+    let server = of_server(app, kind).and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
+    days.effective(server.unwrap_or(FOR_EVER), day())
 }
 
 fn answer(app: &App, all: &AllDays) -> Result<Response> {
     #[expect(clippy::cast_precision_loss, reason = "a number of days for people")]
-    let in_days = |seconds: i64| seconds as f64 / day() as f64;
+    let in_days = |seconds: i64| (seconds != FOR_EVER).then(|| seconds as f64 / day() as f64);
     let kept = |kind: Kind| {
         let days = all[kind as usize];
         KeptDays {
@@ -183,6 +196,7 @@ fn answer(app: &App, all: &AllDays) -> Result<Response> {
         deliveries: kept(Kind::Deliveries),
         runs: kept(Kind::Runs),
         audit: kept(Kind::Audit),
+        events: kept(Kind::Events),
     };
     let text = serde_json::to_string(&model).map_err(Error::internal)?;
     Ok(json_text(StatusCode::OK, text))

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::model::{Entity, Event};
 use crate::{
     answer::{Fault, page, redirect},
-    api::{query, segment},
+    api::{ApiError, query, segment},
     diff::{Change, Diff, diff},
     form::{Action, Fields},
     moment::Moment,
@@ -22,6 +22,8 @@ use crate::{
     words::{self, fill},
 };
 
+/// The status of the refusal of an event that was removed.
+const REMOVED: &str = "eventsRemoved";
 /// The number of calls that are shown.
 const MAX_CALLS: &str = "200";
 
@@ -47,6 +49,15 @@ struct DetailPage {
     may_resend: bool,
 }
 
+/// The page of an event that was removed by its age.
+#[derive(Template)]
+#[template(path = "event-gone.html")]
+struct GonePage {
+    layout: Layout,
+    w: &'static words::Events,
+    list: String,
+}
+
 /// A receiver of the event, with its calls, the newest first.
 struct Receiver {
     integration: String,
@@ -66,7 +77,17 @@ pub(super) async fn detail(
     let w = words::Events::of(visit.language);
     let d = words::Deliveries::of(visit.language);
     let fields = Fields::parse(given.unwrap_or_default().as_bytes());
-    let event = find(&visit, &offset).await?;
+    let event = match find(&visit, &offset).await {
+        Ok(event) => event,
+        Err(error) if error.code == REMOVED => {
+            return Ok(page(&GonePage {
+                layout: Layout::of(&visit, Section::Events, w.one),
+                w,
+                list: visit.page("events"),
+            }));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let (receivers, may_see) = receivers(&visit, &event, d).await?;
     let is_whole = fields.has("all");
     let text = |value: &Value| Text::new(&value.to_string(), is_whole);
@@ -97,9 +118,9 @@ pub(super) async fn detail(
     }))
 }
 
-async fn find(visit: &Visit, offset: &str) -> Result<Event, Fault> {
+async fn find(visit: &Visit, offset: &str) -> Result<Event, ApiError> {
     let path = visit.api(&format!("log/{}", segment(offset)));
-    Ok(visit.get(&path).await?)
+    visit.get(&path).await
 }
 
 /// The receivers that were called for an event, and true if the session may see them.

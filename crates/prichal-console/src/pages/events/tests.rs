@@ -48,6 +48,13 @@ async fn pages_are_as_they_were() {
 }
 
 #[tokio::test]
+async fn an_event_that_was_removed_is_told_in_a_sentence() {
+    let refused = json!({ "status": "eventsRemoved", "message": "The event was removed." });
+    let gone = move |role| fake(role).answer_with(ONE, 409, refused.clone());
+    snapshot("event-gone", "/console/acme/events/7", gone).await;
+}
+
+#[tokio::test]
 async fn the_address_is_the_filter() {
     let site = fake(Role::Admin).open();
     let path = format!("{PAGE}?entityType=deal&from=2026-11-27T10:00&before=9&unknown=1");

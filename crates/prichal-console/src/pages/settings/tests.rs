@@ -6,6 +6,7 @@ use crate::{
 };
 
 const TOKENS: &str = "GET /admin/v1/workspaces/acme/tokens";
+const RETENTION: &str = "GET /api/v1/acme/retention";
 const SETTINGS: &str = "/console/acme/settings";
 
 fn user() -> Value {
@@ -52,9 +53,21 @@ fn fake(role: Role) -> Fake {
             json!({ "entities": used(1000, Value::Null), "files": used(900, json!(1000)), "events": used(0, Value::Null),
                 "runs": used(5_000_000, Value::Null), "records": used(1, json!(0)) }),
         );
+    let kept = |days: Value, allowed: Value, own: Value| json!({ "days": days, "allowedDays": allowed, "ownDays": own });
+    let usual = kept(json!(30.0), json!(30.0), Value::Null);
+    let fake = fake.answer(
+        RETENTION,
+        json!({ "deliveries": usual, "runs": kept(json!(0.0416), json!(0.0416), Value::Null),
+            "audit": kept(json!(365.0), json!(365.0), Value::Null), "events": kept(json!(90.0), Value::Null, json!(90)) }),
+    );
     if role == Role::Operator {
         return fake;
     }
+    let fake = if role == Role::Admin {
+        fake
+    } else {
+        fake.forbid(RETENTION)
+    };
     [
         TOKENS,
         "GET /admin/v1/workspaces/acme/signature-policy",
@@ -118,6 +131,41 @@ async fn a_token_is_shown_once() {
             .text
             .contains("secret-token")
     );
+}
+
+#[tokio::test]
+async fn times_of_history_are_set_as_a_whole() {
+    let put = "PUT /api/v1/acme/retention";
+    let path = format!("{SETTINGS}/limits");
+    let site = fake(Role::Admin).answer(put, json!({})).open();
+    let form = [
+        ("deliveriesDays", "14"),
+        ("runsDays", ""),
+        ("eventsDays", "90"),
+    ];
+    let page = site.post(Language::En, &path, &form).await;
+    assert_eq!(page.location(), "/console/acme/settings/limits?done=saved");
+    assert_eq!(
+        site.last_change().body,
+        json!({ "deliveriesDays": 14, "runsDays": null, "eventsDays": 90 })
+    );
+    // A refusal is told beside what was typed.
+    let why = json!({ "errors": { "eventsDays": ["The eventsDays must be an integer."] }, "title": "Bad", "status": 400 });
+    let site = fake(Role::Admin).answer_with(put, 400, why).open();
+    let form = [
+        ("deliveriesDays", "7"),
+        ("runsDays", "x"),
+        ("eventsDays", HOSTILE),
+    ];
+    let page = site.post(Language::En, &path, &form).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(site.last_change().body["eventsDays"], HOSTILE);
+    assert!(page.text.contains("role=\"alert\""), "{}", page.text);
+    assert!(
+        page.text
+            .contains("name=\"runsDays\" inputmode=\"numeric\" value=\"x\"")
+    );
+    check_hostile(&page.text);
 }
 
 #[tokio::test]

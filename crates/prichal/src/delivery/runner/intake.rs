@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prichal_store::{
-    LoggedEvent,
+    Conn, LoggedEvent,
     delivery::{Deferred, Lane},
     event, webhook,
 };
@@ -11,7 +11,7 @@ use prichal_store::{
 use super::{Job, MAX_CALLS, MAX_WINDOW_EVENTS, Runner, item};
 use crate::{
     delivery::{commit::Queued, log::Next},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// The maximum number of events that wait for a call about the same entity to end.
@@ -105,14 +105,17 @@ impl Runner {
         let workspace = self.hook.key().workspace;
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
         let count = count.clamp(MIN_FETCHED_EVENTS, MAX_FETCHED_EVENTS);
-        let events = self
-            .app
-            .db
-            .read(move |conn| event::list(conn, workspace, position, count))
-            .await?;
-        let Some(last) = events.last().map(|event| event.seq) else {
-            return Ok(());
+        let read = move |conn: &mut Conn| {
+            let (mut events, mut end) = (event::list(conn, workspace, position, count)?, position);
+            if events.is_empty() {
+                // All up to the end were removed. It is read first, so that no later event is left out.
+                end = event::last(conn, workspace)?;
+                events = event::list(conn, workspace, position, count)?;
+            }
+            Ok::<_, Error>((events, end))
         };
+        let (events, end) = self.app.db.read(read).await?;
+        let last = events.last().map_or(end, |event| event.seq);
         let definition = self.hook.definition();
         let wanted = events
             .into_iter()

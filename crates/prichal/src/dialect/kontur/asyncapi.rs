@@ -63,10 +63,10 @@ described! {
 const MISSED_FIELDS: &[Field] = &[
     Field::new("topic", Type::Enum(&TOPIC_WORDS))
         .required()
-        .doc("The topic: `deliveries`, `states` or `runs`."),
+        .doc("The topic: `deliveries`, `states` or `runs`, or one of the log whose events were removed by their age before they were sent."),
     Field::new("count", Type::Int)
         .required()
-        .doc("The number of its messages that were dropped."),
+        .doc("The number of its messages that were dropped; of a topic of the log, the number of all events that were removed."),
 ];
 static TOPIC_WORDS: Words = Words {
     name: "topic",

@@ -21,13 +21,14 @@ use prichal_core::{
 use prichal_store::{
     Conn, Tx,
     delivery::{self, AttemptFilter, Replay},
-    event, integration,
+    event::{self, removal},
+    integration,
     webhook::{self, Key},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{caller::Member, instances::InPath};
+use super::{caller::Member, feed::removed_before, instances::InPath};
 use crate::{
     delivery::{
         attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
@@ -169,7 +170,7 @@ async fn find(
 }
 
 /// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
-/// are sent, marked `X-Prichal-Replay: true`.
+/// are sent, marked `X-Prichal-Replay: true`. A range that begins among events that were removed gets 409 `eventsRemoved`.
 #[utoipa::path(post, operation_id = "replay_webhook_events", path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
     params(Member, InPath, HookInPath, IdempotencyKey),
     request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
@@ -204,13 +205,22 @@ pub(super) async fn replay_events(
         .await?;
     let to = to.unwrap_or(end).min(end);
     let count = count_wanted(&member, &definition, from, to).await?;
-    let replay = Replay {
-        id: generate(member.now),
-        cursor: from,
-        last: to,
-        rate: None,
-    };
+    let (id, given) = (generate(member.now), cursor("fromOffset"));
     let work = move |tx: &mut Tx<'_>| {
+        let removed = removal::removed_for_update(tx, key.workspace)?;
+        if from > 0 && from < removed {
+            return Err(removed_before(
+                key.workspace,
+                given.unwrap_or_default(),
+                removed,
+            ));
+        }
+        let replay = Replay {
+            id,
+            cursor: from.max(removed),
+            last: to,
+            rate: None,
+        };
         if count > 0 && !delivery::insert_replay(tx, key, &replay)? {
             return Err(attempt::too_many_replays());
         }

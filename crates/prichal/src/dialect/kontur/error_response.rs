@@ -180,6 +180,7 @@ pub(super) const REFUSALS: &[Code] = &[
     Code::AlreadyExists,
     Code::CommunicationNotFound,
     Code::Conflict,
+    Code::EventsRemoved,
     Code::FileTooLarge,
     Code::IntegrationFailed,
     Code::IntegrationNotFound,
@@ -209,6 +210,7 @@ const fn refusal_word(code: Code) -> &'static str {
     match code {
         Code::AlreadyExists => "alreadyExists",
         Code::CommunicationNotFound => "communicationNotFound",
+        Code::EventsRemoved => "eventsRemoved",
         Code::FileTooLarge => "fileTooLarge",
         Code::IntegrationFailed => "integrationError",
         Code::IntegrationNotFound => "IntegrationNotFound",

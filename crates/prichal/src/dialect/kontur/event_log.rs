@@ -13,7 +13,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Conn, LoggedEvent,
-    event::{self, search},
+    event::{self, removal, search},
 };
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     dialect::openapi::schema::{described, parameters, takes, uuid},
     domain::{document, telephony::own_calls},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         page::{LIMIT, Query},
@@ -99,7 +99,12 @@ pub(super) async fn search_log(member: Member, query: Query) -> Result<Response>
     let sees_all = caller.reads_all() || caller.integrations().is_some();
     let read = move |conn: &mut Conn| {
         let last = event::last(conn, workspace)?;
-        let mut range = period(conn, workspace, from, to, last)?;
+        let removed = removal::removed(conn, workspace)?;
+        let whole = search::Range {
+            after: removed,
+            before: last + 1,
+        };
+        let mut range = period(conn, workspace, from, to, whole)?;
         let end = range.before;
         if let Some(before) = before {
             range.before = range.before.min(number(workspace, before));
@@ -127,7 +132,7 @@ pub(super) async fn search_log(member: Member, query: Query) -> Result<Response>
         } else {
             // Where the page begins there are older events, unless it is the beginning of the log.
             let first = events.last().map_or(range.after + 1, |event| event.seq);
-            Some(first).filter(|seq| *seq > 1)
+            Some(first).filter(|seq| *seq > removed + 1)
         };
         if !sees_all {
             document::hide_events(conn, workspace, caller.user(), &mut events)?;
@@ -143,18 +148,14 @@ pub(super) async fn search_log(member: Member, query: Query) -> Result<Response>
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
 }
 
-/// The numbers of the events of a period.
+/// The numbers of the events of a period within a range.
 fn period(
     conn: &mut Conn,
     workspace: WorkspaceId,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    last: i64,
+    mut range: search::Range,
 ) -> Result<search::Range> {
-    let mut range = search::Range {
-        after: 0,
-        before: last + 1,
-    };
     if let Some(from) = from {
         range.after = search::first_at(conn, workspace, from)? - 1;
     }
@@ -195,6 +196,8 @@ fn page(events: &[LoggedEvent], next: Option<Uuid>, previous: Option<Uuid>) -> S
 }
 
 /// Read an event by its offset.
+///
+/// An event that was removed gets 409 `eventsRemoved`, unless it is still needed, for example by a dead letter.
 #[utoipa::path(get, path = "/api/v1/{ws}/log/{offset}", tag = "feed", params(Member, EventInPath),
     responses((status = 200, body = FeedEvent)))]
 pub(super) async fn get_logged_event(
@@ -202,10 +205,9 @@ pub(super) async fn get_logged_event(
     EventInPath(at): EventInPath,
 ) -> Result<Response> {
     let workspace = member.workspace_id();
-    let not_found = move || Error::NotFound(format!("Event {at}"));
     let seq = offset::seq_at(workspace, at);
     if offset::of(workspace, seq) != at {
-        return Err(not_found());
+        return Err(not_found(at));
     }
     let caller = member.caller;
     let sees_all = caller.reads_all() || caller.integrations().is_some();
@@ -216,8 +218,27 @@ pub(super) async fn get_logged_event(
             document::hide_events(conn, workspace, caller.user(), &mut found)?;
             own_calls::hide_events(conn, workspace, caller.own_calls(), &mut found)?;
         }
-        Ok::<_, Error>(found.pop())
+        match found.pop() {
+            Some(found) => Ok(found),
+            None => Err(missing(conn, workspace, at)?),
+        }
     };
-    let found = member.app.db.read(read).await?.ok_or_else(not_found)?;
+    let found = member.app.db.read(read).await?;
     Ok(json_text(StatusCode::OK, found.body))
+}
+
+fn not_found(at: Uuid) -> Error {
+    Error::NotFound(format!("Event {at}"))
+}
+
+/// The error about an event that is not there: it was removed, or has never been.
+pub(super) fn missing(conn: &mut Conn, workspace: WorkspaceId, at: Uuid) -> Result<Error> {
+    let seq = offset::seq_at(workspace, at);
+    if seq == 0 || seq > removal::removed(conn, workspace)? {
+        return Ok(not_found(at));
+    }
+    let why = format!(
+        "The event with the offset {at} was removed, because the workspace keeps events for a limited time."
+    );
+    Ok(Error::refused(Code::EventsRemoved, why))
 }

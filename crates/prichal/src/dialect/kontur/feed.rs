@@ -10,12 +10,13 @@ use prichal_core::{
         EVENT, EventHead,
         custom::{CUSTOM_EVENT, Pattern},
     },
-    id, offset,
+    id::{self, WorkspaceId},
+    offset,
     schema::{Field, Type},
 };
 use prichal_store::{
     Conn, LoggedEvent,
-    event::{self, Selection},
+    event::{self, Selection, removal},
 };
 use utoipa::openapi::OneOfBuilder;
 use uuid::Uuid;
@@ -24,7 +25,7 @@ use super::{caller::Member, openapi::page_of};
 use crate::{
     dialect::openapi::schema::{described, example, flag, model, of, parameters, uuid},
     domain::{document, telephony::own_calls},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{
         answer::json_text,
         page::{LIMIT, Query},
@@ -64,9 +65,11 @@ described! {
 
 /// Read the feed: events strictly after `offset`, oldest first.
 ///
-/// A client that repeats this with `lastOffset` sees every event exactly once. Events of documents and calls are shown
-/// only to callers who may read these: for others a page may have fewer events than there are between its offsets.
-/// Events of the workspace's own types are shown to readers who ask for them with `eventTypes`.
+/// A client that repeats this with `lastOffset` sees every event exactly once. Where a workspace keeps events for a limited
+/// time, an offset before the first one that is kept gets 409 `eventsRemoved`, and without an offset the feed begins at the
+/// first one that is kept. Events of documents and calls are shown only to callers who may read these: for others a page
+/// may have fewer events than there are between its offsets. Events of the workspace's own types are shown to readers who
+/// ask for them with `eventTypes`.
 #[utoipa::path(get, path = "/api/v1/{ws}/events", tag = "feed",
     params(Member, FeedPage), responses((status = 200, body = ObjectEventsList)))]
 pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> {
@@ -84,9 +87,15 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
     // Integrations, and administrators who can install them, get the same events by webhooks.
     let sees_all = caller.reads_all() || caller.integrations().is_some();
     let read = move |conn: &mut Conn| {
+        let is_new = after == 0;
+        let after = if is_new {
+            removal::removed(conn, workspace)?
+        } else {
+            after
+        };
         // The end is read first, so that there are more events if `hasMore` is true.
         let last = event::last(conn, workspace)?;
-        let (mut events, position) = match &patterns {
+        let (mut events, mut position) = match &patterns {
             None => event::select(conn, workspace, after, limit, Selection::Entities, |_| true)?,
             Some(patterns) => {
                 let wants = |head: &EventHead| {
@@ -95,6 +104,15 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
                 event::select(conn, workspace, after, limit, Selection::Custom, wants)?
             }
         };
+        // It is read last: an event that was removed before the read above is noticed.
+        let removed = removal::removed(conn, workspace)?;
+        if removed > after {
+            if !is_new {
+                return Err(removed_before(workspace, cursor, removed));
+            }
+            events.retain(|event| event.seq > removed);
+            position = position.max(removed);
+        }
         let range = PageRange {
             first: events.first().map_or(cursor, LoggedEvent::offset),
             last: if position > after {
@@ -111,6 +129,15 @@ pub(super) async fn read_feed(member: Member, query: Query) -> Result<Response> 
         Ok::<_, Error>(page(&events, &range))
     };
     Ok(json_text(StatusCode::OK, member.app.db.read(read).await?))
+}
+
+/// The refusal of an offset before the beginning of the log. `removed` is the number of the last event before it.
+pub(super) fn removed_before(workspace: WorkspaceId, cursor: Uuid, removed: i64) -> Error {
+    let last = offset::of(workspace, removed);
+    let why = format!(
+        "The events up to offset {last} were removed, because the workspace keeps events for a limited time, and some of them came after {cursor}. Read the entities anew, and go on from {last}."
+    );
+    Error::refused(Code::EventsRemoved, why)
 }
 
 /// The range of the log that a page covers, hidden events included.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{
     caller::Admin,
     deliveries::made_up,
+    event_log::missing,
     webhooks::{InPath, find, not_found},
 };
 use crate::{
@@ -126,9 +127,14 @@ pub(super) async fn preview_webhook(
         }
         (Some(offset), _) => {
             let seq = offset::seq_at(workspace, offset);
-            let found = app.db.read(move |conn| event::find(conn, workspace, seq));
+            let found = app.db.read(move |conn| {
+                let found = event::find(conn, workspace, seq)?;
+                match found {
+                    Some(found) => Ok(found),
+                    None => Err(missing(conn, workspace, offset)?),
+                }
+            });
             let found = found.await?;
-            let found = found.ok_or_else(|| Error::NotFound(format!("Event {offset}")))?;
             Payload::of(Arc::new(found), false)
         }
         (None, Some(Value::Object(event))) => Payload {

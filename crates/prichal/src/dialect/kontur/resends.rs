@@ -19,6 +19,7 @@ use prichal_store::{
         log::{self, Filter, Source},
         resend::{self, Resend, Selected, Selection, State},
     },
+    event,
     job::{Items, Kind},
     run,
     webhook::Key,
@@ -265,6 +266,13 @@ fn named(conn: &mut Conn, workspace: WorkspaceId, own: &Own, ids: &[Uuid]) -> Re
         if !selected.add(&found) {
             let why =
                 format!("The call {id} is for no event of the log, so it cannot be repeated.");
+            return Err(Error::invalid(DELIVERIES.name, why));
+        }
+        let seq = attempt.seq;
+        if seq > 0 && event::find(conn, workspace, seq)?.is_none() {
+            let why = format!(
+                "The event of the call {id} was removed, because the workspace keeps events for a limited time, so the call cannot be repeated."
+            );
             return Err(Error::invalid(DELIVERIES.name, why));
         }
     }

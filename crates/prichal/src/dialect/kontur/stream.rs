@@ -55,7 +55,8 @@ pub(super) const NO_TOPICS: &str = "The value of 'topics' is required.";
 /// `run` as they happen.
 ///
 /// `Last-Event-ID` resumes the log where a stream has ended, without a gap. The other topics are not kept: a listener
-/// that is too slow gets `missed` with their number, and should read again what it shows.
+/// that is too slow gets `missed` with their number, and should read again what it shows. So does one that resumes among
+/// events of the log that were removed by their age.
 #[utoipa::path(get, path = "/api/v1/{ws}/stream", tag = "stream",
     security(("token" = [])), params(StreamCaller, LastEvent),
     responses((status = 200, description = "The events of the topics. The data of each is an object", content_type = "text/event-stream", body = String)))]

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 use prichal_core::{id::WorkspaceId, offset, time::Timestamp};
-use prichal_store::{Conn, event};
+use prichal_store::{
+    Conn,
+    event::{self, removal},
+};
 use tokio::sync::{
     broadcast::{self, error::TryRecvError},
     watch,
@@ -132,11 +135,7 @@ impl Listener {
             .iter_mut()
             .find_map(|(topic, messages)| match messages.try_recv() {
                 Ok(text) => Some(text),
-                Err(TryRecvError::Lagged(count)) => {
-                    let topic = topic.name();
-                    let data = format!("{{\"topic\":\"{topic}\",\"count\":{count}}}");
-                    Some(format!("event: {MISSED}\ndata: {data}\n\n").into())
-                }
+                Err(TryRecvError::Lagged(count)) => Some(missed(*topic, count)),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => None,
             })
     }
@@ -230,9 +229,21 @@ impl Listener {
             if let Some(user) = own {
                 own_calls::retain(conn, workspace, user, &mut taken, |frame| frame.call)?;
             }
-            Ok::<_, crate::error::Error>((position, taken))
+            // It is read last: an event that was removed before the read above is noticed.
+            let removed = removal::removed(conn, workspace)?;
+            Ok::<_, crate::error::Error>((position, taken, removed))
         };
-        let (position, taken) = self.app.db.read(read).await?;
+        let (position, taken, removed) = self.app.db.read(read).await?;
+        if removed > after {
+            let count = (removed - after).unsigned_abs();
+            let topics = Topic::ALL
+                .into_iter()
+                .filter(|topic| topic.told_index().is_none() && self.topics.has(*topic));
+            self.pending
+                .extend(topics.map(|topic| missed(topic, count)));
+            self.position = removed;
+            return Ok(());
+        }
         if position == after {
             // The log ends here, whatever was known of it.
             self.end = after;
@@ -242,4 +253,11 @@ impl Listener {
             .extend(taken.into_iter().map(|frame| frame.text));
         Ok(())
     }
+}
+
+/// The message that a listener has missed messages of a topic.
+fn missed(topic: Topic, count: u64) -> Bytes {
+    let topic = topic.name();
+    let data = format!("{{\"topic\":\"{topic}\",\"count\":{count}}}");
+    format!("event: {MISSED}\ndata: {data}\n\n").into()
 }

@@ -16,7 +16,10 @@ use prichal_core::{
     offset,
     time::Timestamp,
 };
-use prichal_store::{Conn, LoggedEvent, communication, event};
+use prichal_store::{
+    Conn, LoggedEvent, communication,
+    event::{self, removal},
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -96,7 +99,7 @@ impl Listener {
             seen: 0,
             open: BTreeMap::new(),
         };
-        let look = listener
+        let (look, removed) = listener
             .app
             .db
             .read(move |conn| {
@@ -108,12 +111,15 @@ impl Listener {
                 )?)?;
                 let calls = active.into_iter().map(|found| shown(conn, found, render));
                 let calls = calls.collect::<Result<Vec<_>>>()?;
-                Ok::<_, crate::error::Error>(Snapshot { last, calls })
+                let removed = removal::removed(conn, workspace)?;
+                Ok::<_, crate::error::Error>((Snapshot { last, calls }, removed))
             })
             .await?;
-        // A client that was away for long starts anew, as it would be wasteful to read the whole log.
-        let resume = resume
-            .filter(|offset| look.last - offset::seq_at(workspace, *offset) <= MAX_MISSED_EVENTS);
+        // A client that was away for long starts anew: events may be gone, and it would be wasteful to read the whole log.
+        let resume = resume.filter(|offset| {
+            let seq = offset::seq_at(workspace, *offset);
+            seq >= removed && look.last - seq <= MAX_MISSED_EVENTS
+        });
         let Some(resume) = resume else {
             listener.seen = look.last;
             let told = listener.compare(look, true);

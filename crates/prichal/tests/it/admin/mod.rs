@@ -2,6 +2,7 @@
 
 mod audit;
 mod backups;
+mod event_retention;
 mod nodes;
 mod quarantine;
 mod quotas;

@@ -22,6 +22,8 @@ async fn the_shorter_of_two_times_holds() {
     assert_eq!(shown["deliveries"], kept(30.0, 30.0, Value::Null));
     assert_eq!(shown["runs"], kept(30.0, 30.0, Value::Null));
     assert_eq!(shown["audit"], kept(365.0, 365.0, Value::Null));
+    let for_ever = json!({ "days": null, "allowedDays": null, "ownDays": null });
+    assert_eq!(shown["events"], for_ever);
 
     let shown = put(&space, "/retention", json!({ "deliveriesDays": 7 })).await;
     assert_eq!(shown["deliveries"], kept(7.0, 30.0, json!(7)));
