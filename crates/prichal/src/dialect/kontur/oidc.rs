@@ -57,10 +57,11 @@ pub(super) struct OidcSettings {
     scopes: Vec<String>,
 }
 
-/// A token of the workspace, which is shown once.
+/// A token of the workspace.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OidcToken {
+    /// The token itself, which no other answer shows.
     token: String,
     /// The role that the groups of the person have.
     role: String,
@@ -68,6 +69,7 @@ pub(super) struct OidcToken {
     #[schema(nullable = false, format = "uuid")]
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    /// The end of the token.
     #[schema(format = "date-time")]
     expires_at: String,
 }
