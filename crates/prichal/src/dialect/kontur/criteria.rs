@@ -193,13 +193,11 @@ pub(super) fn read_filter(member: &Member, query: &Query) -> Result<Filter> {
 
 /// Refuses a search of dead letters for a text, which they do not have.
 pub(super) fn without_text(filter: Filter) -> Result<Filter> {
-    match filter.text {
-        None => Ok(filter),
-        Some(_) => {
-            let why = "Dead letters cannot be searched for a text. Take the calls with the status exhausted instead.";
-            Err(Error::invalid(TEXT.name, why))
-        }
+    if filter.text.is_some() {
+        let why = "Dead letters cannot be searched for a text. Take the calls with the status exhausted instead.";
+        return Err(Error::invalid(TEXT.name, why));
     }
+    Ok(filter)
 }
 
 fn text(query: &Query) -> Result<Option<Text>> {
