@@ -155,7 +155,7 @@ fn consoles(
         let load = workspace.load(lab.next_run(), CONNECTIONS, lab.size.load)?;
         anyhow::Ok(lab.measure(&load, sink, &server.processes())?.rate())
     };
-    // What a first load leaves in the allocator would hide the cost of consoles, so they are opened before it.
+    // Consoles are opened before the first load: its rest in the allocator would hide their cost.
     thread::sleep(SETTLE_TIME);
     let before = memory(server.pid);
     let (mut alone, mut beside, mut shares) = (Vec::new(), Vec::new(), Vec::new());
