@@ -1,6 +1,8 @@
 //! The execution of background jobs, batch by batch: by the request that began the job, or by the server if that
 //! request did not finish it.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, stream};
 use prichal_core::id::{EntityId, WorkspaceId};
 use prichal_store::{
@@ -59,6 +61,8 @@ pub async fn finish(
 
 /// The number of jobs in the journal, among the steps of retention.
 const STEP: i64 = 15;
+/// The pause between two batches of the selection of a resend, in which new events are written without waiting for it.
+const RESEND_PAUSE: Duration = Duration::from_millis(3);
 /// The maximum number of concurrent jobs without a request.
 const MAX_RESUMED: usize = 8;
 
@@ -133,12 +137,7 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
     loop {
         let (at, this) = (app.clone(), job.clone());
         let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
-        let Some(changed) = app.db.write(job.workspace, write).await? else {
-            if job.kind == Kind::Resend {
-                // The last batch has begun the replays.
-                app.dispatch.check_side_queues();
-                app.channels.queue.request_poll();
-            }
+        let Some((changed, goes_on)) = app.db.write(job.workspace, write).await? else {
             return Ok(());
         };
         for workspace in changed.workspaces {
@@ -152,14 +151,26 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
             Kind::ApplyType => app.channels.forget_channels(),
             Kind::ApplyManifest => app.dispatch.ticks_changed(),
             Kind::MakeDeferredDue => app.dispatch.check_side_queues(),
+            Kind::Resend if goes_on => app.clock.sleep(RESEND_PAUSE).await,
+            Kind::Resend => {
+                app.dispatch.check_side_queues();
+                app.channels.queue.request_poll();
+            }
             _ => {}
+        }
+        if !goes_on {
+            return Ok(());
         }
     }
 }
 
-/// Runs the next batch of a job and stores its progress. Returns the workspaces whose webhooks the batch changed, or
-/// `None` if the job is done.
-fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<ChangedWebhooks>> {
+/// Runs the next batch of a job and stores its progress. Returns the workspaces whose webhooks the batch changed, and true
+/// unless it was the last one. `None` if the job was done before.
+fn run_batch(
+    app: &Delivery,
+    tx: &mut Tx<'_>,
+    job: &Job,
+) -> Result<Option<(ChangedWebhooks, bool)>> {
     let Some(job) = store::find_for_update(tx, job)? else {
         return Ok(None);
     };
@@ -181,7 +192,7 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Option<Change
         }
     };
     store::advance(tx, &job, last.as_deref())?;
-    Ok(Some(changed))
+    Ok(Some((changed, last.is_some())))
 }
 
 /// The progress of a job that finds only the rows that are left, so it stores no key. `None` if no rows are left.
