@@ -62,6 +62,7 @@ struct LimitsPage {
     rows: Option<Vec<Row>>,
     /// `None` if the session may not see them.
     times: Option<Vec<Time>>,
+    may_change: bool,
     error: Option<String>,
     here: String,
 }
@@ -169,6 +170,7 @@ async fn show(visit: &Visit, fields: &Fields, refused: Option<String>) -> Result
         tabs,
         rows: usage.map(rows),
         times,
+        may_change: visit.may_change(),
         error: refused,
         here: visit.page(Tab::Limits.path()),
     }))

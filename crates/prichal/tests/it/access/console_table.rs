@@ -393,6 +393,7 @@ impl World {
             "/integrations/{id}/webhooks/{hook}" => &[("act", "on")],
             "/settings/people/{id}" => &[("permission", "DOCUMENT_VIEW")],
             "/settings/tokens" => &[("name", &code), ("role", "viewer")],
+            "/settings/limits" => &[("eventsDays", "90")],
             "/settings/alerts" => &[("silence", "5"), ("recovery", "5")],
             _ => &[],
         };

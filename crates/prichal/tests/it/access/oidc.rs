@@ -192,7 +192,7 @@ async fn a_person_has_the_rights_of_the_groups() {
         (&json!("viewer"), &json!(user))
     );
 
-    let signed_in = "/api/v1/acme/audit?action=console.sign_in";
+    let signed_in = "/audit?action=console.sign_in";
     let records = space.get(signed_in).await.ok();
     assert_eq!(records["items"][0]["actor"]["name"], "Ada", "{records:?}");
 
