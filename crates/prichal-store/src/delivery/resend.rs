@@ -226,7 +226,7 @@ fn webhook_exists(
     let found = tx.conn()?.query_one(
         "SELECT 1 FROM webhook WHERE workspace = $1 AND integration = $2 AND id = $3",
         params![workspace, integration, webhook],
-        |row| row.get::<i64>(0),
+        |row| row.get::<i32>(0),
     )?;
     Ok(found.is_some())
 }

@@ -198,26 +198,29 @@ pub(super) async fn replay_events(
         let why = "The toOffset must be the fromOffset or come after it.";
         return Err(Error::invalid("toOffset", why));
     }
-    let end = member
-        .app
-        .db
-        .read(move |conn| event::last(conn, key.workspace))
-        .await?;
+    let bounds = move |conn: &mut Conn| {
+        let removed = removal::removed(conn, key.workspace)?;
+        Ok::<_, Error>((removed, event::last(conn, key.workspace)?))
+    };
+    let (removed, end) = member.app.db.read(bounds).await?;
+    // The beginning of the feed is the first event that is kept.
+    let is_whole = from == 0;
+    let from = if is_whole { removed } else { from };
     let to = to.unwrap_or(end).min(end);
     let count = count_wanted(&member, &definition, from, to).await?;
     let (id, given) = (generate(member.now), cursor("fromOffset"));
     let work = move |tx: &mut Tx<'_>| {
-        let removed = removal::removed_for_update(tx, key.workspace)?;
-        if from > 0 && from < removed {
+        let now_removed = removal::removed_for_update(tx, key.workspace)?;
+        if !is_whole && from < now_removed {
             return Err(removed_before(
                 key.workspace,
                 given.unwrap_or_default(),
-                removed,
+                now_removed,
             ));
         }
         let replay = Replay {
             id,
-            cursor: from.max(removed),
+            cursor: from.max(now_removed),
             last: to,
             rate: None,
         };
