@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, header};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -253,8 +253,8 @@ impl Oidc {
             return Err(CallFailure::TooLarge);
         }
         let mut response = HttpResponse::new(answer.body.to_vec());
-        *response.status_mut() =
-            StatusCode::from_u16(answer.status).map_err(|_| CallFailure::Invalid)?;
+        let status = answer.status.try_into();
+        *response.status_mut() = status.map_err(|_| CallFailure::Invalid)?;
         *response.headers_mut() = answer.headers;
         Ok(response)
     }
