@@ -3,13 +3,15 @@
 'use strict';
 
 // A one-time link has its secret in the fragment, which no server and no log sees. It is taken out of the address
-// before anything else, and sent by the form.
+// before anything else, and sent by the form. Where somebody is signed in, the button sends it: a link of another site
+// must not replace a session.
 {
   const form = document.getElementById('sign-in');
   if (form && location.hash.length > 1) {
     form.elements.credential.value = location.hash;
     history.replaceState(null, '', location.pathname + location.search);
-    form.requestSubmit();
+    if ('asks' in form.dataset) form.querySelector('button').focus();
+    else form.requestSubmit();
   }
 }
 

@@ -232,7 +232,18 @@ pub(crate) fn own_path(path: &str) -> &str {
     let is_plain = path
         .bytes()
         .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
-    if is_own && is_plain { path } else { "/console" }
+    let segments = path.split(['?', '#']).next().unwrap_or_default().split('/');
+    if is_own && is_plain && !segments.into_iter().any(is_dots) {
+        path
+    } else {
+        "/console"
+    }
+}
+
+/// True for a segment that leads browsers up the path or nowhere (URL Standard, single-dot and double-dot segments).
+fn is_dots(segment: &str) -> bool {
+    let dots = segment.to_ascii_lowercase().replace("%2e", ".");
+    dots == "." || dots == ".."
 }
 
 #[cfg(test)]
@@ -248,6 +259,13 @@ mod tests {
             ("https://evil.example/console/", false),
             ("/consoles", false),
             ("/console/\\evil", false),
+            ("/console/../hook/token", false),
+            ("/console/a/%2e%2E/../hook/token", false),
+            ("/console/.%2e/hook/token", false),
+            ("/console/./acme", false),
+            ("/console/%2E/acme", false),
+            ("/console/..#x", false),
+            ("/console/acme/v1..2/%2e%2e%2e?from=/../x", true),
             ("/console/\r\nx: y", false),
             ("", false),
         ] {

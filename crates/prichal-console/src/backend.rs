@@ -218,8 +218,8 @@ impl Workspace {
 pub enum Refusal {
     /// The link was used, has expired, or never was; or the token is not valid.
     Invalid,
-    /// Too many wrong credentials came from the address.
-    Wait,
+    /// Too many wrong credentials came from the address, which may try again after so many seconds.
+    Wait(u64),
     Unavailable,
 }
 

@@ -55,6 +55,12 @@ pub(crate) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
     origin == public_url.trim_end_matches('/') || is_host("http://") || is_host("https://")
 }
 
+/// True for a link that another site has followed, as far as the browser tells.
+pub(crate) fn is_foreign_link(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
 /// True for a request that may change something.
 pub(crate) fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)

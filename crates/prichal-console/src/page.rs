@@ -119,6 +119,17 @@ impl Bare {
     }
 }
 
+/// The word for a role.
+pub(crate) const fn role_word(role: Role, w: &Common) -> &'static str {
+    match role {
+        Role::Operator => w.role_operator,
+        Role::Admin => w.role_admin,
+        Role::Integrator => w.role_integrator,
+        Role::Employee => w.role_employee,
+        Role::Viewer => w.role_viewer,
+    }
+}
+
 /// The frame of a page with a session. Templates call it `layout`.
 pub(crate) struct Layout {
     pub(crate) bare: Bare,
@@ -160,13 +171,7 @@ impl Layout {
     /// The frame of a page outside of workspaces.
     pub(crate) fn of_hub(visitor: &Visitor, title: &str) -> Self {
         let bare = Bare::new(visitor.language, title);
-        let role = match visitor.session.role {
-            Role::Operator => bare.c.role_operator,
-            Role::Admin => bare.c.role_admin,
-            Role::Integrator => bare.c.role_integrator,
-            Role::Employee => bare.c.role_employee,
-            Role::Viewer => bare.c.role_viewer,
-        };
+        let role = role_word(visitor.session.role, bare.c);
         Self {
             bare,
             name: visitor.session.name.clone(),

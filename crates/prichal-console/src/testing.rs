@@ -200,7 +200,11 @@ impl Backend for Fake {
         })
     }
 
-    fn sign_out<'a>(&'a self, _: &'a Session) -> BoxFuture<'a, Result<(), Unavailable>> {
+    fn sign_out<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<(), Unavailable>> {
+        self.requests.lock().expect("requests").push(Sent {
+            line: format!("END {}", session.id),
+            body: Value::Null,
+        });
         Box::pin(async { Ok(()) })
     }
 
@@ -466,10 +470,21 @@ mod tests {
             Fake::new(role).answer("GET /admin/v1/workspaces", list.clone())
         })
         .await;
-        snapshot("sign-in", "/console/sign-in", |role| {
+        snapshot("sign-in-again", "/console/sign-in", |role| {
             Fake::new(role).with_oidc()
         })
         .await;
+        let mut sections = Vec::new();
+        for language in Language::ALL {
+            let site = Fake::new(Role::Admin).with_oidc().open();
+            let mut request = request(Method::GET, language, "/console/sign-in");
+            let cookie = format!("prichal_language={}", language.code());
+            let cookie = cookie.parse().expect("a cookie");
+            request.headers_mut().insert(header::COOKIE, cookie);
+            let page = site.send(request).await;
+            sections.push((language.code().to_owned(), tidy(page.main())));
+        }
+        compare("sign-in", &sections);
         snapshot("not-found", "/console/other/deliveries", Fake::new).await;
         for (name, code) in [("store-away", "unavailable"), ("busy", "busy")] {
             let refusal = json!({"status": code, "message": "Try again"});

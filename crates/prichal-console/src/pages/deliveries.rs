@@ -303,6 +303,10 @@ fn shown(name: &str, value: &str, w: &words::Deliveries, visit: &Visit) -> Strin
 
 /// Asks before everything that matches is sent again, with the number of events.
 pub(crate) async fn confirm(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault> {
+    // The API would refuse the question like the act, and record it, although the visitor only looks.
+    if !visit.may_integrate() {
+        return Err(Fault::NotFound);
+    }
     let w = words::Deliveries::of(visit.language);
     let criteria = Criteria::read(query, &visit);
     let mut body = criteria.body();

@@ -6,16 +6,18 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{Request, StatusCode, header, request::Parts};
 
 use crate::{
     answer::{Fault, own_path, page, redirect},
     backend::{Refusal, SignIn, Unavailable},
-    form::{Fields, HubAction, collect, cookie},
+    form::{Fields, HubAction, TOKEN_FIELD, collect, cookie, is_foreign_link, verify},
     language::{self, Language},
-    page::Bare,
+    page::{Bare, role_word},
+    parts::visible,
     state::Console,
-    words,
+    visit::Visitor,
+    words::{self, fill},
 };
 
 /// The lifetime of the cookie of a session: the session itself ends earlier.
@@ -37,18 +39,65 @@ struct SignInPage<'a> {
     w: &'static words::SignIn,
     next: &'a str,
     error: Option<&'static str>,
+    /// The session that the browser has. It is replaced by the button alone, never by a link of another site.
+    present: Option<Present>,
     /// The address at which a sign-in with the company's provider begins, if there is one.
     oidc: Option<String>,
+}
+
+/// The session that a browser has, as the form shows it.
+struct Present {
+    /// Who is signed in, and what a new sign-in does.
+    text: String,
+    form_token: String,
+}
+
+impl Present {
+    fn new(visitor: &Visitor) -> Self {
+        let w = words::SignIn::of(visitor.language);
+        let common = words::Common::of(visitor.language);
+        let role = role_word(visitor.session.role, common);
+        Self {
+            text: fill(w.present, &[&visible(&visitor.session.name), &role]),
+            form_token: visitor.form_token.clone(),
+        }
+    }
+}
+
+/// The session of a browser, if it has one.
+async fn present(console: &Console, parts: &mut Parts) -> Result<Option<Visitor>, Fault> {
+    match Visitor::of(parts, console).await {
+        Ok(visitor) => Ok(Some(visitor)),
+        Err(Fault::SignedOut { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Ends the earlier session of a browser that has begun another one. If the store is away, that session ends when it is
+/// idle, and the server's log has the reason.
+async fn end_earlier(console: &Console, earlier: Option<Visitor>) {
+    if let Some(earlier) = earlier {
+        console.sign_out(&earlier.session).await.ok();
+    }
 }
 
 /// The form for links and tokens. A one-time link opens it with its secret in the fragment, which no server sees.
 pub(super) async fn form(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
+    request: Request<Body>,
+) -> Result<Response, Fault> {
+    let (mut parts, _) = request.into_parts();
+    let present = present(&console, &mut parts).await?;
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
-    sign_in_page(&console, Language::of(&headers), fields.raw("next"), None)
+    let language = Language::of(&parts.headers);
+    Ok(sign_in_page(
+        &console,
+        language,
+        fields.raw("next"),
+        None,
+        present.as_ref(),
+    ))
 }
 
 fn sign_in_page(
@@ -56,6 +105,7 @@ fn sign_in_page(
     language: Language,
     next: &str,
     error: Option<&'static str>,
+    present: Option<&Visitor>,
 ) -> Response {
     let w = words::SignIn::of(language);
     let next = own_path(next);
@@ -65,6 +115,7 @@ fn sign_in_page(
         w,
         next,
         error,
+        present: present.map(Present::new),
         oidc: console.has_oidc().then(oidc),
     })
 }
@@ -74,11 +125,20 @@ fn refused(
     console: &Console,
     language: Language,
     next: &str,
-    status: StatusCode,
-    error: &'static str,
+    refusal: (Refusal, &'static str),
+    present: Option<&Visitor>,
 ) -> Response {
-    let mut response = sign_in_page(console, language, next, Some(error));
-    *response.status_mut() = status;
+    let (refusal, error) = refusal;
+    let mut response = sign_in_page(console, language, next, Some(error), present);
+    *response.status_mut() = match refusal {
+        Refusal::Invalid => StatusCode::UNAUTHORIZED,
+        Refusal::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    if let Refusal::Wait(seconds) = refusal {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
     response
 }
 
@@ -86,54 +146,70 @@ fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Exchanges a link or a token for a session.
+/// Exchanges a link or a token for a session, which replaces that of the browser. A form that has not told of the
+/// session is shown again.
 pub(super) async fn submit(
     State(console): State<Console>,
     request: Request<Body>,
 ) -> Result<Response, Fault> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let present = present(&console, &mut parts).await?;
     let client = console.client(&parts);
     let fields = Fields::parse(&collect(body).await?);
-    let by = credential(fields.text("credential"));
+    let next = fields.raw("next");
     let language = Language::of(&parts.headers);
     let w = words::SignIn::of(language);
+    if let Some(visitor) = &present
+        && verify(visitor, fields.raw(TOKEN_FIELD)).is_err()
+    {
+        let mut response = sign_in_page(&console, language, next, None, Some(visitor));
+        *response.status_mut() = StatusCode::CONFLICT;
+        return Ok(response);
+    }
+    let by = credential(fields.text("credential"));
     let refusal = match console.sign_in(by, &client).await {
         Ok(signed_in) => {
+            end_earlier(&console, present).await;
             let cookie = console.cookie(console.cookie_name(), &signed_in.secret, SESSION_SECONDS);
-            let to = redirect(own_path(fields.raw("next")));
-            return Ok(with_cookie(to, &cookie));
+            return Ok(with_cookie(redirect(own_path(next)), &cookie));
         }
         Err(refusal) => refusal,
     };
-    let (status, error) = match refusal {
-        Refusal::Invalid => (StatusCode::UNAUTHORIZED, w.invalid),
-        Refusal::Wait => (StatusCode::TOO_MANY_REQUESTS, w.wait),
-        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, w.unavailable),
+    let error = match refusal {
+        Refusal::Invalid => w.invalid,
+        Refusal::Wait(_) => w.wait,
+        Refusal::Unavailable => w.unavailable,
     };
-    Ok(refused(
-        &console,
-        language,
-        fields.raw("next"),
-        status,
-        error,
-    ))
+    let refusal = (refusal, error);
+    Ok(refused(&console, language, next, refusal, present.as_ref()))
 }
 
-/// Sends the browser to the company's provider.
+/// Sends the browser to the company's provider. A link of another site cannot replace a session so.
 pub(super) async fn begin_at_provider(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request<Body>,
 ) -> Result<Response, Fault> {
+    let (mut parts, _) = request.into_parts();
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let next = own_path(fields.raw("next"));
+    let language = Language::of(&parts.headers);
+    let present = present(&console, &mut parts).await?;
+    if console.has_oidc() && present.is_some() && is_foreign_link(&parts.headers) {
+        return Ok(sign_in_page(
+            &console,
+            language,
+            next,
+            None,
+            present.as_ref(),
+        ));
+    }
     let begun = match console.begin_at_provider().await {
         Ok(begun) => begun.ok_or(Fault::NotFound)?,
         Err(Unavailable) => {
-            let language = Language::of(&headers);
             let why = words::SignIn::of(language).provider_away;
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            return Ok(refused(&console, language, next, status, why));
+            let refusal = (Refusal::Unavailable, why);
+            return Ok(refused(&console, language, next, refusal, present.as_ref()));
         }
     };
     let next = Some(encoded(next)).filter(|next| next.len() <= MAX_NEXT);
@@ -151,7 +227,8 @@ pub(super) async fn return_from_provider(
     if !console.has_oidc() {
         return Err(Fault::NotFound);
     }
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
+    let present = present(&console, &mut parts).await?;
     let client = console.client(&parts);
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
     let kept = cookie(&parts.headers, PENDING_COOKIE).unwrap_or_default();
@@ -167,16 +244,25 @@ pub(super) async fn return_from_provider(
     let used = console.cookie(PENDING_COOKIE, "", 0);
     let language = Language::of(&parts.headers);
     let w = words::SignIn::of(language);
-    let (status, error) = match console.sign_in(by, &client).await {
+    let refusal = match console.sign_in(by, &client).await {
         Ok(signed_in) => {
+            end_earlier(&console, present).await;
             let begun = console.cookie(console.cookie_name(), &signed_in.secret, SESSION_SECONDS);
             return Ok(with_cookie(with_cookie(redirect(next), &begun), &used));
         }
-        Err(Refusal::Invalid) => (StatusCode::FORBIDDEN, w.not_confirmed),
-        Err(Refusal::Wait) => (StatusCode::TOO_MANY_REQUESTS, w.wait),
-        Err(Refusal::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, w.provider_away),
+        Err(refusal) => refusal,
     };
-    let response = refused(&console, language, next, status, error);
+    let error = match refusal {
+        Refusal::Invalid => w.not_confirmed,
+        Refusal::Wait(_) => w.wait,
+        Refusal::Unavailable => w.provider_away,
+    };
+    let refused_with = (refusal, error);
+    let mut response = refused(&console, language, next, refused_with, present.as_ref());
+    if refusal == Refusal::Invalid {
+        // The provider knows the person, who has no right here.
+        *response.status_mut() = StatusCode::FORBIDDEN;
+    }
     Ok(with_cookie(response, &used))
 }
 
@@ -277,6 +363,55 @@ mod tests {
         ] {
             let page = site.get(Language::En, path).await;
             assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_replaced_by_a_form_that_tells_of_it() {
+        let site = Fake::new(Role::Admin).open();
+        let end = format!("END {}", uuid::Uuid::from_u128(1));
+        let path = "/console/sign-in";
+        let page = site.get(Language::En, path).await;
+        assert!(page.text.contains("data-asks"), "the script waits");
+        assert!(
+            page.text
+                .contains("You are signed in as Ана (administrator)")
+        );
+
+        let of_no_session = [("_form", "x"), ("credential", CREDENTIAL)];
+        let mut stale = request(Method::POST, Language::En, path);
+        let headers = stale.headers_mut();
+        headers.insert("sec-fetch-site", "same-origin".parse().expect("a value"));
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(of_no_session);
+        *stale.body_mut() = Body::from(form.finish());
+        let page = site.send(stale).await;
+        assert_eq!(page.status, StatusCode::CONFLICT);
+        assert!(page.headers.get(header::SET_COOKIE).is_none());
+        assert!(page.text.contains("data-asks"));
+
+        let wrong = site.post(Language::En, path, &[("credential", "x")]).await;
+        assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+        assert!(site.sent().is_empty(), "the session lasts");
+        let fields = [("credential", CREDENTIAL)];
+        let page = site.post(Language::En, path, &fields).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert_eq!(site.last_change().line, end);
+    }
+
+    #[tokio::test]
+    async fn a_foreign_link_to_the_provider_asks_where_a_session_is() {
+        let site = Fake::new(Role::Admin).with_oidc().open();
+        for (from, status) in [
+            ("cross-site", StatusCode::OK),
+            ("same-site", StatusCode::OK),
+            ("same-origin", StatusCode::SEE_OTHER),
+            ("none", StatusCode::SEE_OTHER),
+        ] {
+            let mut start = request(Method::GET, Language::En, "/console/oidc/start");
+            let headers = start.headers_mut();
+            headers.insert("sec-fetch-site", from.parse().expect("a value"));
+            assert_eq!(site.send(start).await.status, status, "{from}");
         }
     }
 

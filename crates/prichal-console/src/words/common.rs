@@ -88,6 +88,8 @@ words! {
         about: "Вставьте ссылку для входа или токен.", "Кіру сілтемесін немесе токенді қойыңыз.", "Paste a sign-in link or a token.";
         link: "Ссылка или токен", "Сілтеме немесе токен", "Link or token";
         submit: "Войти", "Кіру", "Sign in";
+        present: "Вы уже вошли: {} ({}). Новый вход завершит этот сеанс.", "Сіз кіріп қойғансыз: {} ({}). Жаңа кіру бұл сеансты аяқтайды.", "You are signed in as {} ({}). A new sign-in ends this session.";
+        stay: "Остаться в этом сеансе", "Осы сеанста қалу", "Stay in this session";
         oidc: "Войти через компанию", "Компания арқылы кіру", "Sign in with your company";
         not_confirmed: "Провайдер компании не подтвердил вход, или ни одна из ваших групп не имеет здесь прав.", "Компания провайдері кіруді растамады немесе топтарыңыздың ешқайсысының мұнда құқығы жоқ.", "The company's provider has not confirmed the sign-in, or none of your groups has a right here.";
         provider_away: "Провайдер компании сейчас не отвечает.", "Компания провайдері қазір жауап бермейді.", "The company's provider does not answer now.";

@@ -258,7 +258,7 @@ impl Backend for Server {
             }
             let refused = guess::count_refusal(Arc::new(Error::Unauthenticated));
             Err(match *refused {
-                Error::Throttled { .. } => Refusal::Wait,
+                Error::Throttled { after } => Refusal::Wait(after),
                 _ => Refusal::Invalid,
             })
         })

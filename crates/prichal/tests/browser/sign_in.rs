@@ -82,6 +82,35 @@ async fn a_link_signs_in_once_and_for_ten_minutes() {
 
 #[tokio::test]
 #[ignore = "needs Chromium; ./test has it"]
+async fn a_link_replaces_a_session_by_the_button_alone() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    hub.workspace("other").await;
+    let browser = Browser::start().await;
+    let page = "/console/acme/deliveries";
+    browser.sign_in(&hub.url, &space.bearer_token(), page).await;
+    let foreign = link(&hub, json!({ "workspace": "other" })).await;
+    browser.open(&foreign).await;
+    browser.wait_for_text("You are signed in as").await;
+    browser.click("//a[text()='Stay in this session']").await;
+    browser
+        .wait_for_path("the workspace of the session", |path| {
+            path.starts_with("/console/acme")
+        })
+        .await;
+    browser.open("about:blank").await;
+    browser.open(&foreign).await;
+    browser.click(&button("Sign in")).await;
+    browser
+        .wait_for_path("the workspace of the link", |path| {
+            path.starts_with("/console/other")
+        })
+        .await;
+    browser.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
 async fn signing_out_ends_the_session_in_all_tabs() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;
