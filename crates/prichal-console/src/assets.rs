@@ -34,7 +34,6 @@ const FILES: &[(&str, &[u8])] = files![
     "ncalayer.js",
     "server-chart.js",
     "vendor/htmx.js",
-    "vendor/codejar.js",
     "vendor/prism.js",
     "vendor/uplot.js",
     "vendor/uplot.css",

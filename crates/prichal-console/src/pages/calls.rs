@@ -19,7 +19,7 @@ pub(super) use statistics::statistics;
 use self::model::{CallList, Card, Entity, EntityList, Names, Row};
 use crate::{
     answer::{Fault, page, redirect},
-    api::{collect, json_request, query, segment},
+    api::{ApiError, collect, json_request, query, segment},
     backend::Role,
     form::{Action, Fields},
     moment,
@@ -350,6 +350,15 @@ impl Dial {
     }
 }
 
+/// The reason why the exchange does nothing, for the reader.
+fn reason(error: ApiError, w: &words::Calls) -> String {
+    if error.code == "notSupported" {
+        w.not_supported.to_owned()
+    } else {
+        error.message
+    }
+}
+
 /// Asks the exchange for a call.
 pub(crate) async fn dial(action: Action) -> Result<Response, Fault> {
     let Action { visit, fields } = action;
@@ -373,7 +382,7 @@ pub(crate) async fn dial(action: Action) -> Result<Response, Fault> {
             let failed = Dialled {
                 number: number.to_owned(),
                 user: user.to_owned(),
-                reason: error.message,
+                reason: reason(error, words::Calls::of(visit.language)),
             };
             show(&visit, &Criteria::read(None, &visit), Some(failed)).await
         }

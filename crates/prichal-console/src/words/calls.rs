@@ -60,6 +60,7 @@ words! {
         dial_from: "Кто звонит", "Кім шалады", "Who calls";
         call_back: "Перезвонить", "Қайта қоңырау шалу", "Call back";
         dialled: "Станция приняла вызов.", "Станция шақыруды қабылдады.", "The exchange has taken the call.";
+        not_supported: "ни одна интеграция этого не умеет. Телефония включает возможности CALL и HANGUP в своей интеграции: docs/telephony.md.", "ешбір интеграция мұны істей алмайды. Телефония CALL және HANGUP мүмкіндіктерін өз интеграциясында қосады: docs/telephony.md.", "no integration can do that. A telephone exchange has the features CALL and HANGUP in its integration: docs/telephony.md.";
         dial_failed: "Вызов не принят: {}", "Шақыру қабылданбады: {}", "The call was not taken: {}";
         hang_up: "Положить трубку", "Тұтқаны қою", "Hang up";
         hung_up: "Станция приняла завершение звонка.", "Станция қоңырауды аяқтауды қабылдады.", "The exchange has taken the request to hang up.";

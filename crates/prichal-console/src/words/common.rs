@@ -95,6 +95,7 @@ words! {
         provider_away: "Провайдер компании сейчас не отвечает.", "Компания провайдері қазір жауап бермейді.", "The company's provider does not answer now.";
         opening: "Ссылка действует один раз.", "Сілтеме бір рет жарамды.", "The link works once.";
         how: "Новую ссылку печатает команда:", "Жаңа сілтемені мына пәрмен шығарады:", "This command prints a new link:";
+        of_demo: "В демонстрации: нажмите Enter в её терминале.", "Көрсетілімде: оның терминалында Enter басыңыз.", "In the demonstration: press Enter in its terminal.";
         invalid: "Ссылка уже использована, устарела или неверна; токены проверьте целиком.", "Сілтеме қолданылған, ескірген немесе қате; токенді толық тексеріңіз.", "The link was used, has expired or is wrong; check that a token is complete.";
         wait: "Слишком много неверных попыток. Подождите и попробуйте снова.", "Қате әрекет тым көп. Күтіп, қайталаңыз.", "Too many wrong attempts. Wait and try again.";
         unavailable: "Сервер сейчас не отвечает. Ссылка не израсходована.", "Сервер қазір жауап бермейді. Сілтеме жұмсалған жоқ.", "The server cannot answer now. The link is not used up.";

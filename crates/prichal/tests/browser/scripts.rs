@@ -9,6 +9,27 @@ use crate::{
     select::{button, heading, link, row},
 };
 
+const EDITOR: &str = "//textarea[@name='source']";
+
+/// Replaces the text in the editor, key by key.
+async fn write(browser: &Browser, text: &str) {
+    let editor = browser.find(EDITOR).await;
+    editor.click().await.expect("it takes the focus");
+    let everything = format!("{}a{}", char::from(Key::Control), char::from(Key::Null));
+    editor.send_keys(&everything).await.expect("it takes keys");
+    for key in text.chars() {
+        editor
+            .send_keys(&key.to_string())
+            .await
+            .expect("it takes keys");
+    }
+}
+
+async fn written(browser: &Browser) -> String {
+    let value = browser.find(EDITOR).await.prop("value").await;
+    value.expect("a property").unwrap_or_default()
+}
+
 #[tokio::test]
 #[ignore = "needs Chromium; ./test has it"]
 async fn a_script_is_edited_and_run_on_a_past_request() {
@@ -31,11 +52,7 @@ async fn a_script_is_edited_and_run_on_a_past_request() {
         .click(&link("Try with the script as it is now"))
         .await;
     browser.find(&heading("Try it on a past request")).await;
-    let editor = browser.find("//*[@role='textbox']").await;
-    editor.click().await.expect("it takes the focus");
-    let everything = format!("{}a{}", char::from(Key::Control), char::from(Key::Null));
-    let written = editor.send_keys(&(everything + "request.body.order")).await;
-    written.expect("it takes keys");
+    write(&browser, "request.body.order").await;
     browser.click(&button("Try without effect")).await;
     browser
         .wait_for_text("It would have changed nothing.")
@@ -53,5 +70,50 @@ async fn a_script_is_edited_and_run_on_a_past_request() {
     era.run("orders", "finished").await;
     browser.wait_for_text("finished").await;
     browser.inspect("run-again").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn a_script_of_several_lines_is_typed() {
+    const TYPED: &str = "// The first line.
+const { lines } = request.body ?? [];
+for (const line of lines ?? []) {
+if (!line) {
+console.log('a', \"b\", `c`);
+}
+}
+[1, [2]].length;
+";
+    const INDENTED: &str = "// The first line.
+const { lines } = request.body ?? [];
+for (const line of lines ?? []) {
+  if (!line) {
+    console.log('a', \"b\", `c`);
+  }
+}
+[1, [2]].length;
+";
+    let era = ChannelWorkspace::new().await;
+    era.sync_channel("orders", "respond(204)").await;
+    let browser = Browser::start().await;
+    let token = era.space.bearer_token();
+    let page = "/console/acme/channels";
+    browser.sign_in(&era.hub.url, &token, page).await;
+    browser.click(&link("Scripts")).await;
+    browser.click(&link("orders")).await;
+    write(&browser, TYPED).await;
+    assert_eq!(written(&browser).await, INDENTED);
+    let colours = "return document.querySelector('code-editor pre').textContent";
+    let shown = browser.run(colours, vec![]).await;
+    assert_eq!(shown.as_str(), Some(&*format!("{INDENTED}\n")));
+
+    // Leaving the page would lose the text, so the browser asks.
+    let leave = "return dispatchEvent(new Event('beforeunload', { cancelable: true }))";
+    assert_eq!(browser.run(leave, vec![]).await, json!(false));
+    browser.click(&button("Save")).await;
+    browser.wait_for_text("Saved.").await;
+    assert_eq!(written(&browser).await, INDENTED);
+    assert_eq!(browser.run(leave, vec![]).await, json!(true));
     browser.end().await;
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     lanes::{Lanes, realtime_id},
     model::{Call, Event, EventType, Kind, Names, Recording, Row, Status},
+    reason,
 };
 use crate::{
     answer::{Fault, page, redirect},
@@ -354,7 +355,7 @@ pub(crate) async fn hang_up(
             Ok(redirect(&format!("{here}?done=hangup")))
         }
         Err(error) if error.is_refusal() => {
-            let error = fill(w.hang_up_failed, &[&error.message]);
+            let error = fill(w.hang_up_failed, &[&reason(error, w)]);
             show(&visit, &id, &Fields::default(), Some(error)).await
         }
         Err(error) => Err(error.into()),

@@ -229,6 +229,22 @@ async fn a_user_calls_and_hangs_up() {
 }
 
 #[tokio::test]
+async fn without_an_exchange_that_can_the_reader_learns_why() {
+    let dial = "POST /api/v1/acme/communications/call";
+    let no = json!({"status": "notSupported", "message": "Feature Call is not supported by any integration"});
+    let site = fake(Role::Admin).answer_with(dial, 409, no).open();
+    let fields = [("clientPhone", "8 701")];
+    for (language, why) in [
+        (Language::Ru, "ни одна интеграция этого не умеет"),
+        (Language::Kk, "ешбір интеграция мұны істей алмайды"),
+        (Language::En, "no integration can do that"),
+    ] {
+        let page = site.post(language, "/console/acme/calls", &fields).await;
+        assert!(page.text.contains(why) && !page.text.contains("Feature Call"));
+    }
+}
+
+#[tokio::test]
 async fn refusals_of_the_exchange_are_shown() {
     let refusal = json!({"status": "integrationError", "message": format!("The integration did not take the call: {HOSTILE}")});
     let hang_up = format!("POST /api/v1/acme/communications/{LIVE}/hangup");

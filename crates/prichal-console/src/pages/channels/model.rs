@@ -131,6 +131,13 @@ pub(super) enum Status {
     Failed,
 }
 
+impl Run {
+    /// True if the server keeps the request: until the run succeeds. Runs of websockets have none of their own.
+    pub(super) fn has_request(&self) -> bool {
+        self.kind != Kind::Socket && self.status != Status::Finished
+    }
+}
+
 impl Kind {
     pub(super) const fn word(self, w: &words::Channels) -> &'static str {
         match self {

@@ -185,7 +185,7 @@ async fn show(
         channel,
         trials: script
             .as_ref()
-            .filter(|_| visit.may_change() && run.kind != Kind::Socket)
+            .filter(|_| visit.may_change() && run.has_request())
             .map(trial),
         script,
         log: (!run.log.is_empty()).then(|| text(&run.log.join("\n"))),

@@ -103,6 +103,8 @@ struct DetailPage {
     code: String,
     name: String,
     source: String,
+    /// True if the source is not the stored one.
+    is_changed: bool,
     /// A sentence about an earlier version in the editor.
     loaded: Option<String>,
     action: String,
@@ -158,12 +160,18 @@ fn ask(visit: &Visit, [code, name, source]: [&str; 3], error: Option<String>) ->
         code: code.to_owned(),
         name: name.to_owned(),
         source: source.to_owned(),
+        is_changed: error.is_some(),
         loaded: None,
         action: visit.page("channels/scripts/new"),
         saved: None,
         error,
         may_change: visit.may_change(),
     })
+}
+
+/// A refusal without the API's name of the source, which stands in no form.
+pub(super) fn in_words(refusal: String) -> String {
+    refusal.replacen("scriptdata.source", "script", 1)
 }
 
 /// The source of a form, with the line ends that it had before the browser sent it (HTML, "constructing the entry list").
@@ -192,7 +200,7 @@ pub(crate) async fn create(action: Action) -> Result<Response, Fault> {
             address(&visit, &made.id)
         ))),
         Err(error) => {
-            let error = refusal(error)?;
+            let error = in_words(refusal(error)?);
             let source = source_of(&fields);
             let texts = [fields.text("code"), fields.text("name"), &source];
             Ok(ask(&visit, texts, Some(error)))
@@ -256,6 +264,7 @@ pub(super) async fn show(
         title: format!("{} {}", w.script, visible(&script.code)),
         code: text("code", &script.code),
         name: text("name", &script.name),
+        is_changed: source != script.scriptdata.source,
         source,
         loaded: earlier
             .as_ref()
@@ -331,7 +340,7 @@ pub(crate) async fn save(
         Ok(_) => Ok(redirect(&format!("{}?done=save", address(&visit, &id)))),
         Err(error) => {
             let shown = Shown {
-                error: Some(refusal(error)?),
+                error: Some(in_words(refusal(error)?)),
                 sent: Some(fields),
                 ..Shown::default()
             };

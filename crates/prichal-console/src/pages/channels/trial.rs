@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     SERVICE,
-    model::{Kind, Run},
+    model::Run,
     refusal,
     scripts::{Shown, show, source_of},
 };
@@ -31,7 +31,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// The form as it was sent, or an example. Runs of websockets have no request of their own.
+    /// The form as it was sent, or an example. Only the runs whose request is kept are offered.
     pub(super) fn new(fields: &Fields, runs: &[Run], visit: &Visit, w: &words::Channels) -> Self {
         let chosen = fields.text("run");
         let choice = |run: &Run| {
@@ -44,7 +44,7 @@ impl Form {
                 is_chosen: run.id == chosen,
             }
         };
-        let runs = runs.iter().filter(|run| run.kind != Kind::Socket);
+        let runs = runs.iter().filter(|run| run.has_request());
         let text = |name: &str, example: &str| {
             let sent = fields.has(name).then(|| fields.raw(name).to_owned());
             sent.unwrap_or_else(|| example.to_owned())
