@@ -34,8 +34,8 @@ const MAX_HEADERS: usize = 64;
 /// The largest size of the names and values of all headers, in bytes.
 const MAX_HEADER_BYTES: usize = 16 << 10;
 /// Headers that belong to the connection instead of the response, and headers that affect the server's whole origin
-/// in a browser: cookies, policies, access of other origins.
-const RESERVED: [&str; 27] = [
+/// in a browser: cookies, policies, access of other origins, other pages, a dialog for a password.
+const RESERVED: [&str; 32] = [
     "accept-ch",
     "alt-svc",
     "clear-site-data",
@@ -48,21 +48,26 @@ const RESERVED: [&str; 27] = [
     "document-policy",
     "expect-ct",
     "keep-alive",
+    "link",
     "nel",
     "origin-agent-cluster",
     "permissions-policy",
     "public-key-pins",
+    "refresh",
     "report-to",
     "reporting-endpoints",
     "service-worker-allowed",
     "set-cookie",
     "set-cookie2",
+    "sourcemap",
     "strict-transport-security",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "www-authenticate",
     "x-content-type-options",
+    "x-frame-options",
 ];
 /// Prefixes of further reserved headers.
 const RESERVED_PREFIXES: [&str; 4] = ["access-control-", "cross-origin-", "proxy-", "sec-"];
@@ -216,6 +221,11 @@ mod tests {
                 "",
             ),
             (json!(200), json!({ "Service-Worker-Allowed": "/" }), ""),
+            (json!(200), json!({ "Refresh": "0;url=/" }), ""),
+            (json!(200), json!({ "WWW-Authenticate": "Basic" }), ""),
+            (json!(200), json!({ "Link": "</a>;rel=preload" }), ""),
+            (json!(200), json!({ "SourceMap": "/a" }), ""),
+            (json!(200), json!({ "X-Frame-Options": "DENY" }), ""),
             (json!(200), json!({}), "eleven chars"),
         ] {
             assert!(read(&status, &headers, body).is_err(), "{status} {headers}");

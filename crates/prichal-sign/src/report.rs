@@ -266,4 +266,7 @@ pub struct Report {
     /// Set if the bytes are not a readable `SignedData`.
     #[serde(skip)]
     pub unreadable: Option<crate::ReadError>,
+    /// The public-key operations that were spent, or more if an operation was refused.
+    #[serde(skip)]
+    pub work: usize,
 }

@@ -91,6 +91,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         has_more_needs: context.has_more_needs(),
         reason: reason.map(str::to_owned),
         unreadable: None,
+        work: context.work(),
     }
 }
 
@@ -112,6 +113,7 @@ fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
         has_more_needs: false,
         reason: Some(error.to_string()),
         unreadable: Some(error),
+        work: 0,
     }
 }
 

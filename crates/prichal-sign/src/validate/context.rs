@@ -76,6 +76,9 @@ pub(super) struct Context<'a> {
     is_optional: Cell<bool>,
     /// True if a need of a signer was dropped because the list was full.
     has_more_needs: Cell<bool>,
+    /// The operations of all kinds of work, and their largest number.
+    spent: Cell<usize>,
+    most: usize,
     /// The budget that is charged now.
     work: Cell<Work>,
     own: Budget,
@@ -242,6 +245,8 @@ impl<'a> Context<'a> {
             newer: RefCell::default(),
             is_optional: Cell::new(false),
             has_more_needs: Cell::new(false),
+            spent: Cell::new(0),
+            most: request.work,
             work: Cell::new(Work::Own),
             own: Budget::default(),
             embedded: Budget::default(),
@@ -325,7 +330,7 @@ impl<'a> Context<'a> {
     /// Charges public-key operations. False if the budget is used up.
     pub(super) fn spend(&self, cost: usize) -> bool {
         let (budget, max) = self.budget();
-        charge(&budget.verifications, cost, max)
+        charge(&budget.verifications, cost, max) && charge(&self.spent, cost, self.most)
     }
 
     /// Charges one step of the path search. False if the budget is used up.
@@ -351,7 +356,14 @@ impl<'a> Context<'a> {
     /// True if an operation was refused because the budget was used up. It stays true.
     pub(super) fn exhausted(&self) -> bool {
         let (budget, max) = self.budget();
-        budget.verifications.get() > max || budget.responders.get() > MAX_RESPONDERS
+        budget.verifications.get() > max
+            || budget.responders.get() > MAX_RESPONDERS
+            || self.spent.get() > self.most
+    }
+
+    /// The operations of all kinds of work.
+    pub(super) fn work(&self) -> usize {
+        self.spent.get()
     }
 
     /// True if an address of the certificate's issuer could not be fetched.

@@ -81,6 +81,9 @@ pub struct Request<'a> {
     pub existed_at: Option<Time>,
     pub expected: Expected,
     pub limits: Limits,
+    /// The largest number of public-key operations of all kinds together, within the validator's own limits. Several
+    /// validations can share a budget (`Report::work`).
+    pub work: usize,
 }
 
 impl<'a> Request<'a> {
@@ -94,6 +97,7 @@ impl<'a> Request<'a> {
             existed_at: None,
             expected: Expected::default(),
             limits: Limits::SIGNATURE,
+            work: usize::MAX,
         }
     }
 }

@@ -32,6 +32,13 @@ const BODY: Pace = Pace {
     rate: u64::MAX,
 };
 
+/// The pace of a body that may be longer than a JSON body, and is held in memory as well.
+const LONG_BODY: Pace = Pace {
+    silence: Duration::from_secs(15),
+    grace: Duration::from_secs(30),
+    rate: 32 << 10,
+};
+
 /// The estimated memory of a list, an object or a member beside its text: each is an allocation.
 const NODE_BYTES: usize = 200;
 
@@ -62,7 +69,7 @@ async fn linger(body: &mut Body) {
 const FORM_PACE: Pace = Pace {
     silence: Duration::from_secs(15),
     grace: Duration::from_mins(1),
-    rate: 1 << 10,
+    rate: 16 << 10,
 };
 
 /// A body that has to keep a pace, and whose first [`JSON_LIMIT`] bytes are held in memory until the request is answered.
@@ -146,7 +153,8 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes> {
 
 /// Receives a body. `None` if it is longer than `limit`.
 async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result<Option<Bytes>> {
-    let mut timed = Timed::new(payer.map(|payer| payer.clock().clone()), BODY);
+    let pace = if limit > JSON_LIMIT { LONG_BODY } else { BODY };
+    let mut timed = Timed::new(payer.map(|payer| payer.clock().clone()), pace);
     let (mut first, mut whole) = (None, Vec::new());
     loop {
         let next = timed.next(body.frame()).await;
@@ -159,6 +167,7 @@ async fn collect(body: &mut Body, limit: usize, payer: Option<&Payer>) -> Result
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        timed.count(data.len());
         let before = first.as_ref().map_or(0, Bytes::len).max(whole.len());
         if before + data.len() > limit {
             return Ok(None);

@@ -396,8 +396,8 @@ impl Payer {
     }
 }
 
-/// The minimum speed of incoming data: never silent for longer than `silence`, and after `grace` at least `rate`
-/// bytes per second.
+/// The minimum speed of incoming data: never silent for longer than `silence`, and on average at least `rate` bytes
+/// per second, with a delay of at most `grace`. A quick beginning earns no further delay.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     pub silence: Duration,
@@ -405,31 +405,24 @@ pub struct Pace {
     pub rate: u64,
 }
 
-impl Pace {
-    /// The time left for the next piece, after `bytes` that took `since`.
-    fn rest(self, bytes: u64, since: Duration) -> Duration {
-        let due = self.grace + Duration::from_secs(bytes / self.rate.max(1));
-        due.saturating_sub(since).min(self.silence)
-    }
-}
-
 /// A stream of incoming data that has to keep a pace.
 pub struct Timed {
     clock: Option<Clock>,
     pace: Pace,
-    started: Timestamp,
-    bytes: u64,
+    /// The delay that is left, as of a time.
+    left: Duration,
+    at: Timestamp,
 }
 
 impl Timed {
     /// Without a clock, no pace is too slow.
     pub fn new(clock: Option<Clock>, pace: Pace) -> Self {
-        let started = clock.as_ref().map(Clock::now).unwrap_or_default();
+        let at = clock.as_ref().map(Clock::now).unwrap_or_default();
         Self {
             clock,
             pace,
-            started,
-            bytes: 0,
+            left: pace.grace,
+            at,
         }
     }
 
@@ -438,8 +431,8 @@ impl Timed {
         let late = async {
             match &self.clock {
                 Some(clock) => {
-                    let since = clock.now().since(self.started);
-                    clock.sleep(self.pace.rest(self.bytes, since)).await;
+                    let left = self.left_at(clock.now());
+                    clock.sleep(left.min(self.pace.silence)).await;
                 }
                 None => pending().await,
             }
@@ -451,8 +444,19 @@ impl Timed {
         }
     }
 
+    fn left_at(&self, now: Timestamp) -> Duration {
+        self.left.saturating_sub(now.since(self.at))
+    }
+
+    /// Takes bytes that came into account.
     pub fn count(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+        let Some(clock) = &self.clock else {
+            return;
+        };
+        let now = clock.now();
+        let earned = (bytes as u64).saturating_mul(1_000_000_000) / self.pace.rate.max(1);
+        let left = self.left_at(now) + Duration::from_nanos(earned);
+        (self.left, self.at) = (left.min(self.pace.grace), now);
     }
 }
 
@@ -577,17 +581,23 @@ mod tests {
             grace: Duration::from_secs(30),
             rate: 100,
         };
-        let rest = |bytes, secs| pace.rest(bytes, Duration::from_secs(secs)).as_secs();
-        assert_eq!(
-            [
-                rest(0, 0),
-                rest(0, 25),
-                rest(0, 40),
-                rest(1000, 38),
-                rest(9999, 9)
-            ],
-            [10, 5, 0, 2, 10]
-        );
+        let mut timed = Timed::new(Some(clock.clone()), pace);
+        // The seconds since the piece before, the size of the piece, and the seconds left.
+        for (secs, bytes, left) in [
+            (0, 1_000_000, 30),
+            (9, 100, 22),
+            (9, 50, 13),
+            (9, 0, 4),
+            (9, 700, 7),
+            (2, 99_999, 30),
+        ] {
+            clock.advance(Duration::from_secs(secs));
+            timed.count(bytes);
+            assert_eq!(
+                timed.left.as_millis(),
+                left * 1000 - if bytes == 50 { 500 } else { 0 }
+            );
+        }
         let mut timed = Timed::new(Some(clock.clone()), pace);
         assert_eq!(timed.next(async { 1 }).await, Some(1));
         let (late, ()) = tokio::join!(timed.next(pending::<()>()), async {

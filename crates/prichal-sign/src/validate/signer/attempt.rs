@@ -149,7 +149,7 @@ fn key_failure(error: &KeyError) -> Sub {
         | KeyError::UnknownCurve(_)
         | KeyError::ModulusSize(_)
         | KeyError::Exponent
-        | KeyError::ExponentSize { .. } => Sub::CryptoConstraintsFailure,
+        | KeyError::ExponentSize(_) => Sub::CryptoConstraintsFailure,
         KeyError::Malformed | KeyError::NotOnCurve => Sub::SigCryptoFailure,
     }
 }

@@ -151,7 +151,7 @@ pub(super) async fn verify_signature(company: Company, Json(body): Json) -> Resu
         signer: ExpectedSigner::default(),
         financial: false,
         received_at: company.now,
-        is_public: false,
+        public_work: None,
     };
     let size = question.signature.len() + question.content.as_ref().map_or(0, Bytes::len);
     let size = i64::try_from(size).map_err(Error::internal)?;

@@ -263,7 +263,7 @@ pub(super) async fn check_signature(
         signer,
         financial: is_financial(found.document.group),
         received_at: company.now,
-        is_public: false,
+        public_work: None,
     };
     let checked = check::check(&company.app, &found.rules, question).await?;
     let decision = check::decide(&found.rules, &checked, individual);

@@ -114,9 +114,9 @@ pub struct Question {
     pub financial: bool,
     /// The time at which this server received the signature.
     pub received_at: Timestamp,
-    /// True if anybody may ask. Then the signature must not lead to other hosts than those that the policy lists by
-    /// name.
-    pub is_public: bool,
+    /// The public-key operations that anybody may have spent on it; `None` for a user. A signature of anybody must not
+    /// lead to other hosts than those that the policy lists by name.
+    pub public_work: Option<usize>,
 }
 
 /// The expected signer.
@@ -155,6 +155,8 @@ pub struct Checked {
     pub proofs: Vec<Proof>,
     /// True if all addresses that the signers need were asked, with or without success.
     pub is_asked: bool,
+    /// The public-key operations of all validations.
+    pub work: usize,
 }
 
 impl Checked {
@@ -167,7 +169,8 @@ impl Checked {
 /// Checks a signature with all evidence that can be fetched.
 pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Checked> {
     let (mut policy, anchors) = rules.prepare()?;
-    if question.is_public {
+    let is_public = question.public_work.is_some();
+    if is_public {
         policy.fetch_hosts.retain(|host| host != "*");
     }
     let expected = Expected {
@@ -178,20 +181,24 @@ pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Ch
         financial: question.financial,
         ..Expected::default()
     };
-    let may_ask_private = app.config.allow_private_targets && !question.is_public;
+    let may_ask_private = app.config.allow_private_targets && !is_public;
     let mut search = Search::new(app, anchors, &policy, may_ask_private);
     let mut report;
+    let mut work = 0;
     loop {
         let now = app.clock.now();
-        let work = (question.clone(), policy.clone(), expected.clone());
+        let left = question.public_work;
+        let left = left.map_or(usize::MAX, |most| most.saturating_sub(work));
+        let inputs = (question.clone(), policy.clone(), expected.clone());
         let material = std::mem::take(&mut search.material);
         (report, search.material) = tokio::task::spawn_blocking(move || {
-            let (question, policy, expected) = work;
-            let report = judge(&question, &policy, expected, now, &material);
+            let (question, policy, expected) = inputs;
+            let report = judge(&question, &policy, expected, now, &material, left);
             (report, material)
         })
         .await
         .map_err(Error::internal)?;
+        work += report.work;
         if !search.next(&report).await {
             break;
         }
@@ -202,6 +209,7 @@ pub async fn check(app: &Domain, rules: &Rules, question: Question) -> Result<Ch
         report,
         proofs,
         is_asked,
+        work,
     })
 }
 
@@ -305,6 +313,7 @@ fn judge(
     expected: Expected,
     now: Timestamp,
     material: &Material,
+    work: usize,
 ) -> Report {
     let at = Time::from_unix(now.secs());
     let request = Request {
@@ -316,6 +325,7 @@ fn judge(
         existed_at: Some(Time::from_unix(question.received_at.secs())).filter(|then| *then < at),
         expected,
         limits: Limits::SIGNATURE,
+        work,
     };
     validate(&request, material)
 }
@@ -504,6 +514,7 @@ mod tests {
             has_more_needs: false,
             reason: Some(reason),
             unreadable: None,
+            work: 0,
         }
     }
 

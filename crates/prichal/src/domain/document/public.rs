@@ -114,6 +114,9 @@ const MAX_FILES: usize = 1000;
 /// The maximum bytes of all that is read of an uploaded archive. Its text may be compressed.
 const MAX_UNPACKED_BYTES: u64 = 32 << 20;
 
+/// The maximum number of public-key operations for all signatures of an upload together.
+const MAX_WORK: usize = 2_000;
+
 /// A signature to check, with its content if that is not inside.
 #[derive(Clone, Debug)]
 pub struct Submitted {
@@ -212,6 +215,16 @@ pub async fn check_upload(
     rules: &Rules,
     submitted: Vec<Submitted>,
 ) -> Result<Vec<(String, Report)>> {
+    check_within(app, rules, submitted, MAX_WORK).await
+}
+
+/// Checks an upload with at most so many public-key operations.
+async fn check_within(
+    app: &Domain,
+    rules: &Rules,
+    submitted: Vec<Submitted>,
+    mut left: usize,
+) -> Result<Vec<(String, Report)>> {
     let size: usize = submitted
         .iter()
         .map(|one| one.signature.len() + one.content.as_ref().map_or(0, Bytes::len))
@@ -228,9 +241,11 @@ pub async fn check_upload(
             signer: ExpectedSigner::default(),
             financial: false,
             received_at: app.clock.now(),
-            is_public: true,
+            public_work: Some(left),
         };
-        reports.push((one.name, check(app, rules, question).await?.report));
+        let checked = check(app, rules, question).await?;
+        left = left.saturating_sub(checked.work);
+        reports.push((one.name, checked.report));
     }
     Ok(reports)
 }
@@ -239,9 +254,14 @@ pub async fn check_upload(
 mod tests {
     use std::io::Write as _;
 
+    use prichal_sign::{
+        Time,
+        testing::{Authority, Cms, Key, Signer},
+    };
     use zip::{ZipWriter, write::SimpleFileOptions};
 
     use super::*;
+    use crate::{config::Config, platform::clock::Clock};
 
     fn zip(files: &[(&str, &[u8])]) -> Bytes {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -281,6 +301,39 @@ mod tests {
             (file.len(), file[0].content.as_deref()),
             (1, Some(&b"c"[..]))
         );
+    }
+
+    #[tokio::test]
+    async fn the_signatures_of_an_upload_share_one_budget() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = Config::for_data_dir(dir.path().join("data"));
+        let app = crate::app::open(config, Clock::System)
+            .await
+            .expect("a server");
+        let authority = Authority::new(Key::p256);
+        let at = Time::from_unix(app.clock.now().secs());
+        let signer = Signer::new(&authority.signer, b"a document", at);
+        let signature = Cms::attached(b"a document", &[&signer]).encode();
+        let one = Submitted {
+            name: String::new(),
+            signature: signature.into(),
+            content: None,
+        };
+        let work = async |most| {
+            let both = vec![one.clone(), one.clone()];
+            let reports = check_within(&app, &Rules::default(), both, most).await;
+            let reports = reports.expect("reports");
+            [&reports[0].1, &reports[1].1].map(|report| {
+                let text = serde_json::to_string(report).expect("a report");
+                (report.work, text.contains("exceeds the limit"))
+            })
+        };
+        let [(spent, false), (_, false)] = work(MAX_WORK).await else {
+            panic!("the budget is enough");
+        };
+        assert!(spent > 0);
+        let [first, (_, is_refused)] = work(spent).await;
+        assert_eq!((first, is_refused), ((spent, false), true));
     }
 
     #[test]

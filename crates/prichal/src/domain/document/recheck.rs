@@ -269,7 +269,7 @@ async fn look(app: &Domain, signature: &Signature) -> Result<Option<(Checked, Ru
         signer,
         financial: is_financial(document.group),
         received_at: signature.signed_on,
-        is_public: false,
+        public_work: None,
     };
     let checked = check::check(app, &rules, question).await?;
     Ok(Some((checked, rules)))

@@ -111,6 +111,34 @@ async fn a_body_that_stops_coming_is_given_up() {
     assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
+/// A quick beginning does not entitle to a slow end.
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_given_up() {
+    let hub = Hub::start().await;
+    let mut sent =
+        b"POST /check HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=edge\r\n\
+        content-length: 16000000\r\n\r\n"
+            .to_vec();
+    sent.resize(sent.len() + 4096 * KIB, b' ');
+    let stream = connect(&hub, &sent).await;
+    holds(&hub, 4096 * KIB).await;
+    let start = hub.app.clock.now();
+    let mut answer = [0; 12];
+    eventually("the body is given up", || {
+        // It is never silent.
+        let _ = stream.try_write(b" ");
+        hub.advance(Duration::from_secs(1));
+        let is_answered = stream
+            .try_read(&mut answer)
+            .is_ok_and(|length| length == 12);
+        std::future::ready(is_answered.then_some(()))
+    })
+    .await;
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    assert!(hub.app.clock.now().since(start) >= Duration::from_secs(25));
+    holds_nothing(&hub).await;
+}
+
 #[tokio::test]
 async fn the_body_of_a_request_without_credentials_is_not_read() {
     let hub = Hub::start().await;
