@@ -45,7 +45,7 @@ macro_rules! words {
 words! {
     /// The kind of credentials behind an act.
     ActorKind {
-        /// The holder of the admin token.
+        /// The holder of the admin token, also at the console.
         Operator = "operator",
         Token = "token",
         /// Somebody who has signed in at the console.
@@ -72,7 +72,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// The id of the token, integration, channel or node. None for the operator.
+    /// The id of the token, session, integration, channel or node. The operator has one at the console only.
     pub id: Option<Uuid>,
     pub name: Option<String>,
     pub user: Option<UserId>,

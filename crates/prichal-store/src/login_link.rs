@@ -34,6 +34,12 @@ pub struct LoginLink {
 const COLUMNS: &str =
     "workspace, name, role, user_id, integrations, maker, node, created_at, expires_at, used_at";
 
+/// The id of a link in the audit log: a part of the hash, which tells nothing of the secret.
+fn id(hash: &str) -> Uuid {
+    let found = hash.get(..32).and_then(|part| Uuid::try_parse(part).ok());
+    found.unwrap_or_default()
+}
+
 /// Adds a link. The newest `most - 1` of its maker's earlier links stay.
 pub fn insert(tx: &mut Tx<'_>, link: &LoginLink, hash: &str, most: i64) -> Result<()> {
     let LoginLink {
@@ -48,6 +54,7 @@ pub fn insert(tx: &mut Tx<'_>, link: &LoginLink, hash: &str, most: i64) -> Resul
         expires_at,
         used_at: _,
     } = link;
+    tx.note_object("loginLink", id(hash));
     tx.execute(
         "DELETE FROM login_link WHERE maker = $1 AND hash NOT IN
            (SELECT hash FROM login_link WHERE maker = $1 ORDER BY expires_at DESC, hash LIMIT $2)",
@@ -79,6 +86,7 @@ pub fn find(conn: &mut Conn, hash: &str) -> Result<Option<LoginLink>> {
 
 /// Uses a link up. Returns true once, if the link is valid at `now`.
 pub fn redeem(tx: &mut Tx<'_>, hash: &str, now: Timestamp) -> Result<bool> {
+    tx.note_object("loginLink", id(hash));
     tx.changes_one(
         "UPDATE login_link SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2",
         params![hash, now],

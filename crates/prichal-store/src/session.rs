@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Conn, Result, Row, Tx,
+    token::Token,
     value::{Value, params},
 };
 
@@ -16,7 +17,8 @@ pub struct Session {
     pub id: Uuid,
     /// `None` for the server's operator.
     pub workspace: Option<WorkspaceId>,
-    /// The name of the token that was shown among credentials. The session ends with that token.
+    /// The name of the token that was shown among credentials, with which the session ends, or of the person whom the
+    /// company's provider has confirmed.
     pub began_with: Option<String>,
     /// The node whose admin token it was.
     pub node: Option<Uuid>,
@@ -52,8 +54,25 @@ impl Moment {
     }
 }
 
-/// Adds a session. Of the earlier sessions of its workspace, or of the operator, the `most - 1` seen last stay.
-pub fn insert(tx: &mut Tx<'_>, session: &Session, hash: &str, at: Moment, most: i64) -> Result<()> {
+/// The maximum numbers of sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Those of one workspace, or of operators.
+    pub all: i64,
+    /// Those of one holder in a workspace: of one credential, or of one user.
+    pub of_holder: i64,
+}
+
+/// Adds a session. Of the earlier ones of its holder, and then of its workspace or of operators, those seen last stay
+/// within the bounds; returns true if others have ended. `token` is the one by which it acts in a workspace.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    session: &Session,
+    token: Option<&Token>,
+    hash: &str,
+    at: Moment,
+    most: Bounds,
+) -> Result<bool> {
     let Session {
         id,
         workspace,
@@ -67,18 +86,30 @@ pub fn insert(tx: &mut Tx<'_>, session: &Session, hash: &str, at: Moment, most: 
         ended_at: _,
     } = session;
     tx.note_object("session", *id);
-    let sql = format!(
-        "SELECT s.id FROM session s WHERE {LIVE} AND coalesce(s.workspace, '') = $3
-           ORDER BY s.seen_at DESC, s.id DESC LIMIT $5 OFFSET $4"
-    );
     let owner = workspace
         .map(|workspace| workspace.to_string())
         .unwrap_or_default();
-    let values = params![at.now, at.idle_since, owner, most - 1, MAX_ENDED];
-    let beyond = tx.conn()?.query(&sql, values, |row| row.uuid(0))?;
-    for id in beyond {
-        end(tx, id, at.now)?;
+    let mut ended = 0;
+    if let Some(token) = token {
+        let values = params![
+            at.now,
+            at.idle_since,
+            owner.as_str(),
+            most.of_holder - 1,
+            MAX_ENDED,
+            began_with.as_deref(),
+            token.user
+        ];
+        ended += end_beyond(tx, &format!("AND {OF_HOLDER}"), values, at.now)?;
     }
+    let values = params![
+        at.now,
+        at.idle_since,
+        owner.as_str(),
+        most.all - 1,
+        MAX_ENDED
+    ];
+    ended += end_beyond(tx, "", values, at.now)?;
     tx.run(
         "INSERT INTO session (id, hash, workspace, began_with, node, address, agent, created_at, seen_at, ends_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -94,11 +125,29 @@ pub fn insert(tx: &mut Tx<'_>, session: &Session, hash: &str, at: Moment, most: 
             *seen_at,
             *ends_at
         ],
-    )
+    )?;
+    Ok(ended > 0)
 }
 
 /// The maximum number of sessions that one transaction ends for a newer one.
 const MAX_ENDED: i64 = 100;
+
+/// The sessions that began with the credential `$6`, or are of the user `$7`. Others began with a link each.
+const OF_HOLDER: &str = "(s.began_with = $6 OR EXISTS
+    (SELECT 1 FROM token t WHERE t.session = s.id AND t.workspace = s.workspace AND t.user_id = $7))";
+
+/// Ends the sessions of an owner (`$3`) that were seen less recently than `$4` others. Returns their number.
+fn end_beyond(tx: &mut Tx<'_>, which: &str, values: &[Value<'_>], now: Timestamp) -> Result<usize> {
+    let sql = format!(
+        "SELECT s.id FROM session s WHERE {LIVE} AND coalesce(s.workspace, '') = $3 {which}
+           ORDER BY s.seen_at DESC, s.id DESC LIMIT $5 OFFSET $4"
+    );
+    let beyond = tx.conn()?.query(&sql, values, |row| row.uuid(0))?;
+    for id in &beyond {
+        end(tx, *id, now)?;
+    }
+    Ok(beyond.len())
+}
 
 /// Finds a session, also one that is over.
 pub fn find_by_hash(conn: &mut Conn, hash: &str) -> Result<Option<Session>> {

@@ -103,7 +103,14 @@ pub async fn with_request_id(
         Act::of_request(operation, request.uri(), agent, Some(request_id))
     });
     let seen = security::Request::new(app.clone(), address, shows_credential(dialects, &request));
-    let seen = Arc::new(seen.performing(act));
+    let mut seen = seen.performing(act);
+    if request.uri().path().starts_with("/console/") {
+        seen.page = Some(Box::new(security::Page {
+            agent: request.headers().get(header::USER_AGENT).cloned(),
+            request: request_id,
+        }));
+    }
+    let seen = Arc::new(seen);
     let answered = {
         let (seen, span) = (seen.clone(), span.clone());
         async move {

@@ -14,7 +14,10 @@ use axum::{
 use prichal_core::event::EntityKind;
 use utoipa::openapi::{PathItem, Paths, RefOr, path::Operation as Described};
 
-use crate::platform::audit::{Act, ObjectInPath, Operation, Rule, performing};
+use crate::platform::{
+    audit::{Act, ObjectInPath, Operation, Rule, performing},
+    security,
+};
 
 /// Operations of the same kind, and the reason why the log does not record them like others.
 pub struct Exception {
@@ -183,18 +186,25 @@ impl Table {
         }
     }
 
-    /// Adds signing in and out at the console, whose pages have no description.
+    /// Adds signing in and out at the console and the view of secrets there, since its pages have no description.
     pub fn add_console(&mut self) {
-        for (method, path, action) in [
-            (Method::POST, "/console/sign-in", "console.sign_in"),
-            (Method::GET, "/console/oidc/callback", "console.sign_in"),
-            (Method::POST, "/console/sign-out", "console.sign_out"),
+        let secrets = "/console/{ws}/integrations/{id}/secrets";
+        for (method, path, action, status) in [
+            (Method::POST, "/console/sign-in", "console.sign_in", 303),
+            (
+                Method::GET,
+                "/console/oidc/callback",
+                "console.sign_in",
+                303,
+            ),
+            (Method::POST, "/console/sign-out", "console.sign_out", 303),
+            (Method::POST, secrets, "console.show_secrets", 200),
         ] {
             let operation = Operation {
                 action: action.to_owned(),
                 rule: Rule::Always,
-                status: 303,
-                object: None,
+                status,
+                object: object(path),
             };
             let route = self.0.entry(path.to_owned()).or_default();
             route.methods.push((method, Target::One(operation)));
@@ -352,7 +362,12 @@ pub async fn recorded(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let operation =
         route.and_then(|route| operation(request.method(), route.as_str(), request.uri().path()));
-    let act = operation.map(|operation| Act::of_request(operation, request.uri(), None, None));
+    let act = operation.map(|operation| {
+        let (agent, id) = security::page()
+            .map(|page| (page.agent, page.request))
+            .unzip();
+        Act::of_request(operation, request.uri(), agent.flatten().as_ref(), id)
+    });
     performing(act, next.run(request)).await
 }
 

@@ -28,7 +28,7 @@ use super::{audit, refuse};
 use crate::{
     app::App,
     domain::stream::pulse,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     http::{Peer, answer::hold, body::metered, sender},
     platform::{
         access::{self, Caller},
@@ -75,8 +75,12 @@ async fn account(State(app): State<App>, request: Request<Body>, next: Next) -> 
     }
 }
 
-/// Logs a failure, which the console shows as such.
+/// Logs a failure, which the console shows as such. A limit that is reached is no failure.
 fn unavailable(error: &Error) -> Unavailable {
+    if error.is(Code::LimitReached) {
+        tracing::debug!("the console is refused: {error}");
+        return Unavailable;
+    }
     tracing::error!(
         error = error as &dyn std::error::Error,
         "the console cannot be served"
@@ -323,7 +327,8 @@ impl Backend for Server {
         Box::pin(async move {
             let app = self.app.clone();
             let workspace = WorkspaceId(workspace.id);
-            let follower = pulse::Follower::start(app.domain.clone(), workspace).await;
+            let follower = pulse::Follower::start(app.domain.clone(), workspace, session.id);
+            let follower = follower.await;
             let follower = follower.map_err(|error| unavailable(&error))?;
             let following = Some((app, session.id, follower));
             Ok(stream::unfold(following, follow).boxed())

@@ -37,6 +37,7 @@ use crate::{
         Platform,
         access::{self, Caller},
         security::{Actor, REQUEST, Request},
+        session,
     },
 };
 
@@ -216,6 +217,9 @@ fn who(actor: &Actor) -> Who {
     match actor {
         Actor::Caller(Caller::Admin) => of(ActorKind::Operator, None, None),
         // An element of a bulk call that a session has begun.
+        Actor::Caller(Caller::Token(token)) if session::is_of_operator(token) => {
+            of(ActorKind::Operator, token.session, None)
+        }
         Actor::Caller(Caller::Token(token)) if token.session.is_some() => {
             of(ActorKind::Session, token.session, Some(token.name.clone()))
         }
@@ -232,13 +236,13 @@ fn who(actor: &Actor) -> Who {
             Some(handle.channel.id),
             Some(handle.channel.code().to_owned()),
         ),
-        Actor::Person(person) => {
-            let name = match &person.caller {
-                Caller::Token(token) => Some(token.name.clone()),
-                _ => None,
-            };
-            of(ActorKind::Session, Some(person.session), name)
-        }
+        Actor::Person(person) => match &person.caller {
+            Caller::Token(token) if !session::is_of_operator(token) => {
+                let name = Some(token.name.clone());
+                of(ActorKind::Session, Some(person.session), name)
+            }
+            _ => of(ActorKind::Operator, Some(person.session), None),
+        },
         Actor::Token { id, .. } => of(ActorKind::Token, Some(id.0), None),
     }
 }

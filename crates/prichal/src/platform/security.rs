@@ -11,9 +11,11 @@ use std::{
     },
 };
 
+use axum::http::HeaderValue;
 use futures_util::future::Either;
 use prichal_core::id::{TokenId, UserId, WorkspaceId};
 use prichal_store::{audit::Rider, token};
+use uuid::Uuid;
 
 use crate::{
     error::{Code, Error},
@@ -187,6 +189,15 @@ pub struct Request {
     actor: Mutex<Option<Actor>>,
     /// The act of the request. None if the audit log does not record it.
     pub act: Option<Act>,
+    /// The request of a browser for a page of the console, which calls the API for it.
+    pub page: Option<Box<Page>>,
+}
+
+/// A request for a page, as records of the acts that it leads to name it.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub agent: Option<HeaderValue>,
+    pub request: Uuid,
 }
 
 /// The originator of an action.
@@ -254,6 +265,7 @@ impl Request {
             is_guess: AtomicBool::new(false),
             actor: Mutex::default(),
             act: None,
+            page: None,
         }
     }
 
@@ -263,6 +275,14 @@ impl Request {
         Self {
             actor: Mutex::new(self.actor()),
             ..Self::new(self.app.clone(), self.address, false).performing(Some(act))
+        }
+    }
+
+    /// A part of this request that is no act, such as noting the use of its credential.
+    fn aside(&self) -> Self {
+        Self {
+            actor: Mutex::new(self.actor()),
+            ..Self::new(self.app.clone(), self.address, false)
         }
     }
 
@@ -328,6 +348,20 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
         Ok(request) => Either::Left(REQUEST.scope(request, work)),
         Err(_) => Either::Right(work),
     }
+}
+
+/// Does work whose writes are no part of the request's act.
+pub async fn aside<F: Future>(work: F) -> F::Output {
+    match REQUEST.try_with(|request| Arc::new(request.aside())) {
+        Ok(aside) => REQUEST.scope(aside, work).await,
+        Err(_) => work.await,
+    }
+}
+
+/// The request for a page that this task answers.
+pub fn page() -> Option<Page> {
+    let found = REQUEST.try_with(|request| request.page.as_deref().cloned());
+    found.ok().flatten()
 }
 
 /// The rider of this task's writes: its request, if the audit log records it.

@@ -16,7 +16,7 @@ use prichal_core::{
 };
 use prichal_store::{
     Conn, Tx, entity, integration,
-    session::{self, Moment, Session},
+    session::{self, Bounds, Moment, Session},
     token::{self, Role, Token},
     workspace,
 };
@@ -42,13 +42,18 @@ const IDLE_TIMEOUT: Duration = Duration::from_hours(12);
 pub const MAX_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The minimum time between two noted uses of a session.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
-/// The maximum number of sessions of one workspace, and of operators. A further one ends the one that was seen least
-/// recently.
-const MAX_SESSIONS: i64 = 1000;
+/// The maximum numbers of sessions. A further one ends the one that was seen least recently, first of its own holder.
+const MAX_SESSIONS: Bounds = Bounds {
+    all: 1000,
+    of_holder: 50,
+};
 /// The maximum number of characters of a browser's name.
 const MAX_AGENT: usize = 256;
 /// The maximum number of integrations of an integrator.
 pub const MAX_INTEGRATIONS: usize = 100;
+
+/// The name of the operator among sessions. No other session has it.
+const OPERATOR: &str = "operator";
 
 /// The workspace whose writer handles sessions of operators.
 const ANY: WorkspaceId = WorkspaceId(Uuid::nil());
@@ -71,11 +76,26 @@ impl Holder {
     pub fn operator() -> Self {
         Self {
             workspace: None,
-            name: "operator".to_owned(),
+            name: OPERATOR.to_owned(),
             role: Role::Admin,
             user: None,
             integrations: Vec::new(),
         }
+    }
+}
+
+/// True for a token by which an operator's session acts in a workspace.
+pub fn is_of_operator(token: &Token) -> bool {
+    token.session.is_some() && token.name == OPERATOR
+}
+
+/// The name of a session of somebody else. One that reads like the operator's is followed by the role.
+fn name_of_other(holder: &Holder) -> String {
+    let letters = holder.name.chars().filter(|c| c.is_alphanumeric());
+    if letters.collect::<String>().to_lowercase() == OPERATOR {
+        format!("{} ({})", holder.name, holder.role.name())
+    } else {
+        holder.name.clone()
     }
 }
 
@@ -226,19 +246,23 @@ pub async fn begin_by_provider(
     browser: &Browser,
 ) -> Result<Option<Begun>> {
     let ends_at = app.clock.now() + MAX_LIFETIME;
-    begin(app, holder, None, ends_at, browser, |_| Ok(true)).await
+    let began = Some((format!("provider:{}", holder.name), None));
+    begin(app, holder, began, ends_at, browser, |_| Ok(true)).await
 }
 
 /// Begins a session for a holder, unless `admits` refuses it in the transaction or the user is gone.
 async fn begin(
     app: &Platform,
-    holder: Holder,
+    mut holder: Holder,
     began: Option<(String, Option<Uuid>)>,
     ends_at: Timestamp,
     browser: &Browser,
     mut admits: impl FnMut(&mut Tx<'_>) -> Result<bool> + Send + 'static,
 ) -> Result<Option<Begun>> {
     let now = app.clock.now();
+    if holder.workspace.is_some() {
+        holder.name = name_of_other(&holder);
+    }
     let secret = random_token();
     let hash = sha256_hex(secret.as_bytes());
     let (began_with, node) = began.unzip();
@@ -267,28 +291,32 @@ async fn begin(
     let at = moment(now);
     let write = move |tx: &mut Tx<'_>| {
         if !admits(tx)? {
-            return Ok(false);
+            return Ok(None);
         }
         if let Some(workspace) = workspace
             && workspace::find(tx.conn()?, &workspace.to_string())?.is_none()
         {
-            return Ok(false);
+            return Ok(None);
         }
         match check_holder(tx, &holder) {
-            Err(Error::Invalid(_)) => return Ok(false),
+            Err(Error::Invalid(_)) => return Ok(None),
             checked => checked?,
         }
-        session::insert(tx, &session, &hash, at, MAX_SESSIONS)?;
+        let has_ended_others =
+            session::insert(tx, &session, token.as_ref(), &hash, at, MAX_SESSIONS)?;
         if let Some(token) = &token {
             token::insert_of_session(tx, token, id)?;
         }
-        Ok::<_, Error>(true)
+        Ok::<_, Error>(Some(has_ended_others))
     };
     let live = Arc::new(live);
     // The actor of the record in the audit log, which this write takes along.
     security::set_actor(&live.signed_in());
-    if !app.db.write(workspace.unwrap_or(ANY), write).await? {
+    let Some(has_ended_others) = app.db.write(workspace.unwrap_or(ANY), write).await? else {
         return Ok(None);
+    };
+    if has_ended_others {
+        app.access.forget_tokens();
     }
     security::record(Event::SessionBegun, workspace, &object(id));
     Ok(Some(Begun { secret, live }))
@@ -410,7 +438,8 @@ async fn touch(app: &Platform, live: LiveSession, now: Timestamp) -> Arc<LiveSes
     }
     let until = tokens_end(now, ends_at);
     let write = move |tx: &mut Tx<'_>| session::touch(tx, id, now, before, until);
-    let written = app.db.write_deferred(workspace.unwrap_or(ANY), write).await;
+    let written = app.db.write_deferred(workspace.unwrap_or(ANY), write);
+    let written = security::aside(written).await;
     if let Err(error) = written {
         tracing::warn!(
             error = &error as &dyn std::error::Error,

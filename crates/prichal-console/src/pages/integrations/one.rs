@@ -269,12 +269,15 @@ pub(crate) async fn api_key(
     show(&visit, &id, &fields, Draft::default(), said).await
 }
 
-/// Shows the secrets once, by a form, so that no address and no history has them.
+/// Shows the secrets once, by a form, so that no address and no history has them. The server records it.
 pub(crate) async fn reveal(
     Path((_, id)): Path<(String, String)>,
     action: Action,
 ) -> Result<Response, Fault> {
     let Action { visit, fields } = action;
+    if !visit.may_integrate() {
+        return Err(Fault::NotFound);
+    }
     let said = Said {
         secrets: true,
         ..Said::default()

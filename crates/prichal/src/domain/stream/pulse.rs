@@ -16,6 +16,7 @@ use std::{
 use prichal_core::{id::WorkspaceId, time::Timestamp};
 use prichal_store::{Conn, LoggedEvent, event};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::topic::{TOLD, Topic};
 use crate::{
@@ -26,6 +27,10 @@ use crate::{
 
 /// The maximum number of consoles that follow this node.
 const MAX_CONSOLES: usize = 1000;
+/// The maximum number of them in one workspace, so that no workspace shuts the others out.
+const MAX_OF_WORKSPACE: usize = 200;
+/// The maximum number of them of one session.
+const MAX_OF_SESSION: usize = 20;
 /// The maximum number of workspaces without a console whose counters are kept. They tell a console that comes back, or
 /// another node that asks.
 const MAX_IDLE: usize = 16;
@@ -70,6 +75,8 @@ struct Entry {
     counters: Counters,
     changes: watch::Sender<()>,
     consoles: usize,
+    /// The number of consoles of each session.
+    sessions: HashMap<Uuid, usize>,
     /// The time at which the entry was last of use.
     used_at: Timestamp,
     asked_at: Timestamp,
@@ -90,6 +97,7 @@ impl Entry {
             },
             changes: watch::Sender::new(()),
             consoles: 0,
+            sessions: HashMap::new(),
             used_at: now,
             asked_at: now - ASK_INTERVAL,
             own: Default::default(),
@@ -250,22 +258,49 @@ pub struct Follower {
 struct Seat {
     streams: Arc<super::Streams>,
     workspace: WorkspaceId,
+    session: Uuid,
 }
 
 impl Seat {
-    fn take(app: &Domain, workspace: WorkspaceId) -> Result<(Self, watch::Receiver<()>)> {
+    fn take(
+        app: &Domain,
+        workspace: WorkspaceId,
+        session: Uuid,
+    ) -> Result<(Self, watch::Receiver<()>)> {
         let pulses = &app.streams.pulses;
         let mut entries = pulses.lock();
-        if pulses.consoles.load(Relaxed) >= MAX_CONSOLES {
-            let why = format!("The server has {MAX_CONSOLES} open consoles. Close one.");
-            return Err(Error::refused(Code::LimitReached, why));
+        let here = entries.get(&workspace);
+        let of_session = here.and_then(|entry| entry.sessions.get(&session));
+        for (whose, open, most) in [
+            ("server", pulses.consoles.load(Relaxed), MAX_CONSOLES),
+            (
+                "workspace",
+                here.map_or(0, |entry| entry.consoles),
+                MAX_OF_WORKSPACE,
+            ),
+            (
+                "session",
+                of_session.copied().unwrap_or_default(),
+                MAX_OF_SESSION,
+            ),
+        ] {
+            if open >= most {
+                let why = format!("The {whose} has {most} open consoles. Close one.");
+                return Err(Error::refused(Code::LimitReached, why));
+            }
         }
         pulses.consoles.fetch_add(1, Relaxed);
         let entry = pulses.enter(&mut entries, workspace, app.clock.now());
         entry.consoles += 1;
+        *entry.sessions.entry(session).or_default() += 1;
         let changes = entry.changes.subscribe();
         let streams = app.streams.clone();
-        Ok((Self { streams, workspace }, changes))
+        let seat = Self {
+            streams,
+            workspace,
+            session,
+        };
+        Ok((seat, changes))
     }
 }
 
@@ -275,14 +310,20 @@ impl Drop for Seat {
         pulses.consoles.fetch_sub(1, Relaxed);
         if let Some(entry) = pulses.lock().get_mut(&self.workspace) {
             entry.consoles -= 1;
+            if let Some(open) = entry.sessions.get_mut(&self.session) {
+                *open -= 1;
+                if *open == 0 {
+                    entry.sessions.remove(&self.session);
+                }
+            }
         }
     }
 }
 
 impl Follower {
-    /// Begins to follow a workspace.
-    pub async fn start(app: Domain, workspace: WorkspaceId) -> Result<Self> {
-        let (seat, changes) = Seat::take(&app, workspace)?;
+    /// Begins to follow a workspace for a session.
+    pub async fn start(app: Domain, workspace: WorkspaceId, session: Uuid) -> Result<Self> {
+        let (seat, changes) = Seat::take(&app, workspace, session)?;
         let last = app
             .db
             .read(move |conn: &mut Conn| event::last(conn, workspace))
@@ -404,13 +445,11 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use prichal_core::{
         event::{EntityKind, EventHead},
         id::EventId,
     };
-    use uuid::Uuid;
-
-    use super::*;
 
     fn workspace(n: u128) -> WorkspaceId {
         WorkspaceId(Uuid::from_u128(n))

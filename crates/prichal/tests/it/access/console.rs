@@ -102,7 +102,9 @@ async fn a_person_signs_in_by_a_link_and_out_again() {
     let records = log["items"].as_array().expect("the records");
     let facts = |record: &Value| {
         assert_eq!(record["actor"]["kind"], "session", "{record}");
-        if record["result"] == "done" {
+        if record["action"] == "console.sign_in" {
+            assert_eq!(record["object"]["kind"], "loginLink", "{record}");
+        } else if record["result"] == "done" {
             let object = json!({ "kind": "session", "id": record["actor"]["id"] });
             assert_eq!(record["object"], object, "{record}");
         }

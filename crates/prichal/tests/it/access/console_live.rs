@@ -19,7 +19,7 @@ async fn browser(hub: &Hub, space: &Caller, role: &str) -> Caller {
 }
 
 /// The next block of a stream with this field, without those before, and the value of the field.
-async fn field(stream: &mut EventStream, name: &str) -> String {
+pub(super) async fn field(stream: &mut EventStream, name: &str) -> String {
     loop {
         let block = stream.block().await.expect("the stream goes on");
         let found = block.lines().find_map(|line| line.strip_prefix(name));

@@ -408,7 +408,11 @@ impl World {
         let log = "/admin/v1/audit?result=done&limit=1000";
         let log = self.hub().admin().get(log).await.ok();
         let records = log["items"].as_array().expect("records").iter();
-        let of_pages = records.filter(|record| record["actor"]["kind"] == "session");
+        let of_pages = records.filter(|record| {
+            let actor = &record["actor"];
+            let is_operator = actor["kind"] == "operator" && actor["id"].is_string();
+            is_operator || actor["kind"] == "session"
+        });
         of_pages.map(|record| record["id"].clone()).collect()
     }
 }

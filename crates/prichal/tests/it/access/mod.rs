@@ -3,6 +3,7 @@
 mod channel_rights;
 mod console;
 mod console_live;
+mod console_sessions;
 mod console_table;
 mod oidc;
 mod own_calls;
