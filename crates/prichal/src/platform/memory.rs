@@ -582,21 +582,18 @@ mod tests {
             rate: 100,
         };
         let mut timed = Timed::new(Some(clock.clone()), pace);
-        // The seconds since the piece before, the size of the piece, and the seconds left.
+        // The seconds since the piece before, the size of the piece, and the milliseconds left.
         for (secs, bytes, left) in [
-            (0, 1_000_000, 30),
-            (9, 100, 22),
-            (9, 50, 13),
-            (9, 0, 4),
-            (9, 700, 7),
-            (2, 99_999, 30),
+            (0, 1_000_000, 30_000),
+            (9, 100, 22_000),
+            (9, 50, 13_500),
+            (9, 0, 4_500),
+            (9, 700, 7_000),
+            (2, 99_999, 30_000),
         ] {
             clock.advance(Duration::from_secs(secs));
             timed.count(bytes);
-            assert_eq!(
-                timed.left.as_millis(),
-                left * 1000 - if bytes == 50 { 500 } else { 0 }
-            );
+            assert_eq!(timed.left.as_millis(), left, "{bytes}");
         }
         let mut timed = Timed::new(Some(clock.clone()), pace);
         assert_eq!(timed.next(async { 1 }).await, Some(1));
