@@ -17,6 +17,7 @@ mod backend;
 mod chart;
 pub mod check;
 mod diff;
+mod facts;
 mod form;
 mod language;
 mod moment;

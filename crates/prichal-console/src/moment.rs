@@ -3,6 +3,11 @@
 use jiff::tz::TimeZone;
 use prichal_core::time::Timestamp;
 
+use crate::{
+    language::Language,
+    words::{Facts, fill},
+};
+
 /// A time on a page. `templates/parts.html` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -63,13 +68,27 @@ pub(crate) fn to_input(text: &str, zone: &TimeZone) -> String {
     )
 }
 
+/// The difference between a zone and UTC at a time, such as `UTC+5` or `UTC-3:30`.
+pub(crate) fn offset(at: Timestamp, zone: &TimeZone) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
+    let seconds = zone.to_offset(at).seconds();
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let (hours, minutes) = (seconds.abs() / 3600, seconds.abs() / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => "UTC".to_owned(),
+        (_, 0) => format!("UTC{sign}{hours}"),
+        _ => format!("UTC{sign}{hours}:{minutes:02}"),
+    }
+}
+
 /// A span of time in short, such as `350 ms`, `12.5 s`, `3:07`, `2:05:09`.
-pub(crate) fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64, language: Language) -> String {
+    let w = Facts::of(language);
     let ms = ms.max(0);
     let seconds = ms / 1000;
     match seconds {
-        0 => format!("{ms} ms"),
-        1..60 => format!("{seconds}.{} s", ms % 1000 / 100),
+        0 => fill(w.milliseconds, &[&ms]),
+        1..60 => fill(w.seconds, &[&format!("{seconds}.{}", ms % 1000 / 100)]),
         60..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
         _ => format!(
             "{}:{:02}:{:02}",
@@ -81,9 +100,10 @@ pub(crate) fn span(ms: i64) -> String {
 }
 
 /// A size in short, such as `3.2 GB`.
-pub(crate) fn bytes(size: f64) -> String {
+pub(crate) fn bytes(size: f64, language: Language) -> String {
+    let w = Facts::of(language);
     let (mut size, mut unit) = (size, 0);
-    let units = ["B", "KB", "MB", "GB", "TB"];
+    let units = [w.bytes, w.kilobytes, w.megabytes, w.gigabytes, w.terabytes];
     while size >= 1000.0 && unit + 1 < units.len() {
         size /= 1000.0;
         unit += 1;
@@ -146,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn zones_are_shown_by_their_offset() {
+        for (zone, shown) in [
+            ("UTC", "UTC"),
+            ("Asia/Almaty", "UTC+5"),
+            ("Asia/Kolkata", "UTC+5:30"),
+            ("America/St_Johns", "UTC-3:30"),
+        ] {
+            let zone = TimeZone::get(zone).expect("a zone");
+            let at = Timestamp::parse("2026-11-27T20:04:05Z").expect("a time");
+            assert_eq!(offset(at, &zone), shown);
+        }
+    }
+
+    #[test]
     fn sizes_are_short() {
         for (size, text) in [
             (0.0, "0 B"),
@@ -153,7 +187,7 @@ mod tests {
             (1500.0, "1.5 KB"),
             (50_197_323_776.0, "50.2 GB"),
         ] {
-            assert_eq!(bytes(size), text);
+            assert_eq!(bytes(size, Language::En), text);
         }
     }
 
@@ -165,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn units_are_the_readers() {
+        assert_eq!(span(350, Language::Ru), "350 мс");
+        assert_eq!(span(12_540, Language::Kk), "12.5 с");
+        assert_eq!(bytes(1500.0, Language::Ru), "1.5 КБ");
+    }
+
+    #[test]
     fn spans_are_short() {
         for (ms, text) in [
             (-5, "0 ms"),
@@ -173,7 +214,7 @@ mod tests {
             (187_000, "3:07"),
             (7_509_000, "2:05:09"),
         ] {
-            assert_eq!(span(ms), text);
+            assert_eq!(span(ms, Language::En), text);
         }
     }
 }

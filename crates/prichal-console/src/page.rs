@@ -3,6 +3,7 @@
 use crate::{
     backend::{Role, Workspace},
     language::Language,
+    moment,
     visit::{Visit, Visitor},
     words::Common,
 };
@@ -144,6 +145,8 @@ pub(crate) struct Layout {
     pub(crate) here: String,
     /// The changes of the workspace that the page knows.
     pub(crate) mark: String,
+    /// The zone of the times, such as `UTC+5`.
+    pub(crate) zone: String,
     /// A sentence about what was just done.
     pub(crate) notice: Option<String>,
 }
@@ -155,6 +158,7 @@ impl Layout {
         let role = visit.session.role;
         layout.workspace = Some(visit.workspace.clone());
         layout.mark.clone_from(&visit.mark);
+        layout.zone = moment::offset(visit.console.now(), &visit.workspace.zone);
         layout.links = Section::ALL
             .into_iter()
             .filter(|one| one.is_shown_to(role))
@@ -182,6 +186,7 @@ impl Layout {
             form_token: visitor.form_token.clone(),
             here: visitor.here.clone(),
             mark: String::new(),
+            zone: "UTC".to_owned(),
             notice: None,
         }
     }
@@ -196,6 +201,11 @@ impl Layout {
     pub(crate) fn home(&self) -> String {
         let segment = self.workspace.as_ref().map(Workspace::segment);
         segment.map_or_else(String::new, |segment| format!("/console/{segment}"))
+    }
+
+    /// True if this is the page at an address.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.here.split('?').next() == Some(path)
     }
 
     /// The address at which the workspace's changes are announced; empty outside of workspaces.

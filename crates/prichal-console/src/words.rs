@@ -10,6 +10,7 @@ mod common;
 mod deliveries;
 mod documents;
 mod events;
+mod facts;
 mod integrations;
 mod now;
 mod server;
@@ -24,6 +25,7 @@ pub(crate) use common::{Common, Faults, SignIn};
 pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
 pub(crate) use events::Events;
+pub(crate) use facts::Facts;
 pub(crate) use integrations::Integrations;
 pub(crate) use now::Now;
 pub(crate) use server::Server;
@@ -84,6 +86,7 @@ const TABLES: &[(&str, Lines)] = &[
     ("deliveries", Deliveries::TABLE),
     ("documents", Documents::TABLE),
     ("events", Events::TABLE),
+    ("facts", Facts::TABLE),
     ("integrations", Integrations::TABLE),
     ("now", Now::TABLE),
     ("server", Server::TABLE),

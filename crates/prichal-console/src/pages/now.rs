@@ -15,9 +15,10 @@ use crate::{
     answer::{Fault, page},
     api::query,
     backend::Role,
+    facts,
+    language::Language,
     moment::Moment,
     page::{Layout, Section},
-    parts::visible,
     state::Console,
     visit::Visit,
     words::{self, fill},
@@ -76,7 +77,8 @@ struct Alerts {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Alert {
-    message: String,
+    #[serde(flatten)]
+    about: facts::Alert,
     since: String,
     #[serde(default)]
     acknowledged_at: Option<String>,
@@ -176,7 +178,7 @@ async fn tasks(visit: &Visit, w: &'static words::Now) -> Result<Vec<Task>, Fault
         .items
         .iter()
         .map(|alert| Task {
-            text: alert.text(w),
+            text: alert.text(visit.language, w),
             since: Moment::parse(&alert.since, &visit.workspace.zone),
             href: visit.page("settings/alerts"),
             action: w.see_alerts,
@@ -212,8 +214,8 @@ fn counted(count: usize) -> String {
 }
 
 impl Alert {
-    fn text(&self, w: &words::Now) -> String {
-        let text = visible(&self.message);
+    fn text(&self, language: Language, w: &words::Now) -> String {
+        let text = self.about.text(language);
         match self.acknowledged_at {
             Some(_) => format!("{text} ({})", w.acknowledged),
             None => text,

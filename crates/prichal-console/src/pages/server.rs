@@ -27,6 +27,7 @@ use crate::{
     api::{collect, json_request, segment},
     backend::Role,
     form::{Fields, HubAction},
+    language::Language,
     moment::{self, Moment},
     page::Layout,
     parts::{State, Tone, visible},
@@ -148,7 +149,7 @@ pub(super) async fn server(visitor: Visitor, RawQuery(query): RawQuery) -> Resul
         tabs: Tabs { w, is_audit: false },
         w,
         nodes: nodes.items.into_iter().map(row).collect(),
-        figures: figures.rows(w),
+        figures: figures.rows(w, visitor.language),
         backups,
         quarantine: held.items.into_iter().map(held_row).collect(),
     }))
@@ -196,7 +197,7 @@ impl Figures {
         self.0.get(name).copied().unwrap_or(0.0)
     }
 
-    fn rows(&self, w: &words::Server) -> Vec<(&'static str, String)> {
+    fn rows(&self, w: &words::Server, language: Language) -> Vec<(&'static str, String)> {
         let count = |name: &str| format!("{:.0}", self.get(name));
         let commits = self.get("prichal_commit_batch_size_count").max(1.0);
         let batch = self.get("prichal_commit_batch_size_sum") / commits;
@@ -211,7 +212,10 @@ impl Figures {
             (w.quarantined, count("prichal_quarantined")),
             (w.sockets, count("prichal_websockets")),
             (w.batch, format!("{batch:.1}")),
-            (w.disk, moment::bytes(self.get("prichal_disk_free_bytes"))),
+            (
+                w.disk,
+                moment::bytes(self.get("prichal_disk_free_bytes"), language),
+            ),
         ]
     }
 }

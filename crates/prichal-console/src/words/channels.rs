@@ -106,7 +106,7 @@ words! {
         versions: "Прежние версии", "Бұрынғы нұсқалар", "Earlier versions";
         versions_none: "Скрипт ещё не меняли.", "Скрипт әлі өзгертілген жоқ.", "The script has not been changed yet.";
         version: "Версия {}", "{} нұсқасы", "Version {}";
-        version_until: "действовала до", "дейін қолданылды:", "in use until";
+        version_until: "действовала до", "қолданылған мерзімінің соңы:", "in use until";
         version_load: "Открыть в редакторе", "Редакторда ашу", "Open in the editor";
         version_loaded: "В редакторе прежняя версия {}. Она станет действующей, когда вы её сохраните.", "Редакторда бұрынғы {} нұсқасы. Сақтасаңыз, ол қолданыста болады.", "The editor has the earlier version {}. It comes into use when you save it.";
         as_admin: "запуски имеют права администратора", "іске қосулардың әкімші құқығы бар", "its runs have an administrator's rights";

@@ -17,6 +17,8 @@ words! {
         settings: "Люди и настройки", "Адамдар мен баптаулар", "People and settings";
         operator: "Сервер", "Сервер", "Server";
         workspaces: "Рабочие пространства", "Жұмыс кеңістіктері", "Workspaces";
+        about_prichal: "Prichal соединяет телефонию, документы и учётные системы: принимает их события, доставляет их получателям и хранит историю.", "Prichal телефонияны, құжаттарды және есеп жүйелерін байланыстырады: олардың оқиғаларын қабылдап, алушыларға жеткізеді және тарихын сақтайды.", "Prichal connects telephony, documents and business systems: it takes their events, delivers them to receivers and keeps the history.";
+        zone: "Часовой пояс всех времён на странице", "Беттегі барлық уақыттың белдеуі", "The time zone of all times on the page";
         no_workspaces: "Для вас нет ни одного рабочего пространства.", "Сізге ашық жұмыс кеңістігі жоқ.", "There is no workspace for you.";
         language: "Язык", "Тіл", "Language";
         sign_out: "Выйти", "Шығу", "Sign out";
@@ -26,7 +28,6 @@ words! {
         keys_up: "предыдущая строка", "алдыңғы жол", "previous row";
         keys_open: "открыть строку", "жолды ашу", "open the row";
         keys_resend: "отправить снова", "қайта жіберу", "send again";
-        keys_go: "к разделу: доставки, события, …", "бөлімге: жеткізулер, оқиғалар, …", "to a section: deliveries, events, …";
         keys_help: "эта подсказка", "осы көмек", "this help";
         close: "Закрыть", "Жабу", "Close";
         role_operator: "оператор сервера", "сервер операторы", "server operator";

@@ -10,7 +10,7 @@ words! {
         status: "Состояние", "Күйі", "State";
         delivered: "доставлено", "жеткізілді", "delivered";
         deferred: "повторится", "қайталанады", "will be retried";
-        exhausted: "оставлено", "тоқтатылды", "given up";
+        exhausted: "попытки исчерпаны", "талпыныстар таусылды", "given up";
         source: "Источник", "Көзі", "Source";
         webhook: "вебхук", "вебхук", "webhook";
         document_hook: "хук документов", "құжат хугі", "document hook";
@@ -22,12 +22,12 @@ words! {
         http_status: "Код HTTP", "HTTP коды", "HTTP status";
         http_status_hint: "503, 5xx, none", "503, 5xx, none", "503, 5xx, none";
         entity: "Сущность", "Нысан", "Entity";
-        custom_type: "Свой тип", "Өз түрі", "Own type";
+        custom_type: "Свой тип", "Өз түрі", "Custom type";
         event: "Событие", "Оқиға", "Event";
         time: "Время", "Уақыты", "Time";
         answer: "Ответ", "Жауап", "Answer";
         duration: "Длилось", "Ұзақтығы", "Took";
-        attempt: "Попытка", "Әрекет", "Attempt";
+        attempt: "Попытка", "Талпыныс", "Attempt";
         replay: "повторная отправка", "қайта жіберу", "sent again";
         message: "сообщение", "хабар", "message";
         receiver: "Получатель", "Алушы", "Receiver";
@@ -36,7 +36,7 @@ words! {
         empty_filtered: "Под эти условия не подходит ни один вызов.", "Бұл шарттарға ешбір шақыру сәйкес емес.", "No call matches.";
         empty_part: "На этой части журнала подходящих вызовов нет; посмотрите дальше.", "Журналдың бұл бөлігінде сәйкес шақыру жоқ; әрі қарай қараңыз.", "This part of the log has no matching calls; look further.";
         resend: "Отправить снова", "Қайта жіберу", "Send again";
-        resend_all: "Отправить снова всё найденное", "Табылғанның бәрін қайта жіберу", "Send all that match again";
+        resend_all: "Отправить снова всё найденное", "Табылғанның бәрін қайта жіберу", "Resend all matching";
         resend_title: "Отправить снова", "Қайта жіберу", "Send again";
         resend_count: "Событий будет отправлено снова: {}.", "Қайта жіберілетін оқиғалар: {}.", "Events to be sent again: {}.";
         resend_more: "Событий будет отправлено снова: {} или больше.", "Қайта жіберілетін оқиғалар: {} немесе одан көп.", "Events to be sent again: {} or more.";
@@ -46,11 +46,13 @@ words! {
         event_type: "Тип события", "Оқиға түрі", "Type of event";
         change_type: "Изменение", "Өзгеріс", "Change";
         entity_id: "Идентификатор", "Идентификаторы", "Id of the entity";
-        resending: "Событие отправляется снова. Новая попытка появится ниже.", "Оқиға қайта жіберілуде. Жаңа әрекет төменде көрінеді.", "The event is being sent again. The new attempt appears below.";
+        resending: "Событие отправляется снова. Новая попытка появится первой в списке «Попытки».", "Оқиға қайта жіберілуде. Жаңа талпыныс «Талпыныстар» тізімінде бірінші болып көрінеді.", "The event is being sent again. The new attempt appears on top of the list «Attempts».";
         resending_all: "События отправляются снова.", "Оқиғалар қайта жіберілуде.", "The events are being sent again.";
         why: "Что произошло", "Не болды", "What happened";
         todo: "Что делать", "Не істеу керек", "What to do";
-        next: "Следующая попытка", "Келесі әрекет", "Next attempt";
+        next: "Следующая попытка", "Келесі талпыныс", "Next attempt";
+        delivered_later: "доставлено позже", "кейін жеткізілді", "delivered later";
+        delivered_later_todo: "Ничего: событие уже доставлено более поздней попыткой.", "Ештеңе: оқиға кейінгі талпыныспен жеткізілді.", "Nothing: a later attempt has delivered the event.";
         sent: "Отправлено", "Жіберілді", "Sent";
         signed: "Подписанный текст", "Қол қойылған мәтін", "Signed text";
         received: "Получено", "Алынды", "Received";
@@ -63,7 +65,7 @@ words! {
         tls: "TLS", "TLS", "TLS";
         waiting: "ожидание ответа", "жауап күту", "waiting for the answer";
         reading: "чтение ответа", "жауапты оқу", "reading the answer";
-        attempts: "Попытки", "Әрекеттер", "Attempts";
+        attempts: "Попытки", "Талпыныстар", "Attempts";
         curl: "Команда curl", "curl пәрмені", "As a curl command";
         curl_about: "Заголовки с секретами пропущены.", "Құпиясы бар тақырыптар қалдырылды.", "Headers with secrets are left out.";
         of_event: "Все вызовы этого события", "Осы оқиғаның барлық шақыруы", "All calls of this event";
@@ -77,7 +79,7 @@ words! {
         verdict_right: "Подпись верна для этого секрета. Сравнивайте байты тела до разбора JSON.", "Қолтаңба осы құпия үшін дұрыс. JSON талданғанға дейінгі дене байттарын салыстырыңыз.", "The signature is right for this secret. Compare the bytes of the body before JSON is parsed.";
         verdict_not_signed: "Этот вызов не подписан или его текст больше не хранится.", "Бұл шақыруға қол қойылмаған немесе мәтіні енді сақталмайды.", "This call is not signed, or its text is kept no more.";
         verdict_id: "Отличается webhook-id: это другой вызов.", "webhook-id өзгеше: бұл басқа шақыру.", "webhook-id differs: this is another call.";
-        verdict_timestamp: "Отличается webhook-timestamp: у каждой попытки своё время, берите заголовки одной попытки.", "webhook-timestamp өзгеше: әр әрекеттің өз уақыты бар, тақырыптарды бір әрекеттен алыңыз.", "webhook-timestamp differs: each attempt has its own, so take the headers of one attempt.";
+        verdict_timestamp: "Отличается webhook-timestamp: у каждой попытки своё время, берите заголовки одной попытки.", "webhook-timestamp өзгеше: әр талпыныстың өз уақыты бар, тақырыптарды бір талпыныстан алыңыз.", "webhook-timestamp differs: each attempt has its own, so take the headers of one attempt.";
         verdict_rewritten: "Тело — тот же JSON, но записанный иначе. Проверяйте подпись по полученным байтам, до разбора.", "Дене — сол JSON, бірақ басқаша жазылған. Қолтаңбаны талдауға дейін алынған байттармен тексеріңіз.", "The body is the same JSON, written differently. Verify the bytes that you received, before you parse them.";
         verdict_body: "Тело отличается.", "Дене өзгеше.", "The body differs.";
         verdict_signature: "Отличается webhook-signature: заголовок изменён по пути.", "webhook-signature өзгеше: тақырып жолда өзгерген.", "webhook-signature differs: the header was changed on its way.";
@@ -103,6 +105,8 @@ words! {
         not_understood_todo: "Причина обычно в его ответе ниже. Исправьте получателя и отправьте снова.", "Себебі әдетте төмендегі жауабында. Алушыны түзетіп, қайта жіберіңіз.", "The reason is usually in its answer below. Mend the receiver and send again.";
         broken: "Получатель сломан или перегружен ({}).", "Алушы бұзылған немесе шамадан тыс жүктелген ({}).", "The receiver is broken or overloaded ({}).";
         broken_todo: "Посмотрите журнал получателя за это время. Потом отправьте снова; само повторится по расписанию.", "Осы уақыттағы алушы журналын қараңыз. Содан кейін қайта жіберіңіз; кесте бойынша өзі де қайталанады.", "Look at the receiver's log of this time. Then send again; retries come by the schedule anyway.";
+        too_many_given_up: "Задайте вебхуку предел вызовов в секунду и отправьте снова: само больше не повторится.", "Вебхукке секундына шақыру шегін қойып, қайта жіберіңіз: өзі енді қайталанбайды.", "Set a rate limit at the webhook, then send again: no more retries come by themselves.";
+        broken_given_up: "Посмотрите журнал получателя за это время. Когда он исправен, отправьте снова: само больше не повторится.", "Осы уақыттағы алушы журналын қараңыз. Ол түзелгенде қайта жіберіңіз: өзі енді қайталанбайды.", "Look at the receiver's log of this time. Once it works, send again: no more retries come by themselves.";
         bad_certificate: "Сертификат получателя не подходит.", "Алушының сертификаты жарамайды.", "The receiver's certificate is not good.";
         bad_certificate_todo: "Обновите сертификат и его цепочку; своему центру доверяют через настройки TLS вебхука.", "Сертификат пен оның тізбегін жаңартыңыз; өз орталығыңызға вебхуктің TLS баптаулары арқылы сенім беріледі.", "Renew the certificate with its chain; an own authority is trusted by the webhook's TLS settings.";
         nobody_listens: "По этому адресу никто не слушает.", "Бұл мекенжайда ешкім тыңдамайды.", "Nobody listens at this address.";

@@ -98,9 +98,9 @@ words! {
         invalid: "подпись недействительна", "қолтаңба жарамсыз", "the signature is not valid";
         undecided: "действительность подписи ещё не установлена", "қолтаңбаның жарамдылығы әлі анықталмаған", "the validity of the signature is not established yet";
         not_identity: "Не проверено: принадлежит ли подпись этой компании и этому сотруднику (БИН, ИИН).", "Тексерілмеген: қолтаңба осы компания мен қызметкердікі ме (БСН, ЖСН).", "Not checked: whether the signature is this company's and this employee's (BIN, IIN).";
-        not_revocation: "Не проверено: не отозван ли сертификат.", "Тексерілмеген: сертификат кері қайтарылған ба.", "Not checked: whether the certificate was revoked.";
+        not_revocation: "Не проверено: не отозван ли сертификат.", "Тексерілмеген: сертификат кері қайтарып алынған ба.", "Not checked: whether the certificate was revoked.";
         not_other: "Не проверено: {}.", "Тексерілмеген: {}.", "Not checked: {}.";
-        steps: "Шагов проверки: {}; пройдено {}, замечаний {}, не пройдено {}, пропущено {}", "Тексеру қадамдары: {}; өтті {}, ескерту {}, өтпеді {}, өткізілді {}", "Steps of the check: {}; passed {}, warned {}, failed {}, skipped {}";
+        steps: "Шагов проверки: {}; пройдено {}, замечаний {}, не пройдено {}, пропущено {}", "Тексеру қадамдары: {}; өтті {}, ескерту {}, өтпеді {}, өткізіп жіберілді {}", "Steps of the check: {}; passed {}, warned {}, failed {}, skipped {}";
         step: "Шаг", "Қадам", "Step";
         step_format: "формат подписи", "қолтаңба пішімі", "format of the signature";
         step_signed_data: "подписанные данные", "қол қойылған деректер", "signed data";
@@ -118,7 +118,7 @@ words! {
         step_certificate_path: "цепочка сертификатов", "сертификаттар тізбегі", "path of certificates";
         step_signer_authority: "полномочия подписавшего", "қол қоюшының өкілеттігі", "authority of the signer";
         step_revocation_evidence: "доказательства об отзыве", "кері қайтару туралы дәлелдер", "evidence of revocation";
-        step_revocation_status: "не отозван ли сертификат", "сертификат кері қайтарылған ба", "revocation of the certificate";
+        step_revocation_status: "не отозван ли сертификат", "сертификат кері қайтарып алынған ба", "revocation of the certificate";
         step_evidence_order: "порядок доказательств", "дәлелдер реті", "order of the evidence";
         step_archive_time_stamp: "архивная метка времени", "мұрағаттық уақыт белгісі", "archive time-stamp";
         step_signers: "все подписавшие", "барлық қол қоюшылар", "all signers";
@@ -127,7 +127,7 @@ words! {
         passed: "пройден", "өтті", "passed";
         warned: "замечание", "ескерту", "warned";
         failed: "не пройден", "өтпеді", "failed";
-        skipped: "пропущен", "өткізілді", "skipped";
+        skipped: "пропущен", "өткізіп жіберілді", "skipped";
         certificate: "Сертификат", "Сертификат", "Certificate";
         issuer: "Издатель", "Шығарушы", "Issuer";
         valid_until: "Действует до", "Жарамдылық мерзімі", "Valid until";

@@ -13,7 +13,7 @@ words! {
         change_kind: "Изменение", "Өзгеріс", "Change";
         entity: "Сущность", "Нысан", "Entity";
         entity_id: "Идентификатор", "Идентификаторы", "Id of the entity";
-        custom_type: "Свой тип", "Өз түрі", "Own type";
+        custom_type: "Свой тип", "Өз түрі", "Custom type";
         change: "изменение", "өзгеріс", "change";
         link: "связь", "байланыс", "link";
         unlink: "связь снята", "байланыс алынды", "unlink";

@@ -28,6 +28,7 @@ words! {
         uninstall: "Удалить из пространства", "Кеңістіктен алып тастау", "Uninstall";
         pause: "Приостановить", "Кідірту", "Pause";
         resume: "Возобновить", "Жалғастыру", "Resume";
+        no_features: "ничего", "ештеңе", "none";
         features: "Умеет", "Мүмкіндіктері", "Features";
         feature_call: "звонить", "қоңырау шалу", "call";
         feature_hangup: "завершать звонок", "қоңырауды аяқтау", "hang up";

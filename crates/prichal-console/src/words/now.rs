@@ -9,8 +9,8 @@ words! {
         no_tasks: "Всё в порядке: ничто не ждёт человека.", "Бәрі жақсы: ештеңе адамды күтіп тұрған жоқ.", "All is well: nothing waits for a person.";
         since: "с", "басталды:", "since";
         acknowledged: "уже занимаются", "айналысып жатыр", "somebody takes care of it";
-        dead_letters: "Событий не доставлено после всех попыток: {}.", "Барлық әрекеттен кейін жеткізілмеген оқиғалар: {}.", "Events that were given up after all attempts: {}.";
-        missed_calls: "Пропущенных звонков без ответного звонка: {}.", "Қайта қоңырау шалынбаған өткізілген қоңыраулар: {}.", "Missed calls that nobody has called back: {}.";
+        dead_letters: "Событий не доставлено после всех попыток: {}.", "Барлық талпыныстан кейін жеткізілмеген оқиғалар: {}.", "Events that were given up after all attempts: {}.";
+        missed_calls: "Пропущенных звонков без ответного звонка: {}.", "Қайта қоңырау шалынбаған жауапсыз қоңыраулар: {}.", "Missed calls that nobody has called back: {}.";
         switched_off_task: "Получатель выключен, события его не достигают: {}.", "Алушы өшірілген, оқиғалар оған жетпейді: {}.", "A receiver is switched off and gets no events: {}.";
         see_alerts: "Тревоги", "Дабылдар", "Alerts";
         see_deliveries: "Посмотреть и отправить снова", "Қарау және қайта жіберу", "Look and send again";
@@ -33,7 +33,7 @@ words! {
         channel: "канал", "арна", "channel";
         waiting: "Ждут повтора", "Қайталауды күтуде", "Wait for a retry";
         lag: "впереди событий: {}, старшему {}", "алдағы оқиғалар: {}, ең ескісі {}", "events to come: {}, the oldest is {} old";
-        next: "следующая попытка", "келесі әрекет", "next attempt";
+        next: "следующая попытка", "келесі талпыныс", "next attempt";
         last_success: "Последний успех", "Соңғы сәтті", "Last success";
         day: "Сутки", "Тәулік", "Last day";
         day_text: "За сутки доставлено: {}, ошибок: {}", "Тәулікте жеткізілді: {}, қателер: {}", "In the last day delivered: {}, failed: {}";

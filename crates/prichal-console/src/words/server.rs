@@ -20,12 +20,12 @@ words! {
         oldest: "Старейшее просрочено на", "Ең ескісінің кешігуі", "The oldest is late by";
         seconds: "{} с", "{} с", "{} s";
         runs: "Ждут запуска скрипты", "Іске қосуды күтетін скрипттер", "Runs that wait";
-        mails: "Ждут отправки письма", "Жіберуді күтетін хаттар", "Mails that wait";
+        mails: "Ждут отправки письма", "Жіберуді күтетін хаттар", "E-mails that wait";
         quarantined: "В карантине", "Карантинде", "In quarantine";
         lag: "Отставание получателей, событий", "Алушылардың артта қалуы, оқиға", "Lag of receivers, events";
         batch: "Записей в одной фиксации", "Бір бекітудегі жазбалар", "Writes in one commit";
         disk: "Свободно на диске", "Дискідегі бос орын", "Free disk space";
-        sockets: "Открыто websocket", "Ашық websocket", "Open websockets";
+        sockets: "Открыто вебсокетов", "Ашық вебсокеттер", "Open websockets";
         speed: "Вызовов в секунду", "Секундына шақыру", "Calls a second";
         requests: "Запросов в секунду", "Секундына сұрау", "Requests a second";
         chart_about: "Последние десять минут, пока страница открыта. Числа есть и в /metrics.", "Бет ашық тұрған соңғы он минут. Сандар /metrics ішінде де бар.", "The last ten minutes while the page is open. The figures are also in /metrics.";

@@ -49,7 +49,7 @@ words! {
         role_member: "участник", "қатысушы", "member";
         role_viewer: "наблюдатель", "бақылаушы", "viewer";
         role_integrator: "интегратор", "интегратор", "integrator";
-        role_session: "вход в пульт", "басқаруға кіру", "console session";
+        role_session: "сеанс пульта", "басқару сеансы", "console session";
         operator_only: "Это видит оператор сервера.", "Мұны сервер операторы көреді.", "The operator of the server sees this.";
         policy: "Правила", "Ережелер", "Policy";
         policy_kz: "Казахстан", "Қазақстан", "Kazakhstan";
@@ -69,7 +69,7 @@ words! {
         open_alerts: "Открытые", "Ашық", "Open";
         past_alerts: "Прошедшие", "Өткен", "Over";
         no_alerts: "Тревог нет.", "Дабыл жоқ.", "There are no alerts.";
-        acknowledge: "Занимаюсь", "Айналысып жатырмын", "I take care";
+        acknowledge: "Занимаюсь", "Айналысып жатырмын", "I'll take care of it";
         acknowledged: "этим занимаются", "айналысып жатыр", "somebody takes care";
         message: "Что случилось", "Не болды", "What happened";
         begun: "Началось", "Басталды", "Began";
@@ -86,7 +86,7 @@ words! {
         time: "Время", "Уақыты", "Time";
         actor: "Кто", "Кім", "Who";
         action: "Действие", "Әрекет", "Action";
-        object: "Над чем (id)", "Неге (id)", "On what (id)";
+        object: "Над чем (id)", "Нысан (id)", "On what (id)";
         result: "Итог", "Нәтиже", "Result";
         address: "Откуда", "Қайдан", "From where";
         result_done: "сделано", "орындалды", "done";
@@ -94,7 +94,7 @@ words! {
         result_failed: "не удалось", "сәтсіз", "failed";
         actor_operator: "оператор сервера", "сервер операторы", "server operator";
         actor_token: "токен", "токен", "token";
-        actor_session: "вход в пульт", "басқаруға кіру", "console session";
+        actor_session: "сеанс пульта", "басқару сеансы", "console session";
         actor_integration: "интеграция", "интеграция", "integration";
         actor_channel: "канал", "арна", "channel";
         actor_node: "сервер", "сервер", "server";

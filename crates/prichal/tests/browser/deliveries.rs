@@ -133,7 +133,7 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
         .await;
     assert_eq!(browser.count("//tbody/tr").await, 2);
     browser.inspect("deliveries-filtered").await;
-    browser.click(&link("Send all that match again")).await;
+    browser.click(&link("Resend all matching")).await;
     browser.wait_for_text("Events to be sent again: 2.").await;
     browser.inspect("deliveries-resend").await;
 

@@ -149,7 +149,7 @@ async fn show(
         row: Row::new(&call, &names, visit, w),
         external_id: visible(&call.external_id),
         held: if call.facts.hold_ms > 0 {
-            moment::span(call.facts.hold_ms)
+            moment::span(call.facts.hold_ms, visit.language)
         } else {
             String::new()
         },

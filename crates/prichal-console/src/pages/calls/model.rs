@@ -470,9 +470,11 @@ impl Row {
             number: call.content().client_phone.clone(),
             line: visible(&call.content().external_vats_phone),
             user: responsible.map_or_else(String::new, |id| names.user(Some(id), w)),
-            waited: facts.wait_ms.map_or_else(String::new, moment::span),
+            waited: facts
+                .wait_ms
+                .map_or_else(String::new, |ms| moment::span(ms, visit.language)),
             talked: if facts.talk_ms > 0 {
-                moment::span(facts.talk_ms)
+                moment::span(facts.talk_ms, visit.language)
             } else {
                 String::new()
             },

@@ -14,6 +14,7 @@ use crate::{
     answer::{Fault, page},
     api::{ApiError, query},
     chart::{self, Bar, Chart, Column},
+    language::Language,
     moment,
     page::{Layout, Section},
     parts::visible,
@@ -97,7 +98,13 @@ pub(crate) async fn statistics(visit: Visit, RawQuery(query): RawQuery) -> Resul
         let names = Names::of_users(&visit, known.clone(), by_user.iter().map(user_of)).await?;
         let period = period(&criteria, &visit);
         let groups = [&*hours, &by_user, &by_line];
-        charts = Charts::new(&visit.workspace.zone, period, groups, &names, w);
+        charts = Charts::new(
+            &visit.workspace.zone,
+            period,
+            groups,
+            &names,
+            (w, visit.language),
+        );
     }
     Ok(page(&StatisticsPage {
         layout: Layout::of(&visit, Section::Calls, w.statistics),
@@ -229,7 +236,7 @@ impl Charts {
         period: (Option<jiff::civil::Date>, jiff::civil::Date),
         [hours, by_user, by_line]: [&[Totals]; 3],
         names: &Names,
-        w: &words::Calls,
+        (w, language): (&words::Calls, Language),
     ) -> Option<Self> {
         let total = Total::of(by_user);
         if total.count == 0 {
@@ -241,7 +248,7 @@ impl Charts {
         let of_day: Vec<Column> = of_day
             .map(|(hour, counts)| counts.column(format!("{hour}:00")))
             .collect();
-        let text = |what: &str| format!("{what}. {}", total.sentence(w));
+        let text = |what: &str| format!("{what}. {}", total.sentence(w, language));
         let user = |one: &Totals| match &one.user_id {
             Some(id) => names.user(Some(id), w),
             None => w.nobody.to_owned(),
@@ -255,7 +262,7 @@ impl Charts {
             hours: chart::columns(&of_day, &series, &text(w.by_hour)),
             users: chart::bars(&bars(by_user, user, w), w.by_user),
             lines: chart::bars(&bars(by_line, line, w), w.by_line),
-            total: total.sentence(w),
+            total: total.sentence(w, language),
         })
     }
 }
@@ -303,9 +310,9 @@ impl Total {
         total
     }
 
-    fn sentence(&self, w: &words::Calls) -> String {
+    fn sentence(&self, w: &words::Calls, language: Language) -> String {
         let answered = i64::try_from(self.answered).unwrap_or(i64::MAX);
-        let mean = |sum: i64, count: i64| moment::span(sum / count.max(1));
+        let mean = |sum: i64, count: i64| moment::span(sum / count.max(1), language);
         fill(
             w.total,
             &[

@@ -184,7 +184,9 @@ impl RunRow {
             code: visible(&run.code),
             kind: run.kind.word(w),
             attempts: run.attempts,
-            duration: run.duration_ms.map_or_else(String::new, moment::span),
+            duration: run
+                .duration_ms
+                .map_or_else(String::new, |ms| moment::span(ms, visit.language)),
             error: visible(run.error.as_deref().unwrap_or_default()),
         }
     }

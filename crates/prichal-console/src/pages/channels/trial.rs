@@ -15,6 +15,7 @@ use crate::{
     answer::Fault,
     api::segment,
     form::{Action, Fields},
+    language::Language,
     moment::{self, Moment},
     parts::{Choice, State, Text, Tone, visible},
     visit::Visit,
@@ -92,7 +93,7 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    fn new(answer: &Answer, w: &words::Channels) -> Self {
+    fn new(answer: &Answer, w: &words::Channels, language: Language) -> Self {
         let text = |text: &str| Text::new(text, false);
         let (tone, word, sentence) = match &answer.error {
             None => (Tone::Good, w.finished, w.trial_done.to_owned()),
@@ -105,7 +106,7 @@ impl Trial {
         Self {
             state: State { tone, word },
             sentence,
-            duration: moment::span(answer.duration_ms),
+            duration: moment::span(answer.duration_ms, language),
             log: (!answer.log.is_empty()).then(|| text(&answer.log.join("\n"))),
             result: (!answer.result.is_null()).then(|| text(&answer.result.to_string())),
             effects: effects
@@ -151,7 +152,7 @@ pub(crate) async fn try_script(
         .send::<Answer>(Method::POST, &path, &body_of(&fields))
         .await
     {
-        Ok(answer) => shown.trial = Some(Trial::new(&answer, w)),
+        Ok(answer) => shown.trial = Some(Trial::new(&answer, w, visit.language)),
         Err(error) => shown.error = Some(fill(w.trial_refused, &[&refusal(error)?])),
     }
     shown.sent = Some(fields);

@@ -1,6 +1,6 @@
 //! Why a call failed, in words, and what to do about it.
 
-use super::model::Call;
+use super::model::{Call, Status};
 use crate::words::{self, fill};
 
 /// A reason and an advice.
@@ -20,6 +20,11 @@ pub(super) fn advice(call: &Call, w: &words::Deliveries) -> Advice {
     let error = call.error.as_deref().unwrap_or_default();
     if let Some(status) = call.http_status {
         let (reason, todo) = of_status(status, w);
+        let todo = if call.status == Status::Exhausted {
+            given_up(todo, w)
+        } else {
+            todo
+        };
         return Advice {
             reason: fill(reason, &[&status]),
             todo,
@@ -47,6 +52,17 @@ fn of_status(status: i64, w: &words::Deliveries) -> (&'static str, &'static str)
     }
 }
 
+/// The advice about an event that is tried no more.
+fn given_up(todo: &'static str, w: &words::Deliveries) -> &'static str {
+    if todo == w.broken_todo {
+        w.broken_given_up
+    } else if todo == w.too_many_todo {
+        w.too_many_given_up
+    } else {
+        todo
+    }
+}
+
 /// The meaning of a failure without an answer, by the server's own words.
 fn of_failure(error: &str, w: &words::Deliveries) -> (&'static str, &'static str) {
     let says = |part: &str| error.contains(part);
@@ -71,6 +87,20 @@ fn of_failure(error: &str, w: &words::Deliveries) -> (&'static str, &'static str
 mod tests {
     use super::*;
     use crate::language::Language;
+
+    #[test]
+    fn an_event_that_was_given_up_gets_no_promise_of_retries() {
+        for language in Language::ALL {
+            let w = words::Deliveries::of(language);
+            for (status, todo) in [
+                (503, w.broken_given_up),
+                (429, w.too_many_given_up),
+                (404, w.no_path_todo),
+            ] {
+                assert_eq!(given_up(of_status(status, w).1, w), todo, "{status}");
+            }
+        }
+    }
 
     #[test]
     fn a_reason_fits_the_answer() {

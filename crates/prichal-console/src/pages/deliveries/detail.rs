@@ -18,12 +18,14 @@ use super::{
 use crate::{
     answer::{Fault, page, redirect},
     api::{query, segment},
+    facts,
     form::{Action, Fields},
+    language::Language,
     moment::Moment,
     page::{Layout, Section},
     parts::{State, Text, visible},
     visit::Visit,
-    words,
+    words::{self, fill},
 };
 
 /// A call with all that was kept of it (`GET /api/v1/{ws}/deliveries/{id}`).
@@ -94,6 +96,8 @@ struct DetailPage {
     w: &'static words::Deliveries,
     row: Row,
     state: State,
+    /// The later call that has delivered the event.
+    delivered: Option<Row>,
     advice: Advice,
     next: Option<Moment>,
     entity: Option<(String, String)>,
@@ -147,6 +151,11 @@ async fn show(
     let call = &detail.call;
     let names = Names::read(visit).await?;
     let attempts = attempts(visit, call).await?;
+    let delivered = delivered_later(call, &attempts);
+    let mut advice = advice(call, w);
+    if delivered.is_some() {
+        advice.todo = w.delivered_later_todo;
+    }
     let is_whole = fields.has("all");
     let text = |text: &String| Text::new(text, is_whole);
     let url = url(visit, call).await?;
@@ -164,19 +173,20 @@ async fn show(
         w,
         row: Row::new(call, &names, visit, w),
         state: call.status.state(w),
-        advice: advice(call, w),
-        next: moment(detail.next_attempt_at.as_deref(), visit),
+        advice,
+        next: moment(detail.next_attempt_at.as_deref(), visit).filter(|_| delivered.is_none()),
+        delivered: delivered.map(|one| Row::new(one, &names, visit, w)),
         entity: call
             .entities
             .first()
-            .map(|one| (one.kind.clone(), one.id.clone())),
+            .map(|one| (facts::entity(&one.kind, visit.language), one.id.clone())),
         sent: detail.sent.body.as_ref().map(text),
         signed: detail.sent.signed_text.as_ref().map(text),
         curl: curl(url.as_deref(), &detail.sent),
         sent_headers: detail.sent.headers,
         received_headers: detail.received.headers,
         received: detail.received.body.as_ref().map(text),
-        bars: bars(&detail.timings, w),
+        bars: bars(&detail.timings, w, visit.language),
         attempts: attempts
             .iter()
             .map(|one| Row::new(one, &names, visit, w))
@@ -214,6 +224,14 @@ async fn attempts(visit: &Visit, call: &Call) -> Result<Vec<Call>, Fault> {
     Ok(found.items)
 }
 
+/// The first later call that has delivered the event of a failed one. Ids are ordered by time.
+fn delivered_later<'a>(call: &Call, attempts: &'a [Call]) -> Option<&'a Call> {
+    let mut earliest_first = attempts.iter().rev();
+    earliest_first
+        .find(|one| one.status.is_delivered() && one.id > call.id)
+        .filter(|_| !call.status.is_delivered())
+}
+
 /// The address that the webhook calls now. Other sources do not tell theirs here.
 async fn url(visit: &Visit, call: &Call) -> Result<Option<String>, Fault> {
     if call.integration_id.is_none() {
@@ -229,7 +247,7 @@ async fn url(visit: &Visit, call: &Call) -> Result<Option<String>, Fault> {
 }
 
 /// The parts of a call's time, one after the other.
-fn bars(timings: &Timings, w: &words::Deliveries) -> Vec<Bar> {
+fn bars(timings: &Timings, w: &words::Deliveries, language: Language) -> Vec<Bar> {
     let parts = [
         (w.resolving, timings.resolve_ms),
         (w.connecting, timings.connect_ms),
@@ -240,6 +258,7 @@ fn bars(timings: &Timings, w: &words::Deliveries) -> Vec<Bar> {
     let total = timings.total_ms.max(known);
     let parts = parts.into_iter().filter_map(|(name, ms)| Some((name, ms?)));
     let rest = Some((w.reading, total - known)).filter(|_| total - known >= 1.0);
+    let milliseconds = words::Facts::of(language).milliseconds;
     let mut at = 0.0;
     parts
         .chain(rest)
@@ -249,7 +268,7 @@ fn bars(timings: &Timings, w: &words::Deliveries) -> Vec<Bar> {
             let share = |ms: f64| if total > 0.0 { ms / total * 100.0 } else { 0.0 };
             Bar {
                 name,
-                ms: format!("{ms:.1}"),
+                ms: fill(milliseconds, &[&format!("{ms:.1}")]),
                 x: share(x),
                 width: share(ms).max(0.5),
             }
@@ -314,7 +333,7 @@ pub(crate) async fn verify(
 
 impl DetailPage {
     fn is_failure(&self) -> bool {
-        self.state.word != self.w.delivered
+        self.state.word != self.w.delivered && self.delivered.is_none()
     }
 }
 
@@ -363,7 +382,7 @@ mod tests {
             first_byte_ms: Some(30.0),
             total_ms: 50.0,
         };
-        let bars = bars(&timings, words::Deliveries::of(crate::Language::En));
+        let bars = bars(&timings, words::Deliveries::of(Language::En), Language::En);
         let places: Vec<_> = bars.iter().map(|bar| (bar.x, bar.width)).collect();
         assert_eq!(places, [(0.0, 20.0), (20.0, 60.0), (80.0, 20.0)]);
     }

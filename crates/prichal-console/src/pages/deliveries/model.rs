@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     api::segment,
+    facts,
+    language::Language,
     moment::{self, Moment},
     parts::{State, Tone, visible},
     visit::Visit,
@@ -128,12 +130,12 @@ impl Row {
             at: Moment::parse(&call.started_at, &visit.workspace.zone),
             source: call.source.word(w),
             name: names.of(call),
-            event: call.event(w),
+            event: call.event(visit.language, w),
             http_status: call.http_status,
-            error: visible(call.error.as_deref().unwrap_or_default()),
+            error: facts::reason(call.error.as_deref().unwrap_or_default(), visit.language),
             attempt: call.attempt,
             is_replay: call.is_replay,
-            duration: moment::span(call.duration_ms),
+            duration: moment::span(call.duration_ms, visit.language),
         }
     }
 }
@@ -144,15 +146,19 @@ impl Call {
         self.source != Source::Channel
     }
 
-    /// The kind of the event in a few words, such as `deal: patch` or `order.created`.
-    pub(in crate::pages) fn event(&self, w: &words::Deliveries) -> String {
+    /// The kind of the event in a few words, such as `deal: changed` or `order.created`.
+    pub(in crate::pages) fn event(&self, language: Language, w: &words::Deliveries) -> String {
         if let Some(custom) = &self.custom_type {
             return visible(custom);
         }
         let kind = self.change_type.as_ref().or(self.event_type.as_ref());
         match (self.entities.first(), kind) {
-            (Some(entity), Some(kind)) => format!("{}: {kind}", entity.kind),
-            (None, Some(kind)) => kind.clone(),
+            (Some(entity), Some(kind)) => format!(
+                "{}: {}",
+                facts::entity(&entity.kind, language),
+                facts::change(kind, language)
+            ),
+            (None, Some(kind)) => facts::change(kind, language),
             (_, None) => w.message.to_owned(),
         }
     }

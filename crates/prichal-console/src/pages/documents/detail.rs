@@ -332,7 +332,7 @@ pub(super) async fn show(
             "outbox"
         },
         given: fields.clone(),
-        check: has_check.then(|| format!("/check/{id}")),
+        check: has_check.then(|| format!("/check/{id}?lang={}", visit.language.code())),
         may_download: has_one(bound, &["DOCUMENT_DOWNLOAD"]),
         may_open,
         here,

@@ -102,7 +102,7 @@ pub(super) async fn detail(
         layout: layout.with_notice(notice),
         w,
         d,
-        what: event.what(w),
+        what: event.what(visit.language),
         at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
         by: event.by(w),
         entities: event.entities(&visit),

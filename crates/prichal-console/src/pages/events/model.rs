@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::segment,
+    facts,
+    language::Language,
     moment::Moment,
     parts::visible,
     visit::Visit,
@@ -86,7 +88,7 @@ impl Row {
         Self {
             href: visit.page(&format!("events/{}", segment(&event.offset))),
             at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
-            what: event.what(w),
+            what: event.what(visit.language),
             name: event.name(),
             entities: event.entities(visit),
             by: event.by(w),
@@ -96,23 +98,15 @@ impl Row {
 
 impl Event {
     /// The kind of the event in a few words.
-    pub(super) fn what(&self, w: &'static words::Events) -> String {
+    pub(super) fn what(&self, language: Language) -> String {
         if let Some(custom) = &self.custom_type {
             return visible(custom);
         }
         let change = self.change_data.as_ref().map(|change| &*change.kind);
-        let word = match change.unwrap_or(&self.kind) {
-            "create" => w.create,
-            "patch" => w.patch,
-            "delete" => w.delete,
-            "restore" => w.restore,
-            "link" => w.link,
-            "unlink" => w.unlink,
-            other => return visible(other),
-        };
+        let word = facts::change(change.unwrap_or(&self.kind), language);
         match self.kinds().next() {
-            Some(kind) if change.is_some() => format!("{kind}: {word}"),
-            _ => word.to_owned(),
+            Some(kind) if change.is_some() => format!("{}: {word}", facts::entity(kind, language)),
+            _ => word,
         }
     }
 
@@ -152,7 +146,7 @@ impl Event {
             .map(|(kind, id)| {
                 let of = crate::api::query([("entityType", kind), ("entityId", id)]);
                 Entity {
-                    kind: visible(kind),
+                    kind: facts::entity(kind, visit.language),
                     id: visible(id),
                     href: format!("{}{of}", visit.page("events")),
                 }

@@ -13,6 +13,7 @@ use crate::{
     answer::Fault,
     api::{query, segment},
     form::{Action, Fields},
+    language::Language,
     moment,
     pages::ENTITY_TYPES,
     parts::{Choice, State, Tone, choices, visible},
@@ -212,7 +213,7 @@ pub(crate) async fn test_webhook(
     ));
     let said = match visit.send::<Tested>(Method::POST, &path, &json!({})).await {
         Ok(tested) => Said {
-            result: Some(outcome(&tested, w)),
+            result: Some(outcome(&tested, w, visit.language)),
             ..Said::default()
         },
         Err(error) => Said::error(error)?,
@@ -220,10 +221,10 @@ pub(crate) async fn test_webhook(
     show(&visit, &id, &fields, Draft::default(), said).await
 }
 
-fn outcome(tested: &Tested, w: &words::Integrations) -> String {
+fn outcome(tested: &Tested, w: &words::Integrations, language: Language) -> String {
     let status = tested.http_status.map(|status| status.to_string());
     if tested.status == "delivered" {
-        let took = moment::span(tested.duration_ms);
+        let took = moment::span(tested.duration_ms, language);
         return fill(w.tested_ok, &[&status.unwrap_or_default(), &took]);
     }
     let reasons = status.into_iter().chain(tested.error.clone());

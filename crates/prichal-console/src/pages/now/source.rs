@@ -6,6 +6,7 @@ use super::Task;
 use crate::{
     api::query,
     chart::{self, Chart, Tally},
+    facts,
     moment::{self, Moment},
     parts::{State, Tone, visible},
     visit::Visit,
@@ -133,13 +134,15 @@ impl Source {
         let summary = &self.state;
         let (state, rank) = summary.word(w);
         let error = match (summary.state, &summary.last_error) {
-            (Health::Failing | Health::SwitchedOff, Some(error)) => visible(error),
+            (Health::Failing | Health::SwitchedOff, Some(error)) => {
+                facts::reason(error, visit.language)
+            }
             _ => String::new(),
         };
         let status = summary.last_http_status.map(|status| status.to_string());
         let status = status.filter(|status| !error.is_empty() && !error.contains(status));
         let lag = if summary.lag_events > 0 {
-            let age = moment::span(summary.lag_seconds.saturating_mul(1000));
+            let age = moment::span(summary.lag_seconds.saturating_mul(1000), visit.language);
             fill(w.lag, &[&summary.lag_events, &age])
         } else {
             String::new()

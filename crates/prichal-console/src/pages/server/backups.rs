@@ -48,9 +48,9 @@ impl Backups {
             at: Moment::parse(&one.at, &TimeZone::UTC),
             age: Timestamp::parse(&one.at).map_or_else(String::new, |at| age(at, now, w)),
             #[expect(clippy::cast_precision_loss, reason = "a size for people")]
-            size: one
-                .bytes
-                .map_or_else(String::new, |size| moment::bytes(size as f64)),
+            size: one.bytes.map_or_else(String::new, |size| {
+                moment::bytes(size as f64, visitor.language)
+            }),
             note: visible(one.note.as_deref().unwrap_or_default()),
         };
         Ok(Self {

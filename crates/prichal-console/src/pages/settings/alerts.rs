@@ -13,10 +13,10 @@ use super::{Tab, Tabs, frame};
 use crate::{
     answer::{Fault, page, redirect},
     api::segment,
+    facts,
     form::{Action, Fields},
     moment::Moment,
     page::Layout,
-    parts::visible,
     visit::Visit,
 };
 
@@ -30,7 +30,8 @@ struct List {
 #[serde(rename_all = "camelCase")]
 struct Alert {
     id: String,
-    message: String,
+    #[serde(flatten)]
+    about: facts::Alert,
     begun_at: String,
     #[serde(default)]
     over_at: Option<String>,
@@ -86,7 +87,7 @@ impl Row {
     fn new(alert: Alert, visit: &Visit) -> Self {
         let time = |text: &str| Moment::parse(text, &visit.workspace.zone);
         Self {
-            message: visible(&alert.message),
+            message: alert.about.text(visit.language),
             begun: time(&alert.begun_at),
             over: alert.over_at.as_deref().and_then(time),
             is_acknowledged: alert.acknowledged_at.is_some(),

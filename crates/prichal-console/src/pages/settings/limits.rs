@@ -11,6 +11,7 @@ use crate::{
     answer::{Fault, page, redirect},
     api::{ApiError, segment},
     form::{Action, Fields},
+    language::Language,
     moment::bytes,
     page::Layout,
     visit::Visit,
@@ -114,12 +115,14 @@ struct Row {
 }
 
 impl Row {
-    fn new(name: &'static str, used: &Used, w: &Settings) -> Self {
+    fn new(name: &'static str, used: &Used, language: Language) -> Self {
         let allowed = used.allowed;
+        let w = Settings::of(language);
+        let size = |size| bytes(size, language);
         Self {
             name,
-            used: bytes(used.used),
-            allowed: allowed.map_or_else(|| w.no_quota.to_owned(), bytes),
+            used: size(used.used),
+            allowed: allowed.map_or_else(|| w.no_quota.to_owned(), size),
             share: allowed.map(|allowed| (used.used / allowed.max(1.0) * 100.0).min(100.0)),
         }
     }
@@ -149,11 +152,11 @@ async fn show(visit: &Visit, fields: &Fields, refused: Option<String>) -> Result
     let w = tabs.w;
     let rows = |usage: Usage| {
         vec![
-            Row::new(w.u_entities, &usage.entities, w),
-            Row::new(w.u_files, &usage.files, w),
-            Row::new(w.u_events, &usage.events, w),
-            Row::new(w.u_runs, &usage.runs, w),
-            Row::new(w.u_records, &usage.records, w),
+            Row::new(w.u_entities, &usage.entities, visit.language),
+            Row::new(w.u_files, &usage.files, visit.language),
+            Row::new(w.u_events, &usage.events, visit.language),
+            Row::new(w.u_runs, &usage.runs, visit.language),
+            Row::new(w.u_records, &usage.records, visit.language),
         ]
     };
     let mut times = kept.map(|kept| Time::all(&kept, w));
