@@ -9,12 +9,16 @@ mod pdf;
 mod receivers;
 mod recording;
 
-use std::{os::unix::fs::DirBuilderExt as _, time::Duration};
+use std::{
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use self::{
     caller::{Caller, member},
@@ -29,7 +33,7 @@ use crate::{
     app,
     config::Config,
     lifecycle,
-    platform::{clock::Clock, telemetry, vault::random_token},
+    platform::{clock::Clock, telemetry},
 };
 
 pub(super) fn command() -> Command {
@@ -65,16 +69,15 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
     config.listen = listener.local_addr()?.to_string();
     config.allow_private_targets = true;
     "warn".clone_into(&mut config.log_level);
-    let token = random_token();
-    config.admin_token = Some(token.clone().into());
     let _logs = telemetry::start_logs(&config)?;
 
     let url = format!("http://{}", config.listen);
     let app = app::open(config, Clock::System).await?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(show(url, token));
+    tasks.spawn(show(url, folder.0.clone()));
     let seconds = matches.get_one::<u64>("seconds").copied();
-    let signal = async {
+    // The requests end before the server does.
+    let signal = async move {
         let over = async {
             match seconds {
                 Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -107,7 +110,7 @@ async fn bind_near(listen: &str) -> std::io::Result<TcpListener> {
 }
 
 /// A folder that is removed on drop.
-struct Folder(std::path::PathBuf);
+struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
@@ -126,11 +129,13 @@ impl Drop for Folder {
     }
 }
 
-/// Makes everything over HTTP, as integrators would, and then changes a deal every second.
-async fn show(url: String, admin_token: String) -> Result<()> {
+/// Makes everything over HTTP, as integrators would. Then changes a deal now and then, and gives a new link to whoever
+/// presses Enter.
+async fn show(url: String, folder: PathBuf) -> Result<()> {
     let now = Clock::System.now();
     let receivers = Receivers::start().await?;
-    let admin = Caller::new(&url, &admin_token)?;
+    let admin_token = std::fs::read_to_string(folder.join("data/admin-token"))?;
+    let admin = Caller::new(&url, admin_token.trim())?;
     let [us, them] = &COMPANIES;
     let (token, their_token) = tokio::try_join!(workspace(&admin, us), workspace(&admin, them))?;
     let (ours, theirs) = (admin.with_token(&token), admin.with_token(&their_token));
@@ -141,13 +146,64 @@ async fn show(url: String, admin_token: String) -> Result<()> {
     let manager = space.create("/users", manager).await?;
     let deal = clients(&space, &manager).await?;
     tokio::try_join!(
-        calls::seed(&space, &receivers.url, &manager, now),
+        calls::seed(&space, &receivers, &manager, now),
         channel::seed(&ours),
-        documents::seed(&admin, [&ours, &theirs], now),
+        documents::seed(&admin, [&ours, &theirs], &folder, now),
     )?;
+    let mut enter = enter_presses();
+    let first = link(&admin).await?;
+    introduce(&url, &first, &token, &folder, enter.is_some());
+    let mut changes = tokio::time::interval(deliveries::CHANGE_INTERVAL);
+    changes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stage = 1;
+    loop {
+        let done = tokio::select! {
+            _ = changes.tick() => {
+                stage += 1;
+                deliveries::change(&space, &deal, stage).await
+            }
+            Some(()) = pressed(&mut enter) => {
+                link(&admin).await.map(|link| say(&format!("  look at it   {link}\n")))
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the demonstration goes on without a change"
+            );
+        }
+    }
+}
+
+/// A link that signs in once.
+async fn link(admin: &Caller) -> Result<String> {
     let link = admin.post("/admin/v1/login-links", json!({})).await?;
-    introduce(&url, &member(&link, "url")?, &token);
-    deliveries::change(&space, &deal).await
+    member(&link, "url")
+}
+
+/// The lines of the input. None if the terminal is another job's: reading it would stop this one.
+fn enter_presses() -> Option<mpsc::Receiver<()>> {
+    let input = std::io::stdin();
+    let is_ours = rustix::termios::tcgetpgrp(&input)
+        .map_or(true, |group| group == rustix::process::getpgrp());
+    let (sender, receiver) = mpsc::channel(1);
+    // A thread of its own, because nothing ends a read that goes on.
+    let read = move || {
+        for line in input.lines() {
+            if line.is_err() || sender.blocking_send(()).is_err() {
+                break;
+            }
+        }
+    };
+    is_ours.then(|| {
+        std::thread::spawn(read);
+        receiver
+    })
+}
+
+/// The next press; None when no more can come.
+async fn pressed(presses: &mut Option<mpsc::Receiver<()>>) -> Option<()> {
+    presses.as_mut()?.recv().await
 }
 
 /// Creates a company's workspace and returns an administrator's token.
@@ -179,14 +235,23 @@ async fn clients(space: &Caller, manager: &str) -> Result<String> {
     Ok(deal)
 }
 
-fn introduce(url: &str, link: &str, token: &str) {
+fn introduce(url: &str, link: &str, token: &str, folder: &Path, takes_enter: bool) {
+    let program = std::env::current_exe().unwrap_or_else(|_| "prichal".into());
+    let (program, folder) = (program.display(), folder.display());
+    let enter = if takes_enter {
+        "Enter prints a new one"
+    } else {
+        "the last line prints a new one"
+    };
     say(&format!(
         "Prichal is at work with made-up companies, calls and documents. Ctrl-C ends it and removes everything.
-The link signs you in once, within ten minutes.
+The link signs you in once, within ten minutes; {enter}.
 
   look at it   {link}
   the API      {url}/docs
   with curl    curl -H 'Authorization: Bearer {token}' '{url}/api/v1/demo/deliveries?status=exhausted'
+  to sign      openssl cms -sign -binary -cades -md sha256 -in content.zip -signer '{folder}/ahmet.pem' -outform DER -out signature.cms
+  a new link   '{program}' login-link --url {url} --data-dir '{folder}/data'
 "
     ));
 }

@@ -1,25 +1,42 @@
-//! Telephone calls: one that nobody has answered, one with a recording, one that goes on.
+//! Telephone calls: one that nobody has answered, one with a recording, one that goes on, and those that are asked for.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use prichal_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     caller::{Caller, File, member},
     deliveries::install,
+    receivers::Receivers,
     recording,
 };
+use crate::platform::clock::Clock;
 
 /// The company's own line.
 const LINE: &str = "77172700000";
 /// The numbers of the clients: of the missed call, of the recorded one, of the one that goes on.
 pub(super) const CLIENTS: [&str; 3] = ["77011112233", "77022223344", "77033334455"];
 
+/// The time after which the other side answers, and that after which it hangs up.
+const RINGING: Duration = Duration::from_secs(4);
+const TALK: Duration = Duration::from_secs(60);
+
 /// Reports the calls as an exchange does. `user` is the employee whose telephone rings.
-pub(super) async fn seed(space: &Caller, base_url: &str, user: &str, now: Timestamp) -> Result<()> {
-    let integration = install(space, "Telephony", base_url).await?;
+pub(super) async fn seed(
+    space: &Caller,
+    receivers: &Receivers,
+    user: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let integration = install(space, "Telephony", &receivers.url).await?;
+    let features =
+        json!({ "op": "replace", "path": "/features", "value": { "call": true, "hangup": true } });
+    let path = format!("/integrations/instances/{integration}");
+    space
+        .patch(&path, json!({ "operations": [features] }))
+        .await?;
     let key = space
         .post(&format!("/integrations/{integration}/api-key"), json!({}))
         .await?;
@@ -33,6 +50,8 @@ pub(super) async fn seed(space: &Caller, base_url: &str, user: &str, now: Timest
         )
         .await?;
     let exchange = space.with_header("x-xcom-accesskey", member(&access, "accessKey")?);
+    let is_first = receivers.exchange.set(exchange.clone()).is_ok();
+    ensure!(is_first, "there are two exchanges");
 
     let ago = |seconds: u64| now - Duration::from_secs(seconds);
     let missed = leg("1-1", user, None, ago(1140), &json!([]));
@@ -109,6 +128,49 @@ async fn begin(
         tell(exchange, "call-event", event).await?;
     }
     Ok(())
+}
+
+/// Reports a call that a user has asked for: it rings, is answered, and ends.
+pub(super) async fn make(exchange: &Caller, asked: &Value) -> Result<()> {
+    let id = member(asked, "communicationId")?;
+    let user = asked["fromUserId"].as_str().unwrap_or_default();
+    let call = json!({
+        "communicationId": id, "externalId": id, "timestamp": Clock::System.now().to_string(), "direction": "outbound",
+        "externalVatsPhone": LINE, "clientPhone": asked["clientPhone"],
+    });
+    tell(exchange, "call-started", call).await?;
+    report_leg(exchange, &id, &id, user, "appeared").await?;
+    tokio::time::sleep(RINGING).await;
+    report_leg(exchange, &id, &id, user, "connected").await?;
+    tokio::time::sleep(TALK).await;
+    end(exchange, &id, &id, user).await
+}
+
+/// Reports the end of a call.
+pub(super) async fn end(exchange: &Caller, call: &str, leg: &str, user: &str) -> Result<()> {
+    report_leg(exchange, call, leg, user, "disconnected").await?;
+    let at = Clock::System.now().to_string();
+    let over = json!({ "communicationId": call, "timestamp": at });
+    tell(exchange, "call-finished", over).await
+}
+
+async fn report_leg(
+    exchange: &Caller,
+    call: &str,
+    leg: &str,
+    user: &str,
+    kind: &str,
+) -> Result<()> {
+    let from = if user.is_empty() {
+        json!({ "type": "user" })
+    } else {
+        json!({ "type": "user", "userId": user })
+    };
+    let event = json!({
+        "communicationId": call, "externalCallItemId": leg, "realtimeCallItemId": leg,
+        "timestamp": Clock::System.now().to_string(), "type": kind, "from": from, "to": { "type": "client" },
+    });
+    tell(exchange, "call-event", event).await
 }
 
 async fn tell(exchange: &Caller, name: &str, body: Value) -> Result<()> {

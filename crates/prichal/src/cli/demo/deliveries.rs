@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The interval between two changes of the deal.
-const CHANGE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const CHANGE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Installs an integration and returns its id.
 pub(super) async fn install(space: &Caller, name: &str, base_url: &str) -> Result<String> {
@@ -84,14 +84,12 @@ async fn switched_off(space: &Caller, integration: &str) -> Result<()> {
     space.patch(&path, operations).await.map(drop)
 }
 
-/// Changes the deal until the end.
-pub(super) async fn change(space: &Caller, deal: &str) -> Result<()> {
-    let path = format!("/deals/{deal}");
-    for stage in 2.. {
-        tokio::time::sleep(CHANGE_INTERVAL).await;
-        let operations =
-            json!({ "operations": [{ "op": "replace", "path": "/stageId", "value": stage }] });
-        space.patch(&path, operations).await?;
-    }
-    Ok(())
+/// Moves the deal to a stage.
+pub(super) async fn change(space: &Caller, deal: &str, stage: u32) -> Result<()> {
+    let operations =
+        json!({ "operations": [{ "op": "replace", "path": "/stageId", "value": stage }] });
+    space
+        .patch(&format!("/deals/{deal}"), operations)
+        .await
+        .map(drop)
 }

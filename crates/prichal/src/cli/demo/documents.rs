@@ -3,7 +3,9 @@
 //! Both trust one root, made for this run. It signs the certificates of their employees and is trusted by no other
 //! server.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal_core::time::Timestamp;
 use prichal_sign::{
@@ -59,12 +61,22 @@ struct Side<'a> {
     signer: Identity,
 }
 
-/// Lets the companies exchange their documents. Each caller is a company's, at the root of the API.
-pub(super) async fn seed(admin: &Caller, callers: [&Caller; 2], now: Timestamp) -> Result<()> {
+/// Lets the companies exchange their documents. Each caller is a company's, at the root of the API. The employees' keys
+/// and certificates are put into the folder, for whoever signs by hand.
+pub(super) async fn seed(
+    admin: &Caller,
+    callers: [&Caller; 2],
+    folder: &Path,
+    now: Timestamp,
+) -> Result<()> {
     let root = lasting(Draft::authority(ROOT, new_key()), now).self_signed();
     let mut sides = Vec::new();
     for (company, api) in COMPANIES.iter().zip(callers) {
-        sides.push(Side::new(admin, company, api, &root, now).await?);
+        let side = Side::new(admin, company, api, &root, now).await?;
+        let Identity { key, der } = &side.signer;
+        let file = folder.join(format!("{}.pem", company.employee[0]));
+        std::fs::write(file, private_pem(key)? + &pem("CERTIFICATE", der))?;
+        sides.push(side);
     }
     let [ours, theirs] = &sides[..] else {
         anyhow::bail!("there are not two companies");
@@ -102,7 +114,7 @@ impl<'a> Side<'a> {
         root: &Identity,
         now: Timestamp,
     ) -> Result<Self> {
-        let policy = json!({ "policy": "test", "trustAnchors": [pem(&root.der)] });
+        let policy = json!({ "policy": "test", "trustAnchors": [pem("CERTIFICATE", &root.der)] });
         let path = format!("/admin/v1/workspaces/{}/signature-policy", company.name);
         admin.put(&path, policy).await?;
         let [login, first, last, iin] = company.employee;
@@ -202,9 +214,29 @@ impl<'a> Side<'a> {
     }
 }
 
-fn pem(der: &[u8]) -> String {
+/// A P-256 key as `ECPrivateKey` (RFC 5915).
+fn private_pem(key: &Key) -> Result<String> {
+    let Key::Ec { secret, .. } = key else {
+        anyhow::bail!("a signer's key is on no curve");
+    };
+    let secret: &[u8; 32] = secret
+        .as_slice()
+        .try_into()
+        .context("a key of another length")?;
+    let der = [
+        &[0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20][..],
+        &secret[..],
+        // The curve: 1.2.840.10045.3.1.7.
+        &[
+            0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+        ],
+    ];
+    Ok(pem("EC PRIVATE KEY", &der.concat()))
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
     format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
         STANDARD.encode(der)
     )
 }

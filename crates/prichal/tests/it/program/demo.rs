@@ -1,9 +1,9 @@
 //! The demonstration: there is something of everything to see, and a failed delivery can be sent again.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines, Write as _},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -16,6 +16,9 @@ use crate::harness::{
 /// A demonstration; ended when dropped.
 struct Demo {
     child: Child,
+    /// What it has printed, up to the command for a new link, and what it prints later.
+    said: String,
+    later: Lines<BufReader<ChildStdout>>,
     /// A caller with the printed token.
     api: Caller,
 }
@@ -33,14 +36,18 @@ impl Demo {
             .args(["demo", "--listen", "127.0.0.1:0"])
             .env_clear()
             .env("TMPDIR", folder)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let lines = BufReader::new(child.stdout.take().expect("an output")).lines();
-        let line = lines
-            .map(|line| line.expect("text"))
-            .find(|line| line.contains("curl"))
-            .expect("a line with curl");
+        let mut later = BufReader::new(child.stdout.take().expect("an output")).lines();
+        let mut said = String::new();
+        while !said.contains("login-link") {
+            said += &later.next().expect("more").expect("text");
+            said.push('\n');
+        }
+        let line = said.lines().find(|line| line.contains("curl"));
+        let line = line.expect("a line with curl");
         let words = || line.split([' ', '\'']);
         let token = words().find(|word| word.len() == 64).expect("a token");
         let url = words().find(|word| word.starts_with("http://"));
@@ -50,11 +57,20 @@ impl Demo {
         Self {
             api: anonymous_at(url).bearer(token),
             child,
+            said,
+            later,
         }
     }
 
     fn space(&self) -> Caller {
         self.api.at("/api/v1/demo")
+    }
+
+    /// The printed command that begins after `name`, without its line end.
+    fn command(&self, name: &str) -> &str {
+        let mut lines = self.said.lines().map(str::trim);
+        let found = lines.find_map(|line| line.strip_prefix(name));
+        found.expect("a line").trim()
     }
 
     /// Waits until a list of the workspace is as expected.
@@ -178,6 +194,98 @@ async fn there_is_something_of_everything() {
         .collect();
     states.sort_unstable();
     assert_eq!(states, ["failed", "finished", "finished"], "{}", runs.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_come_by_a_command_and_by_enter() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut demo = Demo::start(folder.path());
+    let first = demo.command("look at it").to_owned();
+    let output = Command::new("sh")
+        .args(["-c", demo.command("a new link")])
+        .output();
+    let by_command = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    let mut input = demo.child.stdin.take().expect("an input");
+    input.write_all(b"\n").expect("it reads");
+    let mut lines = demo.later.by_ref().map(|line| line.expect("text"));
+    let by_enter = lines.find(|line| line.contains("look at it"));
+    let by_enter = by_enter.expect("a line");
+    let (page, _) = first.split_once('#').expect("a secret");
+    assert!(
+        by_command.contains(page) && by_enter.contains(page),
+        "{by_command}{by_enter}"
+    );
+    assert!(!by_command.contains(&first) && !by_enter.contains(&first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_exchange_takes_a_call_and_hangs_up() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let demo = Demo::start(folder.path());
+    let users = demo.space().get("/users").await.ok();
+    let mut users = users["items"].as_array().expect("a list").iter();
+    let user = users
+        .find(|one| one["login"] == "dana")
+        .expect("an employee")["id"]
+        .clone();
+    let call = json!({ "clientPhone": "77011112233", "fromUserId": user });
+    demo.space().post("/communications/call", call).await.ok();
+    let of = |all: &[Value]| {
+        let mut all = all.iter();
+        let found = all.find(|one| one["direction"] == "outbound");
+        found.cloned()
+    };
+    let all = demo.list("/communications", |all| of(all).is_some()).await;
+    let id = of(&all).expect("the call")["id"].clone();
+    let path = format!("/communications/{}/hangup", id.as_str().expect("an id"));
+    let end = json!({ "realtimeCallItemId": id, "userId": user });
+    let space = demo.space();
+    // The exchange reports the leg a little later.
+    eventually("the end", || async {
+        let answer = space.post(&path, end.clone()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let ended = |all: &[Value]| of(all).is_some_and(|call| call["status"] != "active");
+    demo.list("/communications", ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_signed_with_the_printed_command() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let demo = Demo::start(folder.path());
+    std::fs::write(folder.path().join("content.zip"), "content").expect("written");
+    let signed = Command::new("sh")
+        .args(["-c", demo.command("to sign")])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    assert!(
+        signed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&signed.stderr)
+    );
+    let verified = Command::new("openssl")
+        .args([
+            "cms",
+            "-verify",
+            "-binary",
+            "-noverify",
+            "-inform",
+            "DER",
+            "-in",
+            "signature.cms",
+        ])
+        .args(["-content", "content.zip"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    assert_eq!(
+        verified.stdout,
+        b"content",
+        "{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
 }
 
 #[test]
