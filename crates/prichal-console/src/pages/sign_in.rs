@@ -10,7 +10,7 @@ use http::{Request, StatusCode, header, request::Parts};
 
 use crate::{
     answer::{Fault, own_path, page, redirect},
-    backend::{Refusal, SignIn, Unavailable},
+    backend::{Refusal, SignIn},
     form::{Fields, HubAction, TOKEN_FIELD, collect, cookie, is_foreign_link, verify},
     language::{self, Language},
     page::{Bare, role_word},
@@ -204,14 +204,12 @@ pub(super) async fn begin_at_provider(
             present.as_ref(),
         ));
     }
-    let begun = match console.begin_at_provider().await {
-        Ok(begun) => begun.ok_or(Fault::NotFound)?,
-        Err(Unavailable) => {
-            let why = words::SignIn::of(language).provider_away;
-            let refusal = (Refusal::Unavailable, why);
-            return Ok(refused(&console, language, next, refusal, present.as_ref()));
-        }
+    let Ok(begun) = console.begin_at_provider().await else {
+        let why = words::SignIn::of(language).provider_away;
+        let refusal = (Refusal::Unavailable, why);
+        return Ok(refused(&console, language, next, refusal, present.as_ref()));
     };
+    let begun = begun.ok_or(Fault::NotFound)?;
     let next = Some(encoded(next)).filter(|next| next.len() <= MAX_NEXT);
     let kept = format!("{}.{}", begun.pending, next.unwrap_or_default());
     let cookie = console.cookie(PENDING_COOKIE, &kept, PENDING_SECONDS);

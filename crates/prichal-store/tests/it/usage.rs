@@ -86,6 +86,7 @@ async fn a_value_of_two_nodes_counts_once() {
 
 fn of_blob(n: u128) -> File {
     File {
+        communication: None,
         id: FileId(Uuid::from_u128(n)),
         workspace: WorkspaceId(Uuid::from_u128(1)),
         blob: Uuid::from_u128(99),

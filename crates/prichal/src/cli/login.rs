@@ -49,12 +49,12 @@ pub(super) async fn run(matches: &ArgMatches) -> Result<()> {
         .post(exchange)
         .header("content-type", "application/json")
         .body(body);
-    let issued = read(request.send().await.map_err(reqwest::Error::without_url)?).await;
-    let issued = issued.context("the server gives no token")?;
+    let made = read(request.send().await.map_err(reqwest::Error::without_url)?).await;
+    let made = made.context("the server gives no token")?;
     if matches.get_flag("json") {
-        super::say(&issued.to_string());
+        super::say(&made.to_string());
     } else {
-        super::say(text(&issued, "token"));
+        super::say(text(&made, "token"));
     }
     Ok(())
 }

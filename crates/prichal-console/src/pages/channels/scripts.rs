@@ -170,7 +170,7 @@ fn ask(visit: &Visit, [code, name, source]: [&str; 3], error: Option<String>) ->
 }
 
 /// A refusal without the API's name of the source, which stands in no form.
-pub(super) fn in_words(refusal: String) -> String {
+pub(super) fn in_words(refusal: &str) -> String {
     refusal.replacen("scriptdata.source", "script", 1)
 }
 
@@ -200,7 +200,7 @@ pub(crate) async fn create(action: Action) -> Result<Response, Fault> {
             address(&visit, &made.id)
         ))),
         Err(error) => {
-            let error = in_words(refusal(error)?);
+            let error = in_words(&refusal(error)?);
             let source = source_of(&fields);
             let texts = [fields.text("code"), fields.text("name"), &source];
             Ok(ask(&visit, texts, Some(error)))
@@ -340,7 +340,7 @@ pub(crate) async fn save(
         Ok(_) => Ok(redirect(&format!("{}?done=save", address(&visit, &id)))),
         Err(error) => {
             let shown = Shown {
-                error: Some(in_words(refusal(error)?)),
+                error: Some(in_words(&refusal(error)?)),
                 sent: Some(fields),
                 ..Shown::default()
             };

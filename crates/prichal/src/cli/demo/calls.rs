@@ -21,7 +21,7 @@ pub(super) const CLIENTS: [&str; 3] = ["77011112233", "77022223344", "7703333445
 
 /// The time after which the other side answers, and that after which it hangs up.
 const RINGING: Duration = Duration::from_secs(4);
-const TALK: Duration = Duration::from_secs(60);
+const TALK: Duration = Duration::from_mins(1);
 
 /// Reports the calls as an exchange does. `user` is the employee whose telephone rings.
 pub(super) async fn seed(
@@ -50,7 +50,7 @@ pub(super) async fn seed(
         )
         .await?;
     let exchange = space.with_header("x-xcom-accesskey", member(&access, "accessKey")?);
-    let is_first = receivers.exchange.set(exchange.clone()).is_ok();
+    let is_first = receivers.exchange.caller.set(exchange.clone()).is_ok();
     ensure!(is_first, "there are two exchanges");
 
     let ago = |seconds: u64| now - Duration::from_secs(seconds);

@@ -1,7 +1,7 @@
 //! The outside systems that the server calls: accounting, which works, a warehouse that accepts only what is sent again,
 //! and a telephone exchange.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use axum::{
@@ -36,9 +36,30 @@ pub(super) struct Receivers {
     pub(super) url: String,
     /// The secret of accounting's webhook, once it is known.
     pub(super) secret: Arc<OnceCell<String>>,
-    /// The credentials with which the exchange reports calls, once they are known.
-    pub(super) exchange: Arc<OnceCell<Caller>>,
+    pub(super) exchange: Arc<Exchange>,
     _serving: JoinSet<()>,
+}
+
+/// The telephone exchange.
+#[derive(Default)]
+pub(super) struct Exchange {
+    /// The credentials with which it reports calls, once they are known.
+    pub(super) caller: OnceCell<Caller>,
+    /// The reports of calls that somebody has asked for, until it is dropped.
+    reports: Mutex<JoinSet<()>>,
+}
+
+impl Exchange {
+    /// Reports a call after the answer to the one who has asked for it.
+    fn begin(self: &Arc<Self>, report: impl Future<Output = Result<()>> + Send + 'static) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        while reports.try_join_next().is_some() {}
+        reports.spawn(async {
+            if let Err(error) = report.await {
+                tracing::warn!(error = format!("{error:#}"), "a call was not reported");
+            }
+        });
+    }
 }
 
 impl Receivers {
@@ -46,7 +67,7 @@ impl Receivers {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let secret = Arc::new(OnceCell::new());
-        let exchange = Arc::new(OnceCell::new());
+        let exchange = Arc::new(Exchange::default());
         let calls = Router::new()
             .route("/api/v1/{workspace}/communications/call", post(dial))
             .route(
@@ -94,39 +115,31 @@ async fn warehouse(headers: HeaderMap) -> Response {
 
 /// Takes a call that a user has asked for.
 async fn dial(
-    State(exchange): State<Arc<OnceCell<Caller>>>,
+    State(exchange): State<Arc<Exchange>>,
     headers: HeaderMap,
     Json(asked): Json<Value>,
 ) -> Response {
-    tokio::spawn(async move {
-        if let Some(exchange) = exchange.get() {
-            note(calls::make(exchange, &asked).await);
-        }
-    });
+    if let Some(caller) = exchange.caller.get().cloned() {
+        exchange.begin(async move { calls::make(&caller, &asked).await });
+    }
     accept(&headers)
 }
 
 /// Ends a call that goes on.
 async fn hang_up(
-    State(exchange): State<Arc<OnceCell<Caller>>>,
+    State(exchange): State<Arc<Exchange>>,
     Path((_, call)): Path<(String, String)>,
     headers: HeaderMap,
     Json(asked): Json<Value>,
 ) -> Response {
-    tokio::spawn(async move {
-        let text = |name: &str| asked[name].as_str().unwrap_or_default();
-        if let Some(exchange) = exchange.get() {
+    if let Some(caller) = exchange.caller.get().cloned() {
+        exchange.begin(async move {
+            let text = |name: &str| asked[name].as_str().unwrap_or_default();
             let (leg, user) = (text("realtimeCallItemId"), text("userId"));
-            note(calls::end(exchange, &call, leg, user).await);
-        }
-    });
-    accept(&headers)
-}
-
-fn note(reported: Result<()>) {
-    if let Err(error) = reported {
-        tracing::warn!(error = format!("{error:#}"), "a call was not reported");
+            calls::end(&caller, &call, leg, user).await
+        });
     }
+    accept(&headers)
 }
 
 /// The vendor's acknowledgement: 200 with the echo.

@@ -351,7 +351,7 @@ async fn the_command_line_signs_in() {
         .find(|word| word.starts_with("http"));
     let page = page.expect("a page").to_owned();
     confirm(&page, "ada").await;
-    let done = tokio::time::timeout(Duration::from_secs(60), login.wait_with_output()).await;
+    let done = tokio::time::timeout(Duration::from_mins(1), login.wait_with_output()).await;
     let done = done.expect("it ends").expect("it ends");
     let token = String::from_utf8(done.stdout).expect("text");
     assert!(done.status.success(), "{line}");

@@ -32,7 +32,7 @@ async fn a_reported_backup_is_known_after_a_restart() {
     assert_eq!(measured(&hub).await, None);
     assert_eq!(admin.get(BACKUPS).await.ok().text, r#"{"items":[]}"#);
 
-    hub.advance(Duration::from_secs(3600));
+    hub.advance(Duration::from_hours(1));
     let bare = admin.post(BACKUPS, json!({})).await;
     assert_eq!(bare.status, 201, "{}", bare.text);
     assert_eq!(bare["at"], bare["reportedAt"]);
@@ -72,7 +72,7 @@ async fn few_reports_are_kept() {
     let hub = Hub::start().await;
     let admin = hub.admin();
     for n in 0..25 {
-        hub.advance(Duration::from_secs(60));
+        hub.advance(Duration::from_mins(1));
         let report = json!({ "note": n.to_string() });
         assert_eq!(admin.post(BACKUPS, report).await.status, 201);
     }
