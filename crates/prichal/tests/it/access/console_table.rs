@@ -528,8 +528,8 @@ async fn each_role_reaches_its_pages_and_actions_alone() {
             n += 1;
             let address = world.address(route, "acme", n).await;
             let before = world.done().await;
-            let (answer, page) = if route.1 == "/console/sign-out" {
-                // It ends the session.
+            let ends_sessions = ["/console/sign-out", "/console/sign-in"];
+            let (answer, page) = if ends_sessions.contains(&route.1.as_str()) {
                 let leaving = Visitor::new(&world, name).await;
                 visit(&world, &leaving, route, &address, n).await
             } else {
