@@ -1,4 +1,4 @@
-//! What the server tells in English, in the reader's language. What is not known here is shown as the server says it.
+//! Facts of the server, which it tells in English, in the reader's language. Others are shown as the server tells them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -102,7 +102,7 @@ struct Source {
 }
 
 impl Alert {
-    /// What has happened. The time since when it is so is told beside it, because it goes on.
+    /// Tells the event that began the alert. Pages show beside it since when it has lasted.
     pub(crate) fn text(&self, language: Language) -> String {
         let w = Facts::of(language);
         self.sentence(language, w)

@@ -47,7 +47,7 @@ struct SignInPage<'a> {
 
 /// The session that a browser has, as the form shows it.
 struct Present {
-    /// Who is signed in, and what a new sign-in does.
+    /// A sentence with the name of the person, and the effect of a new sign-in.
     text: String,
     form_token: String,
 }

@@ -583,7 +583,7 @@ async fn each_role_reaches_its_pages_and_actions_alone() {
         "these lines differ:\n{}",
         wrong.join("\n")
     );
-    // What a role is refused, no page offers it.
+    // A page offers no action that its reader is refused.
     let mut traps = Vec::new();
     for (column, method, address) in offered {
         let route = route_of(routes.iter(), method, &address);

@@ -1,4 +1,4 @@
-//! Who sees which calls (`docs/access.md`), in every place that tells of calls.
+//! The calls that each role sees (`docs/access.md`), in every place that tells of calls.
 
 use std::collections::BTreeSet;
 

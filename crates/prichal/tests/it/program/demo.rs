@@ -16,7 +16,7 @@ use crate::harness::{
 /// A demonstration; ended when dropped.
 struct Demo {
     child: Child,
-    /// What it has printed, up to the command for a new link, and what it prints later.
+    /// Its output up to the command for a new link; `later` has the rest.
     said: String,
     later: Lines<BufReader<ChildStdout>>,
     /// A caller with the printed token.
