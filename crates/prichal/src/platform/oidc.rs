@@ -3,10 +3,7 @@
 //!
 //! The provider tells who somebody is and their groups. The settings say what a group may do here.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, Method, header};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,6 +32,7 @@ use prichal_core::{
 use prichal_store::{Conn, entity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 
 use crate::{
     config::{Config, OidcRight},
@@ -57,6 +55,8 @@ const MAX_ANSWER: usize = 1 << 20;
 const METADATA_LIFETIME: Duration = Duration::from_hours(1);
 /// The age from which they are read again for a signature by an unknown key.
 const MIN_METADATA_AGE: Duration = Duration::from_mins(1);
+/// The time after a failure for which the provider is not asked for them.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// The tolerated difference between the provider's clock and ours.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// The maximum age of an ID token, which is used at once.
@@ -121,7 +121,15 @@ pub struct Oidc {
     groups_claim: String,
     rights: Vec<OidcRight>,
     connector: Connector,
-    metadata: Mutex<Option<(Timestamp, Arc<CoreProviderMetadata>)>>,
+    /// Held while the provider is asked, so that one request asks for all.
+    known: Mutex<Known>,
+}
+
+/// The provider's description and keys.
+#[derive(Default)]
+struct Known {
+    metadata: Option<(Timestamp, Arc<CoreProviderMetadata>)>,
+    failed_at: Option<Timestamp>,
 }
 
 /// The failure of a call of the provider. The texts name no secret.
@@ -202,7 +210,7 @@ impl Oidc {
             groups_claim: config.oidc_groups_claim.clone(),
             rights: config.oidc_rights.clone(),
             connector: Connector::of(&reach)?,
-            metadata: Mutex::default(),
+            known: Mutex::default(),
         }))
     }
 
@@ -261,19 +269,27 @@ impl Oidc {
 
     /// The provider's description and keys, at most `age` old.
     async fn metadata(&self, app: &Platform, age: Duration) -> Result<Arc<CoreProviderMetadata>> {
+        let mut known = self.known.lock().await;
         let now = app.clock.now();
-        let known = {
-            let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-            known.clone()
-        };
-        if let Some((_, metadata)) = known.filter(|(since, _)| now < *since + age) {
-            return Ok(metadata);
+        if let Some((since, metadata)) = &known.metadata
+            && now < *since + age
+        {
+            return Ok(metadata.clone());
+        }
+        if known.failed_at.is_some_and(|at| now < at + FAILURE_PAUSE) {
+            return Err(Error::Busy);
         }
         let http = self.caller(app);
         let found = CoreProviderMetadata::discover_async(self.issuer.clone(), &http).await;
-        let found = Arc::new(found.map_err(|error| unreachable_provider(&error))?);
-        let mut known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((now, found.clone()));
+        let found = found.map_err(|error| {
+            known.failed_at = Some(app.clock.now());
+            unreachable_provider(&error)
+        })?;
+        let found = Arc::new(found);
+        *known = Known {
+            metadata: Some((now, found.clone())),
+            failed_at: None,
+        };
         Ok(found)
     }
 
@@ -393,7 +409,7 @@ impl Oidc {
             let oldest = moment(app.clock.now() - MAX_TOKEN_AGE)?;
             let latest = moment(app.clock.now() + CLOCK_SKEW)?;
             let verifier = verifier(metadata.jwks().clone())
-                .set_allowed_algs(metadata.id_token_signing_alg_values_supported().clone())
+                .set_allowed_algs(signing_algorithms(&metadata))
                 .set_time_fn(move || earliest)
                 .set_issue_time_verifier_fn(move |at| {
                     let is_fresh = oldest <= at && at <= latest;
@@ -494,6 +510,14 @@ impl Oidc {
             .iter()
             .filter(|right| groups.contains(&right.group))
     }
+}
+
+/// The algorithms of the provider's signatures. A token without one is refused, whatever the provider supports.
+fn signing_algorithms(metadata: &CoreProviderMetadata) -> Vec<CoreJwsSigningAlgorithm> {
+    let all = metadata.id_token_signing_alg_values_supported().iter();
+    all.filter(|one| **one != CoreJwsSigningAlgorithm::None)
+        .cloned()
+        .collect()
 }
 
 /// The address to which the provider sends the browser back.
