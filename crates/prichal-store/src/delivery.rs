@@ -6,6 +6,7 @@ pub mod log;
 mod pack;
 pub mod resend;
 pub mod text;
+mod undelivered;
 
 use std::{collections::BTreeMap, time::Duration};
 

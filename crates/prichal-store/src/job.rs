@@ -84,13 +84,22 @@ pub fn begin(
     tx.run(&sql, params![workspace, kind.name(), item, detail])
 }
 
+/// Reads a job's current row. `None` if the job is done.
+pub fn find(conn: &mut Conn, job: &Job) -> Result<Option<Job>> {
+    find_and(conn, job, "")
+}
+
 /// Reads a job's current row and locks it until the end of the transaction. `None` if the job is done.
 pub fn find_for_update(tx: &mut Tx<'_>, job: &Job) -> Result<Option<Job>> {
+    find_and(tx.conn()?, job, "/*postgres FOR UPDATE*/")
+}
+
+fn find_and(conn: &mut Conn, job: &Job, lock: &str) -> Result<Option<Job>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM walk WHERE workspace = $1 AND kind = $2 AND item = $3 /*postgres FOR UPDATE*/"
+        "SELECT {COLUMNS} FROM walk WHERE workspace = $1 AND kind = $2 AND item = $3 {lock}"
     );
     let key = params![job.workspace, job.kind.name(), &job.item];
-    tx.conn()?.query_one(&sql, key, read)
+    conn.query_one(&sql, key, read)
 }
 
 /// Lists the jobs that are not done yet behind `after`, or from the first one, in the order of their keys.

@@ -156,7 +156,7 @@ fn was_dismissed(
     Ok(left.is_none())
 }
 
-/// The number of rows that are read at once to look for matches.
+/// The maximum number of rows that are read at once to look for matches.
 const WINDOW_ROWS: i64 = 512;
 
 /// Lists at most `limit` dead letters, the last given up first, and looks at about `max_rows` rows. The page may have
@@ -172,11 +172,13 @@ pub fn list(
     let (mut page, mut seen) = (Page::default(), 0);
     let mut before = filter.before;
     let until = filter.to.map(first_id);
+    // Without criteria each row matches.
+    let mut window = limit.min(WINDOW_ROWS);
     loop {
         let bounds = before.into_iter().chain(until);
         let end = bounds.min().unwrap_or(Uuid::max());
         let from = filter.from.map(first_id).unwrap_or_default();
-        let mut values = params![workspace, end, from, WINDOW_ROWS].to_vec();
+        let mut values = params![workspace, end, from, window].to_vec();
         let mut of = "";
         if let (Some(integration), Some(webhook)) = (filter.integration, filter.webhook) {
             // Both are needed to use the index.
@@ -188,7 +190,8 @@ pub fn list(
              WHERE workspace = $1 AND id < $2 AND id >= $3{of} ORDER BY id DESC LIMIT $4"
         );
         let rows = conn.query(&sql, &values, read)?;
-        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < WINDOW_ROWS);
+        let is_last = i64::try_from(rows.len()).is_ok_and(|found| found < window);
+        window = (window * 2).min(WINDOW_ROWS);
         seen += rows.len();
         for letter in rows {
             before = Some(letter.id);

@@ -5,20 +5,21 @@
 //! each webhook among the others, under the id of the resend. The runners take the events from there, each into the
 //! deferred queue, so that a crash loses none.
 
+mod selection;
+
 use std::collections::{HashMap, hash_map::Entry};
 
 use prichal_core::{
-    event::{ChangeType, EntityKind, EventKind, EventType, custom::Pattern},
-    id::{EventId, IntegrationId, RunId, WebhookId, WorkspaceId},
+    id::{IntegrationId, RunId, WebhookId, WorkspaceId},
     time::Timestamp,
 };
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     Replay, STATUSES, dead_letter, first_id,
-    log::{self, Details, Filter, HttpStatus, Source},
-    text::{BodyOf, Text},
+    log::{self, Details, Source},
+    text::BodyOf,
+    undelivered,
 };
 use crate::{
     Conn, Error, LoggedEvent, Result, Tx,
@@ -30,6 +31,8 @@ use crate::{
     value::params,
     webhook::Key,
 };
+
+pub use selection::Selection;
 
 static RESEND_EVENT: Insert = Insert::with_tail(
     "resend_event",
@@ -43,18 +46,10 @@ pub const MAX_UNFINISHED: i64 = 10;
 pub const MAX_SELECTED: i64 = 1_000_000;
 /// The number of rows of the log that one batch of the job looks at.
 const ROWS_PER_BATCH: usize = 1024;
-/// The number of events that one batch of the job adds. A batch is short, because new events wait for its end.
-const EVENTS_PER_BATCH: i64 = 64;
+/// The number of calls that one batch of the job selects. A batch is short, because new events wait for its end.
+const CALLS_PER_BATCH: i64 = 64;
 /// The number of events that a cancellation removes at once. Retention removes the others.
 const MAX_REMOVED: i64 = 10_000;
-
-/// The events to send again.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// True to select dead letters, false to select calls of the log.
-    pub of_dead_letters: bool,
-    pub filter: Filter,
-}
 
 /// A request to send events again.
 #[derive(Clone, Debug)]
@@ -104,14 +99,6 @@ pub struct Selected {
 }
 
 impl Selected {
-    fn of(calls: &[log::Logged]) -> Self {
-        let mut selected = Self::default();
-        calls.iter().for_each(|call| {
-            selected.add(call);
-        });
-        selected
-    }
-
     /// Adds the delivery that a call was for. Returns false if it cannot be repeated.
     pub fn add(&mut self, call: &log::Logged) -> bool {
         let (integration, webhook) = (call.integration, call.attempt.webhook);
@@ -154,7 +141,7 @@ pub fn begin(
     if unfinished.unwrap_or(0) >= MAX_UNFINISHED {
         return Ok(false);
     }
-    let detail = to_json(selection).to_string();
+    let detail = selection.to_text();
     tx.note_object("resend", id);
     tx.run(
         "INSERT INTO resend (workspace, id, filter, rate, selected, cancelled, created_at) VALUES ($1, $2, $3, $4, 0, 0, $5)",
@@ -245,32 +232,61 @@ fn start(tx: &mut Tx<'_>, workspace: WorkspaceId, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Runs a batch of the job that selects the events of a resend. Returns the next mark, or `None` at the end.
-pub fn run_batch(
-    tx: &mut Tx<'_>,
-    job: &Job,
-    node: Uuid,
-    now: Timestamp,
-    body_of: BodyOf,
-) -> Result<Option<String>> {
-    let damaged = || Error::corrupt("the selection of a resend is damaged");
-    let id = prichal_core::id::parse(&job.item).ok_or_else(damaged)?;
-    let mut selection = from_json(&job.detail, body_of).ok_or_else(damaged)?;
+/// The next part of a selection.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The mark of the job at which this part begins.
+    after: String,
+    found: Selected,
+    /// The mark at which the next part begins. `None` at the end.
+    next: Option<Uuid>,
+}
+
+/// Reads the next part of the selection that a job makes. `None` if the job is done.
+pub fn read_part(conn: &mut Conn, job: &Job, body_of: BodyOf) -> Result<Option<Part>> {
+    let Some(job) = job::find(conn, job)? else {
+        return Ok(None);
+    };
+    let mut selection = Selection::of_text(&job.detail, body_of).ok_or_else(damaged)?;
     if let Some(last) = prichal_core::id::parse(&job.last) {
         selection.filter.before = Some(last);
     }
+    let (found, next) = select(conn, job.workspace, &selection, CALLS_PER_BATCH)?;
+    Ok(Some(Part {
+        after: job.last,
+        found,
+        next,
+    }))
+}
+
+/// Adds a part of the selection to its resend, and begins to send after the last one. Returns the next mark of the job,
+/// or `None` at the end. A part that another node has added meanwhile is left out.
+pub fn add_part(
+    tx: &mut Tx<'_>,
+    job: &Job,
+    part: &Part,
+    node: Uuid,
+    now: Timestamp,
+) -> Result<Option<String>> {
+    if job.last != part.after {
+        return Ok(Some(job.last.clone()));
+    }
+    let id = prichal_core::id::parse(&job.item).ok_or_else(damaged)?;
     let workspace = job.workspace;
     let Some(before) = selected(tx.conn()?, workspace, id)? else {
         // It was removed with its workspace.
         return Ok(None);
     };
-    let (found, next) = select(tx.conn()?, workspace, &selection, EVENTS_PER_BATCH)?;
-    let added = add(tx, workspace, id, &found, (node, now))?;
-    if let Some(next) = next.filter(|_| before + added < MAX_SELECTED) {
+    let added = add(tx, workspace, id, &part.found, (node, now))?;
+    if let Some(next) = part.next.filter(|_| before + added < MAX_SELECTED) {
         return Ok(Some(next.to_string()));
     }
     start(tx, workspace, id)?;
     Ok(None)
+}
+
+fn damaged() -> Error {
+    Error::corrupt("the selection of a resend is damaged")
 }
 
 /// The number of events that a resend has found so far. `None` if there is no such resend.
@@ -282,7 +298,8 @@ fn selected(conn: &mut Conn, workspace: WorkspaceId, id: Uuid) -> Result<Option<
     )
 }
 
-/// Finds the next part of a selection, and the value of [`Filter::before`] for those that follow.
+/// Finds the next part of a selection, and the value of [`Filter::before`] for those that follow. A call that failed is
+/// left out if its event was delivered or dismissed since.
 pub fn select(
     conn: &mut Conn,
     workspace: WorkspaceId,
@@ -311,10 +328,24 @@ pub fn select(
         limit,
         ROWS_PER_BATCH,
     )?;
-    let mut selected = Selected::of(&page.items);
+    let (mut delivered, mut failed) = (Selected::default(), Selected::default());
+    for call in &page.items {
+        let of_status = if call.attempt.status == STATUSES[0] {
+            &mut delivered
+        } else {
+            &mut failed
+        };
+        of_status.add(call);
+    }
+    let mut events = undelivered::of(conn, workspace, failed.events)?;
+    events.extend(delivered.events);
     let removed = removal::removed(conn, workspace)?;
-    selected.events = kept(conn, workspace, removed, selected.events)?;
-    Ok((selected, page.next))
+    let found = Selected {
+        events: kept(conn, workspace, removed, events)?,
+        // Messages that were delivered cannot be repeated.
+        messages: failed.messages,
+    };
+    Ok((found, page.next))
 }
 
 /// The deliveries whose events are there. The log begins after the number `removed`.
@@ -387,7 +418,7 @@ fn read(row: &crate::Row<'_>) -> Result<Resend> {
     } else {
         State::Done
     };
-    let selection = from_json(&row.get::<String>(5)?, |_, _, _| None);
+    let selection = Selection::of_text(&row.get::<String>(5)?, |_, _, _| None);
     Ok(Resend {
         id: row.uuid(0)?,
         integration: selection.and_then(|selection| selection.filter.integration),
@@ -447,139 +478,4 @@ pub fn forget(
         "(workspace, id) IN (SELECT workspace, id FROM resend r WHERE id < $1 AND {of} LIMIT $2)"
     );
     usage::remove(tx, &usage::RESENDS, &condition, &values)
-}
-
-fn to_json(selection: &Selection) -> Value {
-    let Selection {
-        of_dead_letters,
-        filter,
-    } = selection;
-    let types = filter.types.as_ref().map(|types| {
-        let pairs = types
-            .iter()
-            .map(|one| json!([one.name(), one.change().map(ChangeType::name)]));
-        pairs.collect::<Vec<_>>()
-    });
-    let http_status = filter.http_status.map(|status| match status {
-        HttpStatus::Absent => json!([]),
-        HttpStatus::Between(first, last) => json!([first, last]),
-    });
-    json!({
-        "deadLetters": of_dead_letters,
-        "source": filter.source.map(Source::name),
-        "integration": filter.integration,
-        "webhook": filter.webhook,
-        "event": filter.event,
-        "status": filter.status,
-        "types": types,
-        "custom": filter.custom.as_ref().map(Pattern::as_str),
-        "entityKind": filter.entity_kind.map(EntityKind::name),
-        "entity": filter.entity,
-        "httpStatus": http_status,
-        "text": filter.text.as_ref().map(Text::as_str),
-        "from": filter.from.map(Timestamp::micros),
-        "to": filter.to.map(Timestamp::micros),
-        "before": filter.before,
-    })
-}
-
-/// Reads the text of [`to_json`]. `None` if it is damaged.
-fn from_json(text: &str, body_of: BodyOf) -> Option<Selection> {
-    let json: Value = serde_json::from_str(text).ok()?;
-    let text = |name: &str| json[name].as_str();
-    let id = |name: &str| text(name).and_then(prichal_core::id::parse);
-    let time = |name: &str| json[name].as_i64().map(Timestamp::from_micros);
-    let event_type = |pair: &Value| {
-        let change = pair[1].as_str().and_then(ChangeType::from_name);
-        let kind = pair[0].as_str()?;
-        if kind == EventType::Custom.name() {
-            return Some(EventType::Custom);
-        }
-        match (EventKind::from_name(kind)?, change) {
-            (EventKind::Change, Some(change)) => Some(EventType::Change(change)),
-            (EventKind::Link, None) => Some(EventType::Link),
-            (EventKind::Unlink, None) => Some(EventType::Unlink),
-            _ => None,
-        }
-    };
-    let types = match json["types"].as_array() {
-        None => None,
-        Some(all) => Some(all.iter().map(event_type).collect::<Option<Vec<_>>>()?),
-    };
-    let http_status = json["httpStatus"].as_array().map(|range| {
-        match (
-            range.first().and_then(Value::as_i64),
-            range.get(1).and_then(Value::as_i64),
-        ) {
-            (Some(first), Some(last)) => HttpStatus::Between(first, last),
-            _ => HttpStatus::Absent,
-        }
-    });
-    let source =
-        text("source").and_then(|name| Source::ALL.into_iter().find(|one| one.name() == name));
-    Some(Selection {
-        of_dead_letters: json["deadLetters"].as_bool()?,
-        filter: Filter {
-            source,
-            integration: id("integration").map(IntegrationId),
-            webhook: id("webhook").map(WebhookId),
-            event: id("event").map(EventId),
-            status: text("status").map(str::to_owned),
-            types,
-            custom: text("custom").and_then(|names| Pattern::of_names(names).ok()),
-            entity_kind: text("entityKind").and_then(EntityKind::from_name),
-            entity: id("entity"),
-            http_status,
-            text: text("text").map(|text| Text::new(text, body_of)),
-            from: time("from"),
-            to: time("to"),
-            before: id("before"),
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use prichal_core::id::generate;
-
-    use super::*;
-
-    const BODY_OF: BodyOf = |_, _, _| None;
-
-    #[test]
-    fn a_selection_is_stored_whole() {
-        let now = Timestamp::from_micros(1_700_000_000_000_000);
-        let full = Filter {
-            source: Some(Source::DocumentHook),
-            integration: Some(IntegrationId::generate(now)),
-            webhook: Some(WebhookId::generate(now)),
-            event: Some(EventId::generate(now)),
-            status: Some("exhausted".to_owned()),
-            types: Some(vec![
-                EventType::Change(ChangeType::Patch),
-                EventType::Unlink,
-                EventType::Custom,
-            ]),
-            custom: Pattern::of_names("order.*").ok(),
-            entity_kind: Some(EntityKind::Deal),
-            entity: Some(generate(now)),
-            http_status: Some(HttpStatus::Between(500, 599)),
-            text: Some(Text::new("timeout", BODY_OF)),
-            from: Some(now),
-            to: Some(now),
-            before: Some(generate(now)),
-        };
-        let none = Filter {
-            http_status: Some(HttpStatus::Absent),
-            ..Filter::default()
-        };
-        for (filter, of_dead_letters) in [(full, true), (none, false), (Filter::default(), false)] {
-            let selection = Selection {
-                of_dead_letters,
-                filter,
-            };
-            let read = from_json(&to_json(&selection).to_string(), BODY_OF).expect("the selection");
-            assert_eq!(format!("{selection:?}"), format!("{read:?}"));
-        }
-    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use prichal_core::id::{EntityId, WorkspaceId};
 use prichal_store::{
-    Conn, Tx, delivery,
+    Conn, Tx,
+    delivery::{self, resend},
     job::{self as store, BATCH_ROWS, Items, Job, Kind},
     kv,
     quarantine::{self, Item},
@@ -135,9 +136,14 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         return Ok(());
     };
     loop {
-        let (at, this) = (app.clone(), job.clone());
-        let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
-        let Some((changed, goes_on)) = app.db.write(job.workspace, write).await? else {
+        let done = if job.kind == Kind::Resend {
+            add_part(app, job).await?
+        } else {
+            let (at, this) = (app.clone(), job.clone());
+            let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
+            app.db.write(job.workspace, write).await?
+        };
+        let Some((changed, goes_on)) = done else {
             return Ok(());
         };
         for workspace in changed.workspaces {
@@ -164,13 +170,32 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
     }
 }
 
-/// Runs the next batch of a job and stores its progress. Returns the workspaces whose webhooks the batch changed, and true
-/// unless it was the last one. `None` if the job was done before.
-fn run_batch(
-    app: &Delivery,
-    tx: &mut Tx<'_>,
-    job: &Job,
-) -> Result<Option<(ChangedWebhooks, bool)>> {
+/// The outcome of a batch: the workspaces whose webhooks it changed, and true unless it was the last one. `None` if the
+/// job was done before.
+type Done = Option<(ChangedWebhooks, bool)>;
+
+/// Selects the next events of a resend and stores them. The selection reads beside the writes, and the write joins one of
+/// new events.
+async fn add_part(app: &Delivery, job: &Job) -> Result<Done> {
+    let this = job.clone();
+    let read = move |conn: &mut Conn| Ok::<_, Error>(resend::read_part(conn, &this, target::body)?);
+    let Some(part) = app.db.read(read).await? else {
+        return Ok(None);
+    };
+    let (at, this) = (app.clone(), job.clone());
+    let write = move |tx: &mut Tx<'_>| {
+        let Some(job) = store::find_for_update(tx, &this)? else {
+            return Ok(None);
+        };
+        let last = resend::add_part(tx, &job, &part, at.node, at.clock.now())?;
+        store::advance(tx, &job, last.as_deref())?;
+        Ok::<_, Error>(Some((ChangedWebhooks::default(), last.is_some())))
+    };
+    app.db.write_deferred(job.workspace, write).await
+}
+
+/// Runs the next batch of a job and stores its progress.
+fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Done> {
     let Some(job) = store::find_for_update(tx, job)? else {
         return Ok(None);
     };
@@ -187,9 +212,8 @@ fn run_batch(
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
         Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
-        Kind::Resend => {
-            delivery::resend::run_batch(tx, &job, app.node, app.clock.now(), target::body)?
-        }
+        // [`add_part`]
+        Kind::Resend => None,
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some((changed, last.is_some())))

@@ -153,8 +153,9 @@ pub(super) async fn resend_delivery(
 ///
 /// A background job selects the events, and each webhook gets its events in the order of the log, marked
 /// `X-Prichal-Replay: true`, with the `webhook-id` of the first delivery and a new timestamp. A failure goes to the
-/// deferred events. Messages of channels that were not delivered are tried again at once. With `preview`, events are counted only, and the status is 200. A workspace may have 10 unfinished
-/// resends.
+/// deferred events. Messages of channels that were not delivered are tried again at once. Criteria pass over failed calls
+/// whose events were delivered or dismissed since. With `preview`, events are counted only, and the status is 200. A
+/// workspace may have 10 unfinished resends.
 #[utoipa::path(post, operation_id = "begin_resend", path = "/api/v1/{ws}/resends", tag = "webhooks",
     params(Member, IdempotencyKey), request_body = ResendRequest,
     responses((status = 202, body = ResendModel), (status = 200, body = ResendPreview)))]

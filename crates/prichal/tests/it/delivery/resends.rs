@@ -423,3 +423,43 @@ async fn calls_with_a_text_are_sent_again() {
         assert!(errors.contains_key(member), "{body}: {}", refused.text);
     }
 }
+
+#[tokio::test]
+async fn failed_calls_of_events_that_were_delivered_later_are_left_out() {
+    let receiver = Receiver::start(|_| Reply::Status(503)).await;
+    let (hub, space, integration, _) = hub_with_one_retry(&receiver).await;
+    company(&space, "given up").await;
+    receiver.take(1).await;
+    integration.attempts(1).await;
+    hub.advance(Duration::from_secs(30));
+    receiver.take(1).await;
+    integration.attempts(2).await;
+    company(&space, "delivered later").await;
+    receiver.take(1).await;
+    integration.attempts(3).await;
+    let failed = json!({ "httpStatus": "5xx" });
+    let count = async |criteria: &Value| {
+        let mut counted = criteria.clone();
+        counted["preview"] = json!(true);
+        space.post("/resends", counted).await.ok()["count"].clone()
+    };
+    assert_eq!(count(&failed).await, 2, "one waits for another attempt");
+    receiver.answer(|_| Reply::Good);
+    hub.advance(Duration::from_secs(30));
+    receiver.take(1).await;
+    integration.attempts(4).await;
+    assert_eq!(count(&failed).await, 1);
+    assert_eq!(count(&json!({ "status": "deferred" })).await, 1);
+    assert_eq!(count(&json!({ "status": "delivered" })).await, 1);
+
+    let begun = space.post("/resends", failed.clone()).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    assert_eq!(receiver.next().await.new_member("name"), "given up");
+    let done = wait_for_state(&hub, &space, &begun.str("id"), "done").await;
+    assert_eq!(done["selected"], 1);
+    assert_eq!(receiver.waiting(), 0);
+    eventually("settled", || async {
+        (count(&failed).await == 0).then_some(())
+    })
+    .await;
+}
