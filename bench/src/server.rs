@@ -271,10 +271,16 @@ impl Server {
     fn make_workspace(&self, name: &str, body: &Value) -> Result<Workspace> {
         let mut admin = Api::new(&self.address, &self.token)?;
         admin.post("/admin/v1/workspaces", body)?;
-        let path = format!("/admin/v1/workspaces/{name}/tokens");
+        self.open(name, &self.make_token(name)?)
+    }
+
+    /// Makes a token of an administrator of a workspace.
+    pub fn make_token(&self, workspace: &str) -> Result<String> {
+        let mut admin = Api::new(&self.address, &self.token)?;
+        let path = format!("/admin/v1/workspaces/{workspace}/tokens");
         let token = admin.post(&path, &json!({ "name": "bench", "role": "admin" }))?;
-        let token = token["token"].as_str().context("the answer has no token")?;
-        self.open(name, token)
+        let token = token["token"].as_str();
+        Ok(token.context("the answer has no token")?.to_owned())
     }
 
     /// Opens a workspace that an earlier process created on the same data.

@@ -49,6 +49,8 @@ const SETTLE_TIME: Duration = Duration::from_secs(3);
 const REREAD: Duration = Duration::from_secs(8);
 /// The connections that fill the workspace with calls.
 const CONNECTIONS: usize = 32;
+/// The consoles that sign in with one token. The server bounds the sessions of one holder.
+const CONSOLES_OF_TOKEN: usize = 40;
 const BULK_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_MULTIPLE: f64 = 3.0;
 const MAX_BYTES: u64 = 60_000_000;
@@ -60,7 +62,7 @@ pub(super) fn run(lab: &Lab, engine: &Engine, report: &mut Report) -> Result<()>
     let server = home.start()?;
     let mut workspace = server.company("bench")?;
     workspace.subscribe(&server, &sink, lab.next_run())?;
-    let mut browser = server.explain(workspace.sign_in())?;
+    let mut browser = server.explain(workspace.sign_in(&workspace.token))?;
     let mut raw = json!({ "consoles": consoles(lab, engine, report, &server, &workspace, &sink)? });
     fill(lab, &server, &mut workspace, &sink)?;
     raw["calls"] = fill_calls(lab, &server, &mut workspace, &sink)?.into();
@@ -160,8 +162,12 @@ fn consoles(
     let before = memory(server.pid);
     let (mut alone, mut beside, mut shares) = (Vec::new(), Vec::new(), Vec::new());
     let mut open = Vec::new();
-    for _ in 0..lab.size.consoles {
-        let browser = server.explain(workspace.sign_in())?;
+    let mut token = String::new();
+    for n in 0..lab.size.consoles {
+        if n % CONSOLES_OF_TOKEN == 0 {
+            token = server.make_token(&workspace.name)?;
+        }
+        let browser = server.explain(workspace.sign_in(&token))?;
         let stream = server.explain(browser.listen("/console/bench/live"))?;
         open.push((browser, stream));
     }

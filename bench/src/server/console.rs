@@ -24,10 +24,10 @@ pub struct Browser {
 }
 
 impl Workspace {
-    /// Signs in at the console with the workspace's token.
-    pub fn sign_in(&self) -> Result<Browser> {
+    /// Signs in at the console with a token of the workspace.
+    pub fn sign_in(&self, token: &str) -> Result<Browser> {
         let address = self.address();
-        let body = format!("credential={}", self.token);
+        let body = format!("credential={token}");
         let length = body.len();
         let request = format!(
             "POST /console/sign-in HTTP/1.1\r\nHost: {address}\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\

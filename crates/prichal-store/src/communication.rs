@@ -418,7 +418,6 @@ impl Filter {
         };
         add("c.direction = ?", self.direction.map(Into::into));
         add("c.status = ?", self.status.map(Into::into));
-        add("c.missed = ?", self.missed.map(Into::into));
         add("c.answered = ?", self.answered.map(Into::into));
         add("c.phone = ?", self.phone.clone().map(Into::into));
         add("c.line = ?", self.line.clone().map(Into::into));
@@ -429,6 +428,10 @@ impl Filter {
             self.user.map(Into::into),
         );
         add(OWN, self.own.map(Into::into));
+        // A literal, for the index of missed calls.
+        if let Some(is_missed) = self.missed {
+            let _ = write!(sql, " AND c.missed = {}", i32::from(is_missed));
+        }
         if let Some(is_called_back) = self.called_back {
             let not = if is_called_back { "" } else { "NOT" };
             let _ = write!(sql, " AND c.missed = 1 AND {not} EXISTS ({CALL_BACK})");
@@ -558,16 +561,20 @@ pub fn was_called_back(
 /// Due calls, and the time at which the next call becomes due.
 pub type Due = (Vec<(WorkspaceId, EntityId)>, Option<Timestamp>);
 
-/// Lists the calls that are to be given up at `now`, at most `limit`. Workspaces take turns.
+/// The number of due calls among which workspaces take turns.
+const MAX_DUE: i64 = 2048;
+
+/// Lists the calls that are to be given up at `now`, at most `limit`. Workspaces take turns among those that are due first.
 pub fn list_due(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<Due> {
     let sql = format!(
         "SELECT workspace, id FROM (
            SELECT workspace, id, due_at, row_number() OVER (PARTITION BY workspace ORDER BY due_at) AS turn
-           FROM communication WHERE due_at <= $1 AND {}) AS due
+           FROM (SELECT workspace, id, due_at FROM communication WHERE due_at <= $1 AND {} ORDER BY due_at LIMIT $3) AS first
+         ) AS due
          ORDER BY turn, due_at LIMIT $2",
         not_held(Kind::Call, "communication")
     );
-    let due = conn.query(&sql, params![now, limit], |row| {
+    let due = conn.query(&sql, params![now, limit, MAX_DUE], |row| {
         Ok((WorkspaceId(row.uuid(0)?), EntityId(row.uuid(1)?)))
     })?;
     let next = conn.query_one(

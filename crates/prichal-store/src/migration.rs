@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0038_backups.sql"),
     include_str!("../migrations/0039_event_removal.sql"),
     include_str!("../migrations/0040_recordings.sql"),
+    include_str!("../migrations/0043_missed_calls.sql"),
 ];
 
 /// Fails if a newer Prichal has migrated the tables. Changes nothing.

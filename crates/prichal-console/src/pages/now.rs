@@ -157,6 +157,8 @@ async fn tasks(visit: &Visit, w: &'static words::Now) -> Result<Vec<Task>, Fault
         ("missed", "true"),
         ("calledBack", "false"),
         ("limit", &*most),
+        // Without it all of them are counted.
+        ("cursor", "start"),
     ];
     let has_calls = visit.session.role != Role::Integrator;
     let missed = async {

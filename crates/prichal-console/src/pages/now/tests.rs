@@ -9,7 +9,8 @@ const PAGE: &str = "/console/acme/now";
 const SOURCES: &str = "GET /api/v1/acme/webhooks?state=true&limit=100";
 const ALERTS: &str = "GET /api/v1/acme/alerts?state=open&limit=20";
 const LETTERS: &str = "GET /api/v1/acme/dead-letters?limit=100";
-const MISSED: &str = "GET /api/v1/acme/communications?missed=true&calledBack=false&limit=100";
+const MISSED: &str =
+    "GET /api/v1/acme/communications?missed=true&calledBack=false&limit=100&cursor=start";
 const CALLS: &str = "GET /api/v1/acme/deliveries?limit=15";
 
 fn json(text: &str) -> Value {
