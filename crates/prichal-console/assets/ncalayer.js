@@ -25,7 +25,7 @@ customElements.define('ncalayer-sign', class extends HTMLElement {
       const signature = await this.ask(base64(await answer.arrayBuffer()));
       const form = this.closest('form');
       const chosen = new DataTransfer();
-      chosen.items.add(new File([signature], 'ncalayer.cms'));
+      chosen.items.add(new File([bytes(signature)], 'ncalayer.cms'));
       form.querySelector('input[type=file]').files = chosen.files;
       this.words.textContent = '';
       form.requestSubmit();
@@ -65,4 +65,10 @@ function base64(buffer) {
   let text = '';
   for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
   return btoa(text);
+}
+
+// The bytes of a signature in base64 or PEM. Other programs read these.
+function bytes(text) {
+  const binary = atob(text.replace(/-----[^-]+-----/g, '').replace(/\s/g, ''));
+  return Uint8Array.from(binary, (char) => char.charCodeAt(0));
 }

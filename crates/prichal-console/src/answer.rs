@@ -23,8 +23,8 @@ use crate::{
 /// The sources of everything that a page may load (CSP level 3). Nothing is inline, so names and payloads that got
 /// into a page could not run.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     media-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
-     frame-ancestors 'none'";
+     media-src 'self'; connect-src 'self'; frame-src 'self'; object-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'";
 
 /// Lets a page connect to one source more.
 pub(crate) fn connecting_to(mut page: Response, source: &str) -> Response {

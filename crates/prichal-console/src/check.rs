@@ -1,6 +1,9 @@
 //! The public page on which everybody checks a document or a signature, `/check`. It needs no session. The server gives
 //! it the facts; nothing of a document but its number, its date and its signers is among them.
 
+mod commands;
+mod verdict;
+
 use std::fmt::Write as _;
 
 use askama::Template;
@@ -8,11 +11,13 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use prichal_core::time::Timestamp;
 
+use self::{commands::Commands, verdict::Sentence};
 use crate::{
     answer,
     language::Language,
     page::Bare,
     parts::{Choice, State, Tone, choices, visible},
+    reasons::translate,
     words::{self, fill},
 };
 
@@ -31,7 +36,7 @@ pub struct Page {
     /// The hashes that were sent, each with the part of the document that has it.
     pub compared: Vec<Compared>,
     pub outcome: Option<Outcome>,
-    /// The policy that is chosen in the form.
+    /// The policy by which an upload was checked, and which is chosen in the form.
     pub policy: String,
     /// The maximum size of an upload in MiB.
     pub max_mib: usize,
@@ -89,14 +94,20 @@ pub enum Verdict {
 }
 
 /// A signature with its verdict. Empty texts and absent times are not shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Signature {
     /// The file of an upload.
     pub file: String,
     pub verdict: Verdict,
+    /// The reason for a verdict other than valid, in the words of EN 319 102-1, such as `HASH_FAILURE`.
+    pub indication: String,
+    /// What the file is, if it is no signature.
+    pub instead: Option<FileKind>,
     pub signer: String,
     pub company: String,
     pub bin: String,
+    /// True if the document's signature contains the signed content.
+    pub is_attached: bool,
     pub issuer: String,
     pub accepted_at: Option<Timestamp>,
     pub claimed_at: Option<Timestamp>,
@@ -110,11 +121,31 @@ pub struct Signature {
     pub reason: String,
     pub steps: Vec<Step>,
     /// The missing evidence that would decide more.
-    pub wanting: Vec<String>,
+    pub wanting: Vec<Need>,
+}
+
+/// Evidence that is missing.
+#[derive(Clone, Debug)]
+pub struct Need {
+    /// The kind, such as `crl`.
+    pub kind: String,
+    /// The name whose evidence it is.
+    pub subject: String,
+}
+
+impl Need {
+    pub(crate) fn text(&self, language: Language) -> String {
+        let subject = visible(&self.subject);
+        let sentence = words::Needs::of(language).find(&self.kind);
+        sentence.map_or_else(
+            || format!("{}: {subject}", visible(&self.kind)),
+            |sentence| fill(sentence, &[&subject]),
+        )
+    }
 }
 
 /// A step of the check.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     /// The number, from 1.
     pub number: u8,
@@ -130,15 +161,47 @@ pub enum StepStatus {
     Skipped,
 }
 
+/// What a file is that was uploaded in the place of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Text,
+    Pdf,
+    /// A document of an office program.
+    Office,
+    Zip,
+    Image,
+    Xml,
+    Certificate,
+    /// A private key, or a container of one.
+    Key,
+    /// The signed content, beside a signature in the place of the content.
+    Content,
+    Other,
+}
+
 /// The outcome of an upload.
 #[derive(Debug)]
 pub enum Outcome {
     Checked {
         /// The SHA-256 of the file.
         sha256: String,
+        basis: Basis,
         signatures: Vec<Signature>,
     },
     Refused(Refusal),
+}
+
+/// The rules by which an upload was checked, and its relation to a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The rules that the visitor has chosen. No document is known.
+    Chosen,
+    /// The same. The upload names the document with this id, but signs other content than that document.
+    ChosenForOther(String),
+    /// The rules of the document's sender. The upload signs the document's content.
+    Sender,
+    /// The same, but the upload signs other content than the document.
+    SenderOfOther,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +209,9 @@ pub enum Refusal {
     NoFile,
     TooLarge,
     Unreadable,
+    /// The file is no signature.
+    NoSignature(FileKind),
+    /// The archive has no signatures.
     NoSignatures,
     /// Too many uploads from one address; the seconds until another is taken.
     TooMany(i64),
@@ -155,7 +221,9 @@ pub enum Refusal {
 impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
-            Self::NoFile | Self::Unreadable | Self::NoSignatures => StatusCode::BAD_REQUEST,
+            Self::NoFile | Self::Unreadable | Self::NoSignature(_) | Self::NoSignatures => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -176,7 +244,8 @@ impl Refusal {
             Self::NoFile => w.no_file.to_owned(),
             Self::TooLarge => w.too_large.to_owned(),
             Self::Unreadable => w.unreadable.to_owned(),
-            Self::NoSignatures => w.no_signatures.to_owned(),
+            Self::NoSignature(kind) => verdict::instead(kind, w),
+            Self::NoSignatures => format!("{} {}", w.no_signatures, w.what_to_drop),
             Self::TooMany(seconds) => fill(w.too_many, &[&seconds]),
             Self::Busy => w.busy.to_owned(),
         }
@@ -223,6 +292,7 @@ struct CheckPage<'a> {
     refused: Option<String>,
     policies: Vec<Choice>,
     upload_how: String,
+    commands: Commands,
 }
 
 struct DocumentView<'a> {
@@ -230,6 +300,7 @@ struct DocumentView<'a> {
     number: String,
     date: String,
     state: &'static str,
+    verdict: Option<Sentence>,
     signatures: Vec<SignatureView>,
 }
 
@@ -243,11 +314,19 @@ struct ComparedView<'a> {
 
 struct ReportView<'a> {
     sha256: &'a str,
+    /// The rules of the check, in a sentence.
+    rules: String,
+    /// A warning about the relation of the upload to a document.
+    warning: &'static str,
+    /// The address of the page of the document that the upload is of, or says that it is of.
+    document: Option<String>,
+    verdict: Option<Sentence>,
     signatures: Vec<SignatureView>,
 }
 
 struct SignatureView {
     state: State,
+    verdict: String,
     signer: String,
     /// The names of facts with their values.
     facts: Vec<(&'static str, String)>,
@@ -270,19 +349,23 @@ struct StepView {
 impl<'a> CheckPage<'a> {
     fn new(page: &'a Page) -> Self {
         let w = words::Check::of(page.language);
-        let steps = words::Steps::of(page.language);
         let document = match &page.subject {
-            Subject::Document(document) => Some(DocumentView::new(document, w, steps)),
+            Subject::Document(document) => Some(DocumentView::new(document, page.language)),
             Subject::Any | Subject::Missing => None,
         };
         let (report, refused) = match &page.outcome {
-            Some(Outcome::Checked { sha256, signatures }) => {
-                let signatures = signatures
-                    .iter()
-                    .map(|one| SignatureView::new(one, w, steps));
+            Some(Outcome::Checked {
+                sha256,
+                basis,
+                signatures,
+            }) => {
                 let report = ReportView {
-                    sha256,
-                    signatures: signatures.collect(),
+                    verdict: verdict::of_all(signatures, page.language),
+                    signatures: signatures
+                        .iter()
+                        .map(|one| SignatureView::new(one, page.language))
+                        .collect(),
+                    ..ReportView::new(sha256, basis, page, w)
                 };
                 (Some(report), None)
             }
@@ -304,12 +387,17 @@ impl<'a> CheckPage<'a> {
             refused,
             policies: choices(&page.policy, policies),
             upload_how: fill(w.upload_how, &[&page.max_mib]),
+            commands: match &page.subject {
+                Subject::Document(document) => Commands::of(document),
+                Subject::Any | Subject::Missing => Commands::of_any(),
+            },
         }
     }
 }
 
 impl<'a> DocumentView<'a> {
-    fn new(document: &'a Document, w: &'static words::Check, steps: &'static words::Steps) -> Self {
+    fn new(document: &'a Document, language: Language) -> Self {
+        let w = words::Check::of(language);
         let signatures = document.signatures.iter();
         Self {
             id: &document.id,
@@ -320,8 +408,9 @@ impl<'a> DocumentView<'a> {
                 DocumentState::Ended => w.ended,
                 DocumentState::Unfinished => w.unfinished,
             },
+            verdict: verdict::of_all(&document.signatures, language),
             signatures: signatures
-                .map(|one| SignatureView::new(one, w, steps))
+                .map(|one| SignatureView::new(one, language))
                 .collect(),
         }
     }
@@ -348,9 +437,37 @@ impl<'a> ComparedView<'a> {
     }
 }
 
+impl<'a> ReportView<'a> {
+    /// The report without its signatures.
+    fn new(sha256: &'a str, basis: &Basis, page: &Page, w: &'static words::Check) -> Self {
+        let (rules, warning) = match basis {
+            Basis::Chosen => (w.by_chosen, ""),
+            Basis::ChosenForOther(_) => (w.by_chosen, w.other_archive),
+            Basis::Sender => (w.by_sender, ""),
+            Basis::SenderOfOther => (w.by_sender, w.other_content),
+        };
+        let document = match (basis, &page.subject) {
+            (Basis::ChosenForOther(id), _) => Some(id),
+            (_, Subject::Document(document)) => Some(&document.id),
+            (_, Subject::Any | Subject::Missing) => None,
+        };
+        let language = page.language.code();
+        Self {
+            sha256,
+            rules: fill(rules, &[&policy(&page.policy, w)]),
+            warning,
+            document: document.map(|id| format!("/check/{id}?lang={language}")),
+            verdict: None,
+            signatures: Vec::new(),
+        }
+    }
+}
+
 impl SignatureView {
-    fn new(one: &Signature, w: &'static words::Check, steps: &'static words::Steps) -> Self {
+    fn new(one: &Signature, language: Language) -> Self {
+        let w = words::Check::of(language);
         let (tone, word) = match one.verdict {
+            _ if one.instead.is_some() => (Tone::Bad, w.no_signature),
             Verdict::Valid => (Tone::Good, w.valid),
             Verdict::Invalid => (Tone::Bad, w.invalid),
             Verdict::Undecided => (Tone::Waiting, w.undecided),
@@ -383,10 +500,11 @@ impl SignatureView {
         let steps: Vec<StepView> = one
             .steps
             .iter()
-            .map(|step| StepView::new(step, w, steps))
+            .map(|step| StepView::new(step, language))
             .collect();
         Self {
             state: State { tone, word },
+            verdict: verdict::of(one, language),
             signer: known(&one.signer, w.unknown_signer),
             facts: facts
                 .into_iter()
@@ -400,16 +518,21 @@ impl SignatureView {
                 .into_iter()
                 .filter_map(|(lacks, text)| lacks.then_some(text))
                 .collect(),
-            reason: visible(&one.reason),
+            reason: if one.instead.is_none() {
+                visible(&translate(&one.reason, language))
+            } else {
+                String::new()
+            },
             steps_title: fill(w.steps, &[&steps.len()]),
             steps,
-            wanting: one.wanting.iter().map(|text| visible(text)).collect(),
+            wanting: one.wanting.iter().map(|need| need.text(language)).collect(),
         }
     }
 }
 
 impl StepView {
-    fn new(step: &Step, w: &'static words::Check, names: &'static words::Steps) -> Self {
+    fn new(step: &Step, language: Language) -> Self {
+        let w = words::Check::of(language);
         let (tone, word) = match step.status {
             StepStatus::Passed => (Tone::Good, w.passed),
             StepStatus::Warned => (Tone::Waiting, w.warned),
@@ -418,15 +541,15 @@ impl StepView {
         };
         Self {
             number: step.number,
-            name: step_name(step.number, names),
+            name: words::Steps::of(language).by_number(step.number),
             state: State { tone, word },
-            reason: visible(&step.reason),
+            reason: visible(&translate(&step.reason, language)),
         }
     }
 }
 
 /// The name of a policy for people.
-fn policy<'a>(name: &'a str, w: &'static words::Check) -> &'a str {
+pub(crate) fn policy<'a>(name: &'a str, w: &'static words::Check) -> &'a str {
     match name {
         "kz" => w.policy_kz,
         "ru" => w.policy_ru,
@@ -434,35 +557,6 @@ fn policy<'a>(name: &'a str, w: &'static words::Check) -> &'a str {
         "test" => w.policy_test,
         other => other,
     }
-}
-
-/// The name of a step by its number; empty for a number that no step has.
-fn step_name(number: u8, names: &'static words::Steps) -> &'static str {
-    let all = [
-        names.format,
-        names.signed_data,
-        names.content,
-        names.signer_certificate,
-        names.signed_attributes,
-        names.content_type,
-        names.message_digest,
-        names.signature_value,
-        names.attribute_confusion,
-        names.algorithms,
-        names.signing_certificate,
-        names.signature_time,
-        names.time_stamp,
-        names.certificate_path,
-        names.signer_authority,
-        names.revocation_evidence,
-        names.revocation_status,
-        names.evidence_order,
-        names.archive_time_stamp,
-        names.signers,
-        names.report,
-    ];
-    let at = usize::from(number).checked_sub(1);
-    at.and_then(|at| all.get(at)).copied().unwrap_or_default()
 }
 
 /// A day in UTC.

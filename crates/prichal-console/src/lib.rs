@@ -24,6 +24,7 @@ mod moment;
 mod page;
 mod pages;
 mod parts;
+mod reasons;
 mod state;
 #[cfg(test)]
 mod testing;

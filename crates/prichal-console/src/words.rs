@@ -11,8 +11,10 @@ mod deliveries;
 mod documents;
 mod events;
 mod facts;
+mod indications;
 mod integrations;
 mod now;
+mod reasons;
 mod server;
 mod settings;
 
@@ -26,8 +28,10 @@ pub(crate) use deliveries::Deliveries;
 pub(crate) use documents::Documents;
 pub(crate) use events::Events;
 pub(crate) use facts::Facts;
+pub(crate) use indications::{Indications, Needs};
 pub(crate) use integrations::Integrations;
 pub(crate) use now::Now;
+pub(crate) use reasons::{REASONS, Reason};
 pub(crate) use server::Server;
 pub(crate) use settings::Settings;
 
@@ -87,6 +91,8 @@ const TABLES: &[(&str, Lines)] = &[
     ("documents", Documents::TABLE),
     ("events", Events::TABLE),
     ("facts", Facts::TABLE),
+    ("indications", Indications::TABLE),
+    ("needs", Needs::TABLE),
     ("integrations", Integrations::TABLE),
     ("now", Now::TABLE),
     ("server", Server::TABLE),

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::name::Name;
 use crate::ocsp::Ocsp;
 use crate::oid::{self, Oid};
+use crate::reason::Reason;
 use crate::text;
 use attribute::Attribute;
 
@@ -68,7 +69,7 @@ pub struct SignerInfo {
     pub signature: Vec<u8>,
     pub(crate) unsigned: Vec<Attribute>,
     /// The errors of unreadable unsigned attributes. Anybody can append such attributes.
-    pub(crate) unreadable_attributes: Vec<String>,
+    pub(crate) unreadable_attributes: Vec<Reason>,
     /// The encoding of the fields from version to signature, which an archive time-stamp covers.
     pub(crate) signed_part: Vec<u8>,
 }

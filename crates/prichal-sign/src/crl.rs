@@ -10,6 +10,7 @@ use crate::error::{Result, malformed};
 use crate::limits::Limits;
 use crate::name::Name;
 use crate::oid::{self, Oid};
+use crate::reason::reason;
 use crate::text;
 use crate::time::Time;
 use std::ops::Range;
@@ -85,12 +86,13 @@ impl Revocation {
 impl Crl {
     /// The list's name in reports.
     pub fn label(&self) -> String {
-        let kind = if self.delta_base.is_some() {
-            "delta CRL"
+        let (issuer, time) = (&self.issuer, self.this_update);
+        let label = if self.delta_base.is_some() {
+            reason!("delta CRL of {issuer} of {time}")
         } else {
-            "CRL"
+            reason!("CRL of {issuer} of {time}")
         };
-        format!("{kind} of {} of {}", self.issuer, self.this_update)
+        label.into_text()
     }
 
     /// Reads a list from DER, PEM or base64.

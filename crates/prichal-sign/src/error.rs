@@ -1,5 +1,7 @@
 //! Errors of reading.
 
+use crate::reason::word;
+
 /// The reason for which a signature, certificate, list, response or token is unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -13,7 +15,7 @@ pub enum ReadError {
     TooMany { what: &'static str, limit: usize },
     #[error("the input ends inside an element")]
     Truncated,
-    #[error("{count} bytes follow the end of {what}")]
+    #[error("{count} {} after the end of {what}", word(*count, "byte", "bytes"))]
     Trailing { what: &'static str, count: usize },
     #[error("{what} is missing or has another type")]
     Unexpected { what: &'static str },

@@ -71,6 +71,7 @@ mod name;
 mod ocsp;
 mod oid;
 mod policy;
+mod reason;
 mod report;
 mod scheme;
 #[cfg(feature = "testing")]

@@ -10,6 +10,7 @@ use crate::hash::Hash;
 use crate::limits::Limits;
 use crate::name::Name;
 use crate::oid::{self, Oid};
+use crate::reason::reason;
 use crate::text;
 use crate::time::Time;
 use std::ops::Range;
@@ -58,7 +59,7 @@ pub(crate) enum Status {
 impl Ocsp {
     /// The response's name in reports.
     pub fn label(&self) -> String {
-        format!("OCSP response of {}", self.produced_at)
+        reason!("OCSP response of {}", self.produced_at).into_text()
     }
 
     /// Reads an `OCSPResponse`, or the `BasicOCSPResponse` inside one, from DER, PEM or base64.

@@ -42,6 +42,28 @@ pub enum SubIndication {
 }
 
 impl SubIndication {
+    pub const ALL: [Self; 19] = [
+        Self::FormatFailure,
+        Self::HashFailure,
+        Self::SigCryptoFailure,
+        Self::Revoked,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::SigConstraintsFailure,
+        Self::ChainConstraintsFailure,
+        Self::CertificateChainGeneralFailure,
+        Self::CryptoConstraintsFailure,
+        Self::CryptoConstraintsFailureNoPoe,
+        Self::PolicyProcessingError,
+        Self::TimestampOrderFailure,
+        Self::NoSigningCertificateFound,
+        Self::NoCertificateChainFound,
+        Self::RevokedCaNoPoe,
+        Self::OutOfBoundsNoPoe,
+        Self::TryLater,
+        Self::SignedDataNotFound,
+    ];
+
     /// The verdict that the sub-indication implies.
     pub const fn verdict(self) -> Verdict {
         match self {
@@ -195,6 +217,10 @@ pub enum NeedKind {
     Issuer,
     /// The certificate of the signer.
     Certificate,
+}
+
+impl NeedKind {
+    pub const ALL: [Self; 4] = [Self::Crl, Self::Ocsp, Self::Issuer, Self::Certificate];
 }
 
 /// The purpose of a missing item, in the order of fetching. Only the addresses of the first kind come from

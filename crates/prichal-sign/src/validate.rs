@@ -29,6 +29,7 @@ use crate::hash::Hash;
 use crate::identity::Facts;
 use crate::oid;
 use crate::policy::Policy;
+use crate::reason::{Reason, plural, reason};
 use crate::report::{Report, SignerReport, SubIndication as Sub, Unchecked, Verdict};
 use crate::time::Time;
 use context::Context;
@@ -67,11 +68,11 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
     }
     let (verdict, sub_indication, reason) = match worst(&deciding) {
         _ if signers.is_empty() => {
-            let reason = "the signature has no signer";
+            let reason = reason!("the signature has no signer");
             (Verdict::TotalFailed, Some(Sub::FormatFailure), Some(reason))
         }
         None => {
-            let reason = "the required signer did not sign";
+            let reason = reason!("the required signer did not sign");
             (
                 Verdict::Indeterminate,
                 Some(Sub::SigConstraintsFailure),
@@ -89,7 +90,7 @@ pub fn validate(request: &Request<'_>, material: &Material) -> Report {
         needs: context.needs(),
         newer: context.newer(),
         has_more_needs: context.has_more_needs(),
-        reason: reason.map(str::to_owned),
+        reason: reason.map(Reason::into_text),
         unreadable: None,
         work: context.work(),
     }
@@ -120,7 +121,7 @@ fn unreadable_report(request: &Request<'_>, error: ReadError) -> Report {
 /// Steps 1 and 2. Unreadable input was reported before.
 fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
     let data = &document.data;
-    log.pass(1, "one well-formed SignedData within the limits");
+    log.pass(1, reason!("one well-formed SignedData within the limits"));
     let certificates = data
         .certificates
         .iter()
@@ -130,11 +131,18 @@ fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
         .iter()
         .filter_map(|r| unreadable("revocation data", &r.value));
     for reason in certificates.chain(revocation) {
-        log.warn(1, format!("skipped {reason}"));
+        log.warn(1, reason!("skipped {reason}"));
     }
     if data.padding > 0 {
         let count = data.padding;
-        log.warn(1, format!("skipped {count} zero bytes after the signature"));
+        log.warn(
+            1,
+            plural!(
+                count,
+                "skipped 1 zero byte after the signature",
+                "skipped {count} zero bytes after the signature"
+            ),
+        );
     }
     let expected = data.expected_version();
     check_version(
@@ -146,7 +154,14 @@ fn check_structure(policy: &Policy, document: &Document, log: &mut Log) {
         log,
     );
     let count = data.signers.len();
-    log.pass(2, format!("SignedData with {count} signers"));
+    log.pass(
+        2,
+        plural!(
+            count,
+            "SignedData with 1 signer",
+            "SignedData with {count} signers"
+        ),
+    );
 }
 
 /// Checks a version. A version that RFC 5652 does not define is refused. One that does not match the members is
@@ -160,10 +175,10 @@ fn check_version(
     log: &mut Log,
 ) {
     if !known.contains(&version) {
-        let reason = format!("{what} has the version {version}");
+        let reason = reason!("{what} has the version {version}");
         log.fail(2, Sub::FormatFailure, reason);
     } else if version != expected {
-        let reason = format!("{what} has the version {version}, not {expected}");
+        let reason = reason!("{what} has the version {version}, not {expected}");
         log.rule(policy.structure, 2, Sub::FormatFailure, reason);
     }
 }
@@ -175,7 +190,7 @@ fn check_signer_version(policy: &Policy, signer: &SignerInfo, log: &mut Log) {
         SignerId::KeyId(_) => 3,
     };
     let version = signer.version;
-    check_version(policy, "the signer", version, expected, &[1, 3], log);
+    check_version(policy, "SignerInfo", version, expected, &[1, 3], log);
 }
 
 /// Step 3: finds the signed content and compares it with the given content.
@@ -185,7 +200,7 @@ fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Docume
         log.fail(
             3,
             Sub::SigConstraintsFailure,
-            format!("the content type {} is not accepted", data.content_type),
+            reason!("the content type {} is not accepted", data.content_type),
         );
     }
     let attached = data.content.as_deref();
@@ -199,16 +214,24 @@ fn check_content(context: &Context<'_>, request: &Request<'_>, document: &Docume
             log.fail(
                 3,
                 Sub::HashFailure,
-                "the attached content differs from the given content",
+                reason!("the attached content differs from the given content"),
             );
         }
-        (Some(attached), _) => log.pass(3, format!("attached, {} bytes", attached.len())),
-        (None, Some(given)) => log.pass(3, format!("detached, {} bytes", given.len())),
+        (Some(attached), _) => {
+            let size = attached.len();
+            let reason = plural!(size, "attached, 1 byte", "attached, {size} bytes");
+            log.pass(3, reason);
+        }
+        (None, Some(given)) => {
+            let size = given.len();
+            let reason = plural!(size, "detached, 1 byte", "detached, {size} bytes");
+            log.pass(3, reason);
+        }
         (None, None) => {
             log.fail(
                 3,
                 Sub::SignedDataNotFound,
-                "the signature is detached and no content was given",
+                reason!("the signature is detached and no content was given"),
             );
         }
     }
@@ -230,7 +253,7 @@ fn one_signer<'a>(
     let parts = &document.parts[index];
     check_signer_version(context.policy, info, &mut log);
     for reason in &parts.unreadable {
-        log.warn(1, format!("skipped {reason}"));
+        log.warn(1, reason!("skipped {reason}"));
     }
     let subject = Subject {
         kind: Kind::Document,
@@ -270,8 +293,8 @@ fn one_signer<'a>(
     let algorithm = checked.as_ref().and_then(|c| c.algorithm.clone());
     log.pass(
         21,
-        format!(
-            "policy {}, checked at {}, judged at {best_time}, {} pieces of evidence",
+        reason!(
+            "policy {}, checked at {}, judged at {best_time}, evidence: {}",
             context.policy.id,
             context.at,
             evidence.len()
@@ -322,7 +345,7 @@ fn at_time<'a>(
     let log = &mut judged.log;
     let Some(checked) = checked else {
         for step in [14, 15, 16, 17, 18] {
-            log.skip(step, "the signer's certificate was not found");
+            log.skip(step, reason!("the signer's certificate was not found"));
         }
         return judged;
     };
@@ -355,7 +378,7 @@ fn check_path<'a>(
         Err(none) => {
             context.need_issuer(none.last);
             if context.issuer_is_unreachable(none.last) && !none.is_incomplete {
-                let reason = format!("{} and could not be fetched", none.reason);
+                let reason = reason!("{} and could not be fetched", none.reason);
                 log.fail(14, Sub::TryLater, reason);
             } else {
                 log.fail(14, Sub::NoCertificateChainFound, none.reason);
@@ -375,7 +398,7 @@ fn check_path<'a>(
             .iter()
             .map(|c| c.subject.to_string())
             .collect();
-        log.pass(14, names.join(" <- "));
+        log.pass(14, reason!("{}", names.join(" <- ")));
     }
     Some(path.certificates)
 }

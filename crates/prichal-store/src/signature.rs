@@ -305,11 +305,14 @@ pub struct Brief {
     pub brief: Option<String>,
     /// The file, as it was submitted.
     pub blob: Uuid,
+    /// True if the signed content is embedded in the signature.
+    pub attached: bool,
 }
 
 /// Lists the signatures of a document without their reports, in the order of their submission.
 pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
-    let sql = "SELECT id, company, bin, signed_on, verdict, brief, blob FROM document_signature
+    let sql =
+        "SELECT id, company, bin, signed_on, verdict, brief, blob, attached FROM document_signature
          WHERE document = $1 ORDER BY id";
     conn.query(sql, params![document], |row| {
         Ok(Brief {
@@ -320,6 +323,7 @@ pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
             verdict: row.get(4)?,
             brief: row.get(5)?,
             blob: row.uuid(6)?,
+            attached: row.get(7)?,
         })
     })
 }

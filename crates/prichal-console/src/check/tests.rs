@@ -11,9 +11,12 @@ fn signature(verdict: Verdict) -> Signature {
     Signature {
         file: String::new(),
         verdict,
+        indication: String::new(),
+        instead: None,
         signer: "ИВАНОВ ИВАН".to_owned(),
         company: "ТОО «Рога и копыта»".to_owned(),
         bin: "971240001315".to_owned(),
+        is_attached: false,
         issuer: "CN=Issuer".to_owned(),
         accepted_at: Some(at("2026-11-27T15:04:05.678Z")),
         claimed_at: None,
@@ -77,7 +80,10 @@ fn steps() -> Vec<Step> {
     let step = |number| Step {
         number,
         status: status(number),
-        reason: "the reason".to_owned(),
+        reason: match number {
+            7 => "the SHA-256 of the content differs from the signed digest".to_owned(),
+            _ => "SignedData with 1 signer".to_owned(),
+        },
     };
     (1..=21).map(step).collect()
 }
@@ -112,7 +118,10 @@ fn pages_are_as_they_were() {
     snapshot("check-missing", |language| page(language, Subject::Missing));
     snapshot("check-document", |language| {
         let mut trial = signature(Verdict::Undecided);
+        trial.indication = "TRY_LATER".to_owned();
         trial.policy = "test".to_owned();
+        trial.bin = String::new();
+        trial.is_attached = true;
         trial.stamped_at = trial.checked_at;
         trial.lacks_identity = true;
         trial.lacks_revocation = true;
@@ -126,24 +135,67 @@ fn pages_are_as_they_were() {
     });
     snapshot("check-report", |language| {
         let mut broken = signature(Verdict::Invalid);
+        broken.indication = "HASH_FAILURE".to_owned();
         broken.accepted_at = None;
         broken.claimed_at = broken.checked_at;
         broken.file = "signatures/1-971240001315.cms".to_owned();
         broken.steps = steps();
-        broken.wanting = vec!["the revocation list for CN=Issuer".to_owned()];
+        broken.wanting = vec![Need {
+            kind: "crl".to_owned(),
+            subject: "CN=Issuer".to_owned(),
+        }];
         let unread = Signature {
             signer: String::new(),
             issuer: String::new(),
-            reason: "format: the bytes are no SignedData".to_owned(),
+            indication: "FORMAT_FAILURE".to_owned(),
+            reason: "a CMS ContentInfo is missing or has another type".to_owned(),
             ..signature(Verdict::Invalid)
         };
-        let signatures = vec![broken, unread];
+        let text = Signature {
+            file: "signatures/2-1.cms".to_owned(),
+            instead: Some(FileKind::Text),
+            ..unread.clone()
+        };
+        let signatures = vec![broken, unread, text];
         let sha256 = "e".repeat(64);
+        let basis = Basis::Chosen;
         outcome(
-            Outcome::Checked { sha256, signatures },
+            Outcome::Checked {
+                sha256,
+                basis,
+                signatures,
+            },
             page(language, Subject::Any),
         )
     });
+    for (name, basis, subject) in [
+        (
+            "check-other-archive",
+            Basis::ChosenForOther(ID.to_owned()),
+            || Subject::Any,
+        ),
+        ("check-archive", Basis::Sender, || document(Vec::new())),
+        ("check-other-content", Basis::SenderOfOther, || {
+            document(Vec::new())
+        }),
+    ] as [(_, _, fn() -> Subject); 3]
+    {
+        snapshot(name, |language| {
+            let checked = Outcome::Checked {
+                sha256: "f".repeat(64),
+                basis: basis.clone(),
+                signatures: Vec::new(),
+            };
+            outcome(checked, page(language, subject()))
+        });
+    }
+    for kind in [FileKind::Pdf, FileKind::Key, FileKind::Content] {
+        let name = format!("check-no-signature-{kind:?}").to_lowercase();
+        snapshot(&name, |language| {
+            let refused = Outcome::Refused(Refusal::NoSignature(kind));
+            outcome(refused, page(language, Subject::Any))
+        });
+    }
     snapshot("check-refused", |language| {
         let refused = Outcome::Refused(Refusal::TooMany(60));
         outcome(refused, page(language, Subject::Any))
@@ -151,12 +203,54 @@ fn pages_are_as_they_were() {
 }
 
 #[test]
-fn every_step_has_its_name() {
-    for language in Language::ALL {
-        let names = words::Steps::of(language);
-        let all: std::collections::HashSet<_> = (1..=21).map(|n| step_name(n, names)).collect();
-        assert!(all.len() == 21 && !all.contains(""), "{all:?}");
-        assert_eq!((step_name(0, names), step_name(22, names)), ("", ""));
+fn a_check_begins_with_one_sentence() {
+    let text = |signatures: &[Signature]| {
+        let found = verdict::of_all(signatures, Language::En);
+        found.map(|found| (found.tone, found.text))
+    };
+    let valid = signature(Verdict::Valid);
+    let trial = Signature {
+        policy: "test".to_owned(),
+        lacks_revocation: true,
+        ..valid.clone()
+    };
+    let late = Signature {
+        indication: "TRY_LATER".to_owned(),
+        ..signature(Verdict::Undecided)
+    };
+    let broken = Signature {
+        indication: "HASH_FAILURE".to_owned(),
+        ..signature(Verdict::Invalid)
+    };
+    let kz = "“Kazakhstan: NCA RK”";
+    assert_eq!(text(&[]), None);
+    for (signatures, tone, words) in [
+        (vec![&valid], Tone::Good, format!("The signature is valid by the rules {kz}.")),
+        (vec![&valid, &valid], Tone::Good, format!("All signatures (2) are valid by the rules {kz}.")),
+        (
+            vec![&valid, &trial],
+            Tone::Good,
+            "All signatures (2) are valid, each by its own rules. Not checked: whether the certificate was revoked.".to_owned(),
+        ),
+        (
+            vec![&valid, &late],
+            Tone::Waiting,
+            format!(
+                "Signature No. 2 of 2. The validity of the signature is not established: it is not known yet whether \
+                 the certificate was revoked; check again later. The rules: {kz}."
+            ),
+        ),
+        (
+            vec![&late, &broken],
+            Tone::Bad,
+            format!(
+                "Signature No. 2 of 2. The signature is not valid: another file was signed, or this one was changed \
+                 afterwards. The rules: {kz}."
+            ),
+        ),
+    ] {
+        let signatures: Vec<_> = signatures.into_iter().cloned().collect();
+        assert_eq!(text(&signatures), Some((tone, words)));
     }
 }
 
@@ -177,7 +271,10 @@ fn hostile_texts_are_shown_as_texts() {
     }
     one.steps = steps();
     one.steps[0].reason.clone_from(&hostile);
-    one.wanting = vec![hostile.clone()];
+    one.wanting = vec![Need {
+        kind: hostile.clone(),
+        subject: hostile.clone(),
+    }];
     let Subject::Document(mut about) = document(Vec::new()) else {
         panic!("no document");
     };
@@ -191,7 +288,8 @@ fn hostile_texts_are_shown_as_texts() {
         ..page(Language::En, Subject::Document(about))
     };
     let checked = Outcome::Checked {
-        sha256: hostile,
+        sha256: hostile.clone(),
+        basis: Basis::ChosenForOther(hostile),
         signatures: vec![one],
     };
     check_hostile(&render(&outcome(checked, page)));
@@ -202,6 +300,7 @@ fn refusals_have_their_status() {
     for (refusal, status, wait) in [
         (Refusal::NoFile, 400, None),
         (Refusal::Unreadable, 400, None),
+        (Refusal::NoSignature(FileKind::Pdf), 400, None),
         (Refusal::NoSignatures, 400, None),
         (Refusal::TooLarge, 413, None),
         (Refusal::TooMany(7), 429, Some("7")),

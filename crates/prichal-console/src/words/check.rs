@@ -20,6 +20,28 @@ words! {
         valid: "Подпись действительна", "Қолтаңба жарамды", "The signature is valid";
         invalid: "Подпись недействительна", "Қолтаңба жарамсыз", "The signature is not valid";
         undecided: "Действительность подписи ещё не установлена", "Қолтаңбаның жарамдылығы әлі анықталмаған", "The validity of the signature is not established yet";
+        is_valid: "Подпись действительна по правилам «{}».", "Қолтаңба «{}» ережелері бойынша жарамды.", "The signature is valid by the rules “{}”.";
+        is_undecided: "Действительность подписи не установлена: {}. Правила: «{}».", "Қолтаңбаның жарамдылығы анықталмаған: {}. Ережелер: «{}».", "The validity of the signature is not established: {}. The rules: “{}”.";
+        is_invalid: "Подпись недействительна: {}. Правила: «{}».", "Қолтаңба жарамсыз: {}. Ережелер: «{}».", "The signature is not valid: {}. The rules: “{}”.";
+        no_reason: "причина в шагах проверки", "себебі тексеру қадамдарында", "the steps of the check tell why";
+        one_of: "Подпись № {} из {}.", "{}-қолтаңба, барлығы {}.", "Signature No. {} of {}.";
+        all_valid: "Все подписи ({}) действительны по правилам «{}».", "Барлық қолтаңба ({}) «{}» ережелері бойынша жарамды.", "All signatures ({}) are valid by the rules “{}”.";
+        all_valid_by_own: "Все подписи ({}) действительны, каждая по своим правилам.", "Барлық қолтаңба ({}) жарамды, әрқайсысы өз ережелері бойынша.", "All signatures ({}) are valid, each by its own rules.";
+        no_signature: "Не подпись", "Қолтаңба емес", "Not a signature";
+        not_signature: "Это не подпись, а {}.", "Бұл қолтаңба емес, {}.", "This is not a signature, but {}.";
+        kind_text: "текст", "мәтін", "a text";
+        kind_pdf: "документ PDF", "PDF құжаты", "a PDF document";
+        kind_office: "документ Word, Excel или похожей программы", "Word, Excel немесе ұқсас бағдарламаның құжаты", "a document of Word, Excel or the like";
+        kind_zip: "архив zip", "zip мұрағаты", "a zip";
+        kind_image: "изображение", "сурет", "an image";
+        kind_xml: "файл XML", "XML файлы", "an XML file";
+        kind_certificate: "сертификат", "сертификат", "a certificate";
+        kind_key: "закрытый ключ или его хранилище", "жабық кілт немесе оның қоймасы", "a private key or a container of one";
+        kind_content: "подписанный файл: подпись оказалась в другом поле", "қол қойылған файл: қолтаңба басқа өріске түскен", "the signed file: the signature is in the other field";
+        kind_other: "файл другого вида", "басқа түрдегі файл", "a file of another kind";
+        no_pdf_signatures: "Подписи внутри PDF здесь не проверяются.", "PDF ішіндегі қолтаңбалар мұнда тексерілмейді.", "Signatures inside of a PDF are not checked here.";
+        keep_key: "Никому его не отправляйте. Здесь он не сохранён.", "Оны ешкімге жібермеңіз. Ол мұнда сақталған жоқ.", "Send it to nobody. It is not stored here.";
+        what_to_drop: "Выберите подпись (.cms, .p7s, .sig) и, если его нет внутри, подписанный файл; или весь архив документа (.zip).", "Қолтаңбаны (.cms, .p7s, .sig) және, егер оның ішінде болмаса, қол қойылған файлды таңдаңыз; немесе құжаттың бүкіл мұрағатын (.zip).", "Choose a signature (.cms, .p7s, .sig), and the signed file if it is not inside; or the whole archive of a document (.zip).";
         signer: "Подписал", "Қол қойған", "Signer";
         unknown_signer: "не указан", "көрсетілмеген", "not named";
         company: "Компания, БИН", "Компания, БСН", "Company, BIN";
@@ -44,7 +66,7 @@ words! {
         compare: "Сравнить ваш файл", "Файлыңызды салыстыру", "Compare your file";
         compare_how: "Отправляется только SHA-256 файла: 64 знака, по которым содержание не восстановить.", "Тек файлдың SHA-256 мәні жіберіледі: мазмұнын қалпына келтіруге болмайтын 64 таңба.", "Only the file's SHA-256 is sent: 64 digits from which its contents cannot be restored.";
         drop: "Перетащите сюда документ, подпись (.cms) или архив, или выберите файл", "Құжатты, қолтаңбаны (.cms) немесе мұрағатты осында сүйреңіз немесе файлды таңдаңыз", "Drop a document, a signature (.cms) or an archive here, or choose a file";
-        without_script: "Без JavaScript посчитайте SHA-256 сами и вставьте результат:", "JavaScript болмаса, SHA-256 мәнін өзіңіз есептеп, нәтижесін қойыңыз:", "Without JavaScript compute the SHA-256 yourself, and paste the result:";
+        without_script: "Без JavaScript посчитайте SHA-256 сами и вставьте строку результата; в папке архива:", "JavaScript болмаса, SHA-256 мәнін өзіңіз есептеп, нәтиже жолын қойыңыз; мұрағат қалтасында:", "Without JavaScript compute the SHA-256 yourself, and paste a line of the result; in the folder of the archive:";
         hash: "SHA-256 файла", "Файлдың SHA-256 мәні", "SHA-256 of the file";
         document: "Документ: адрес из QR-кода печатной формы", "Құжат: баспа нысанындағы QR-код мекенжайы", "Document: the address in the QR code of the print form";
         compare_button: "Сравнить", "Салыстыру", "Compare";
@@ -63,7 +85,13 @@ words! {
         upload_how: "Файл будет отправлен этому серверу, проверен и не сохранён; не больше {} МиБ. Так проверяются и подписи ГОСТ, хеши которых браузер не считает.", "Файл осы серверге жіберіледі, тексеріледі және сақталмайды; {} МиБ-тан аспайды. Хэштерін браузер есептемейтін МЕМСТ қолтаңбалары да осылай тексеріледі.", "The file is sent to this server, checked, and not stored; at most {} MiB. GOST signatures, whose hashes browsers do not compute, are checked in this way, too.";
         upload_file: "Подпись (.cms, .p7s) или архив документа", "Қолтаңба (.cms, .p7s) немесе құжаттың мұрағаты", "A signature (.cms, .p7s), or a document's archive";
         upload_content: "Подписанный файл, если его нет внутри подписи", "Қол қойылған файл, егер ол қолтаңбаның ішінде болмаса", "The signed file, if it is not inside of the signature";
+        upload_default: "Архив документа с этого сервера проверяется по правилам его отправителя, остальное — по этим:", "Осы сервердегі құжаттың мұрағаты оны жіберушінің ережелерімен тексеріледі, қалғандары — мыналармен:", "The archive of a document of this server is checked by the rules of its sender, anything else by these:";
         upload_rules: "Правила — те, что у отправителя этого документа.", "Ережелер — осы құжатты жіберушінікі.", "The rules are those of this document's sender.";
+        by_chosen: "Проверено по правилам, выбранным на этой странице: {}.", "Осы бетте таңдалған ережелермен тексерілді: {}.", "Checked by the rules that were chosen on this page: {}.";
+        by_sender: "Проверено по правилам отправителя этого документа ({}) и по центрам, которым он доверяет.", "Осы құжатты жіберушінің ережелерімен ({}) және ол сенетін орталықтармен тексерілді.", "Checked by the rules of this document's sender ({}) and the authorities that the sender trusts.";
+        other_content: "Это не подпись этого документа: подписано другое содержимое.", "Бұл осы құжаттың қолтаңбасы емес: басқа мазмұнға қол қойылған.", "This is no signature of this document: other content is signed.";
+        other_archive: "Архив называет документ этого сервера, но подписано в нём другое содержимое. Правила отправителя документа поэтому не применялись.", "Мұрағат осы сервердің құжатын атайды, бірақ онда басқа мазмұнға қол қойылған. Сондықтан құжатты жіберушінің ережелері қолданылмады.", "The archive names a document of this server, but other content is signed in it. So the rules of the document's sender were not applied.";
+        to_document: "Страница документа", "Құжаттың беті", "The page of the document";
         report: "Что проверил сервер", "Сервер нені тексерді", "What the server has checked";
         report_text: "Владелец сертификата ни с кем не сравнивался: решите сами, тот ли это человек и та ли компания.", "Сертификат иесі ешкіммен салыстырылған жоқ: бұл сол адам және сол компания ма, өзіңіз шешіңіз.", "The holder of the certificate was compared with nobody: decide yourself whether it is that person and that company.";
         file: "Файл", "Файл", "File";
@@ -71,7 +99,7 @@ words! {
         no_file: "Файл не выбран", "Файл таңдалмаған", "No file was chosen";
         too_large: "Файл больше, чем можно проверить", "Файл тексеруге болатын шектен үлкен", "The file is larger than what can be checked";
         unreadable: "Файл не читается", "Файл оқылмайды", "The file cannot be read";
-        no_signatures: "В архиве нет подписей (signatures/*.cms)", "Мұрағатта қолтаңбалар жоқ (signatures/*.cms)", "The archive has no signatures (signatures/*.cms)";
+        no_signatures: "В архиве нет подписей (signatures/*.cms).", "Мұрағатта қолтаңбалар жоқ (signatures/*.cms).", "The archive has no signatures (signatures/*.cms).";
         too_many: "Слишком много проверок с вашего адреса. Повторите через {} с.", "Мекенжайыңыздан тексеру тым көп. {} секундтан кейін қайталаңыз.", "Too many checks from your address. Repeat in {} s.";
         busy: "Сервер сейчас занят. Повторите через минуту.", "Сервер қазір бос емес. Бір минуттан кейін қайталаңыз.", "The server is busy now. Repeat in a minute.";
         others: "Проверить независимо", "Тәуелсіз тексеру", "Check independently";
@@ -79,7 +107,10 @@ words! {
         other_kz: "ezSigner: подписи НУЦ РК", "ezSigner: ҚР ҰКО қолтаңбалары", "ezSigner: signatures of NCA RK";
         other_ru: "Госуслуги: подписи российских центров", "Госуслуги: Ресей орталықтарының қолтаңбалары", "Gosuslugi: signatures of Russian authorities";
         other_eu: "EU DSS: европейские подписи", "EU DSS: еуропалық қолтаңбалар", "EU DSS: European signatures";
-        other_command: "или сами, без сервера:", "немесе өзіңіз, серверсіз:", "or by yourself, without a server:";
+        by_yourself: "Проверить самому, без сервера", "Серверсіз өзіңіз тексеру", "By yourself, without a server";
+        by_yourself_how: "Распакуйте архив документа и выполните в его папке. Команды проверяют, что содержимое подписано ключом сертификата из подписи, и показывают этот сертификат:", "Құжаттың мұрағатын ашып, оның қалтасында орындаңыз. Пәрмендер мазмұнға қолтаңбадағы сертификаттың кілтімен қол қойылғанын тексеріп, сол сертификатты көрсетеді:", "Unpack the document's archive, and run these in its folder. They check that the content is signed with the key of the certificate in the signature, and show that certificate:";
+        with_root: "Кто поручился за сертификат, проверяют по корневому сертификату его центра. Возьмите его на сайте центра и положите в папку как root.pem:", "Сертификатқа кім кепіл екені оның орталығының түбір сертификатымен тексеріледі. Оны орталықтың сайтынан алып, қалтаға root.pem атымен салыңыз:", "The root certificate of its authority tells who vouches for the certificate. Take it from the authority's own site, and put it into the folder as root.pem:";
+        no_gost: "Подписи ГОСТ openssl без дополнений не проверяет: для них есть prichal verify и программы по ссылкам выше.", "МЕМСТ қолтаңбаларын openssl қосымшасыз тексермейді: олар үшін prichal verify және жоғарыдағы сілтемелердегі бағдарламалар бар.", "OpenSSL by itself checks no GOST signatures: for those there are prichal verify and the programs behind the links above.";
     }
 }
 
@@ -107,5 +138,94 @@ words! {
         archive_time_stamp: "архивная метка времени", "мұрағаттық уақыт белгісі", "archive time-stamp";
         signers: "все подписавшие", "барлық қол қоюшылар", "all signers";
         report: "отчёт", "есеп", "report";
+    }
+}
+
+/// The names of the steps in reports, in their order.
+const STEPS: [&str; 21] = [
+    "format",
+    "signed-data",
+    "content",
+    "signer-certificate",
+    "signed-attributes",
+    "content-type",
+    "message-digest",
+    "signature-value",
+    "attribute-confusion",
+    "algorithms",
+    "signing-certificate",
+    "signature-time",
+    "time-stamp",
+    "certificate-path",
+    "signer-authority",
+    "revocation-evidence",
+    "revocation-status",
+    "evidence-order",
+    "archive-time-stamp",
+    "signers",
+    "report",
+];
+
+impl Steps {
+    const fn all(&self) -> [&'static str; 21] {
+        [
+            self.format,
+            self.signed_data,
+            self.content,
+            self.signer_certificate,
+            self.signed_attributes,
+            self.content_type,
+            self.message_digest,
+            self.signature_value,
+            self.attribute_confusion,
+            self.algorithms,
+            self.signing_certificate,
+            self.signature_time,
+            self.time_stamp,
+            self.certificate_path,
+            self.signer_authority,
+            self.revocation_evidence,
+            self.revocation_status,
+            self.evidence_order,
+            self.archive_time_stamp,
+            self.signers,
+            self.report,
+        ]
+    }
+
+    /// The words for a step by its number, from 1. Empty for a number that no step has.
+    pub(crate) fn by_number(&self, number: u8) -> &'static str {
+        let at = usize::from(number).checked_sub(1);
+        at.and_then(|at| self.all().get(at).copied())
+            .unwrap_or_default()
+    }
+
+    /// The words for a step by its name in reports. `None` for a name that no step has.
+    pub(crate) fn by_name(&self, name: &str) -> Option<&'static str> {
+        let at = STEPS.iter().position(|one| *one == name)?;
+        self.all().get(at).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::language::Language;
+
+    #[test]
+    fn every_step_has_its_words() {
+        assert_eq!(STEPS, prichal_sign::STEPS);
+        for language in Language::ALL {
+            let words = Steps::of(language);
+            let all: HashSet<_> = (1..=21).map(|number| words.by_number(number)).collect();
+            assert!(all.len() == 21 && !all.contains(""), "{all:?}");
+            assert_eq!((words.by_number(0), words.by_number(22)), ("", ""));
+            for (number, name) in (1..).zip(STEPS) {
+                assert_eq!(words.by_name(name), Some(words.by_number(number)));
+            }
+            assert_eq!(words.by_name("moon"), None);
+        }
     }
 }

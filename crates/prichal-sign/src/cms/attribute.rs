@@ -10,6 +10,7 @@ use crate::error::{ReadError, Result};
 use crate::limits::Limits;
 use crate::ocsp::Ocsp;
 use crate::oid::{self, Oid};
+use crate::reason::{Reason, reason};
 use crate::time::Time;
 use std::ops::Range;
 
@@ -54,7 +55,7 @@ impl Attribute {
     pub(crate) fn read_appended(
         mut set: Reader<'_>,
         limits: &Limits,
-    ) -> Result<(Vec<Self>, Vec<String>)> {
+    ) -> Result<(Vec<Self>, Vec<Reason>)> {
         let (mut found, mut unreadable_attributes) = (Vec::new(), Vec::new());
         while !set.is_empty() {
             match Self::read(&set.any()?, limits) {
@@ -63,7 +64,7 @@ impl Attribute {
                     let error = other
                         .err()
                         .unwrap_or_else(|| too_many("attributes", limits));
-                    unreadable_attributes.push(format!("an unsigned attribute: {error}"));
+                    unreadable_attributes.push(reason!("an unsigned attribute: {error}"));
                 }
                 _ => {}
             }

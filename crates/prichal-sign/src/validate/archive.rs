@@ -10,6 +10,7 @@ use crate::der::write;
 use crate::error::{ReadError, Result, malformed};
 use crate::hash::Hash;
 use crate::oid;
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 use crate::tsp::Token;
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ pub(super) fn check(
     if !context.archive() {
         return failure(
             Sub::PolicyProcessingError,
-            "too many archive time-stamps".to_owned(),
+            reason!("too many archive time-stamps"),
         );
     }
     let stamped = match (&archive.token, content) {
@@ -44,12 +45,12 @@ pub(super) fn check(
     };
     match stamped {
         Ok(stamped) => time_stamp::check(context, &archive.token, &stamped, context.at),
-        Err(error) => failure(Sub::FormatFailure, error.to_string()),
+        Err(error) => failure(Sub::FormatFailure, Reason::from(&error)),
     }
 }
 
-fn failure(sub: Sub, reason: String) -> Outcome {
-    Outcome::refused("archive time-stamp", sub, reason)
+fn failure(sub: Sub, reason: Reason) -> Outcome {
+    Outcome::refused(reason!("archive time-stamp"), sub, reason)
 }
 
 /// The bytes covered by the message imprint.

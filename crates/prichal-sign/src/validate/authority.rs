@@ -7,6 +7,7 @@ use crate::certificate::extension::KeyUsage;
 use crate::identity::{Bin, Facts, Iin, Inn, Role, is_ambiguous};
 use crate::oid::{self, Oid};
 use crate::policy::{Roles, Severity};
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 
 /// Checks the role and the identity. Returns true if the identity is the expected one.
@@ -26,22 +27,22 @@ pub(super) fn check(
         log.fail(
             15,
             Sub::ChainConstraintsFailure,
-            "the key usage does not allow signing",
+            reason!("the key usage does not allow signing"),
         );
     } else if !usage.is_some_and(KeyUsage::non_repudiation) {
         log.rule(
             policy.non_repudiation,
             15,
             Sub::ChainConstraintsFailure,
-            "the key usage lacks nonRepudiation",
+            reason!("the key usage lacks nonRepudiation"),
         );
     }
     if certificate.is_ca() {
-        let reason = "the signer is a certification authority";
+        let reason = reason!("the signer is a certification authority");
         log.fail(15, Sub::ChainConstraintsFailure, reason);
     }
     if !purposes.is_empty() && purposes.iter().all(service) {
-        let reason = "the key is for time-stamps or OCSP responses only";
+        let reason = reason!("the key is for time-stamps or OCSP responses only");
         log.fail(15, Sub::ChainConstraintsFailure, reason);
     }
     if policy.roles == Roles::Kazakhstan
@@ -52,7 +53,7 @@ pub(super) fn check(
     if policy.roles == Roles::Kazakhstan {
         for kind in ["IIN", "BIN"] {
             if is_ambiguous(&certificate.subject, kind) {
-                let reason = format!("the certificate has two different {kind}s");
+                let reason = reason!("the certificate has two different {kind}s");
                 log.fail(15, Sub::SigConstraintsFailure, reason);
             }
         }
@@ -60,15 +61,15 @@ pub(super) fn check(
         if facts.iin.is_none() && facts.bin.is_none() {
             log.warn(
                 15,
-                "the certificate has neither an IIN nor a BIN, so it does not identify the signer",
+                reason!("the certificate has neither an IIN nor a BIN, so it does not identify the signer"),
             );
         } else if is_company && facts.bin.is_none() {
-            log.warn(15, "the certificate of a company has no BIN");
+            log.warn(15, reason!("the certificate of a company has no BIN"));
         }
     }
     let identified = check_identity(context, certificate, facts, log);
     if !log.failed(15) {
-        log.pass(15, "the certificate allows this signature");
+        log.pass(15, reason!("the certificate allows this signature"));
     }
     identified
 }
@@ -109,8 +110,10 @@ fn check_identity(
                 .as_ref()
                 .is_some_and(|iin| iin.as_str() == expected);
         if found != Some(expected.as_str()) && !trader {
-            let found = found.unwrap_or("none");
-            let reason = format!("the {what} is {found}, not {expected}");
+            let reason = match found {
+                Some(found) => reason!("the {what} is {found}, not {expected}"),
+                None => reason!("the certificate has no {what}, expected is {expected}"),
+            };
             let severity = rule.unwrap_or(context.policy.identity);
             log.rule(severity, 15, Sub::SigConstraintsFailure, reason);
             identified = false;
@@ -120,7 +123,7 @@ fn check_identity(
 }
 
 /// The reason for which the holder's roles do not allow this signature, in Kazakhstan.
-fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
+fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<Reason> {
     let has = |role| facts.roles.contains(&role);
     if has(Role::FirstHead) || has(Role::Signer) {
         return None;
@@ -129,7 +132,9 @@ fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
         if context.expected.financial {
             return None;
         }
-        return Some("the role of the holder allows financial documents only".to_owned());
+        return Some(reason!(
+            "the role of the holder allows financial documents only"
+        ));
     }
     if has(Role::Individual) && !has(Role::Organisation) {
         // A sole trader has no BIN, so the IIN takes its place.
@@ -139,17 +144,19 @@ fn role_problem(context: &Context<'_>, facts: &Facts) -> Option<String> {
         if organisation.is_none_or(own) {
             return None;
         }
-        return Some("the certificate is an individual's, not an organisation's".to_owned());
+        return Some(reason!(
+            "the certificate is an individual's, not an organisation's"
+        ));
     }
     if facts.roles.is_empty() {
-        return Some("the certificate names no role".to_owned());
+        return Some(reason!("the certificate names no role"));
     }
     let roles: Vec<String> = facts
         .roles
         .iter()
         .map(|role| format!("{role:?}").to_lowercase())
         .collect();
-    Some(format!(
+    Some(reason!(
         "the roles {} do not allow signing documents",
         roles.join(", ")
     ))

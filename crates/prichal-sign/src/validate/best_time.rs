@@ -6,6 +6,7 @@ use super::log::Log;
 use super::signer::Checked;
 use super::{archive, time_stamp};
 use crate::error::ReadError;
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
 use crate::tsp::Token;
@@ -25,7 +26,7 @@ pub(super) struct Waiting {
     /// The earliest of their times.
     pub at: Time,
     /// Steps and reasons.
-    pub reasons: Vec<(u8, String)>,
+    pub reasons: Vec<(u8, Reason)>,
 }
 
 /// The outcomes of one signer's time-stamps. An invalid time-stamp proves no time and has no other effect, because
@@ -44,12 +45,12 @@ impl Stamps {
         }
         if let Some(time) = outcome.time {
             log.pass(step, outcome.label.clone());
-            self.evidence.push(outcome.label);
+            self.evidence.push(outcome.label.into_text());
             self.evidence.extend(outcome.evidence);
             return Some(time);
         }
         let (_, reason) = outcome.failure?;
-        let reason = format!("{} does not count: {reason}", outcome.label);
+        let reason = reason!("{} does not count: {reason}", outcome.label);
         log.warn(step, reason.clone());
         if let Some(at) = outcome.waits {
             let waiting = self.waiting.get_or_insert(Waiting {
@@ -76,14 +77,17 @@ pub(super) fn check(
     let best = stamps.times.iter().copied().min();
     check_content_stamp(begun, best, checked, log);
     check_claim(context, checked, best, log);
-    let (at, source) = match (best, context.existed_at) {
+    let (at, reason) = match (best, context.existed_at) {
         (Some(best), known) if known.is_none_or(|known| best <= known) => {
-            (best, "the earliest valid time-stamp")
+            (best, reason!("{best}, the earliest valid time-stamp"))
         }
-        (_, Some(known)) => (known, "the time at which the caller had the signature"),
-        (_, None) => (context.at, "the time of the check"),
+        (_, Some(known)) => {
+            let reason = reason!("{known}, the time at which the caller had the signature");
+            (known, reason)
+        }
+        (_, None) => (context.at, reason!("{}, the time of the check", context.at)),
     };
-    log.pass(12, format!("{at}, {source}"));
+    log.pass(12, reason);
     evidence.extend(stamps.evidence);
     BestTime {
         at,
@@ -110,10 +114,10 @@ fn judge(
         stamps.times.extend(time);
     }
     for form in &parts.other_time_stamps {
-        log.warn(19, format!("{form} is not verified"));
+        log.warn(19, reason!("{form} is not verified"));
     }
     if parts.archive.is_empty() && parts.other_time_stamps.is_empty() {
-        log.skip(19, "there is no archive time-stamp");
+        log.skip(19, reason!("there is no archive time-stamp"));
     }
     let proof = stamps.times.iter().copied().min().unwrap_or(context.at);
     for token in &parts.time_stamps {
@@ -130,7 +134,7 @@ fn judge(
         begun = begun.max(stamps.add(13, outcome, log));
     }
     if parts.time_stamps.is_empty() && parts.content_time_stamps.is_empty() {
-        log.skip(13, "there is no time-stamp");
+        log.skip(13, reason!("there is no time-stamp"));
     }
     (stamps, begun)
 }
@@ -145,8 +149,8 @@ fn bounded(
     if context.stamp() {
         return time_stamp::check(context, token, stamped, proof);
     }
-    let reason = "there are too many time-stamps".to_owned();
-    time_stamp::Outcome::refused("time-stamp", Sub::PolicyProcessingError, reason)
+    let reason = reason!("there are too many time-stamps");
+    time_stamp::Outcome::refused(reason!("time-stamp"), Sub::PolicyProcessingError, reason)
 }
 
 /// Checks that the content time-stamp is older than the signature.
@@ -159,11 +163,11 @@ fn check_content_stamp(
     let Some(begun) = begun else { return };
     if let Some(best) = best.filter(|best| begun > *best) {
         let reason =
-            format!("the content time-stamp of {begun} is later than the signature time {best}");
+            reason!("the content time-stamp of {begun} is later than the signature time {best}");
         log.fail(12, Sub::TimestampOrderFailure, reason);
     }
     if checked.is_some_and(|checked| begun > checked.certificate.not_after) {
-        let reason = format!(
+        let reason = reason!(
             "the content time-stamp of {begun} is later than the expiry of the certificate"
         );
         log.fail(12, Sub::Expired, reason);
@@ -185,21 +189,20 @@ fn check_claim(
     if claim < certificate.not_before || claim > certificate.not_after {
         log.warn(
             12,
-            format!(
+            reason!(
                 "the claimed signing time {claim} is outside of the certificate's validity period"
             ),
         );
     }
     let latest = best.unwrap_or(context.at).plus(context.policy.clock_skew);
     if claim > latest {
-        let what = if best.is_some() {
-            "the time-stamp"
-        } else {
-            "the time of the check"
-        };
         log.warn(
             12,
-            format!("the claimed signing time {claim} is after {what}"),
+            if best.is_some() {
+                reason!("the claimed signing time {claim} is after the time-stamp")
+            } else {
+                reason!("the claimed signing time {claim} is after the time of the check")
+            },
         );
     }
 }

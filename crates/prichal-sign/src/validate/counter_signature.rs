@@ -9,6 +9,7 @@ use crate::cms::SignerInfo;
 use crate::error::ReadError;
 use crate::identity::Facts;
 use crate::oid::Oid;
+use crate::reason::{Reason, reason};
 use crate::report::{CounterSignature, SubIndication as Sub, Verdict};
 
 /// Reports the counter-signatures. Only a duplicate `SignerInfo` is a failure.
@@ -28,9 +29,13 @@ pub(super) fn check(
             .filter(|(at, s)| *at != index && twin(s))
     };
     if others().any(|(_, s)| s.signed_part == own.signed_part || s.signature == own.signature) {
-        log.fail(20, Sub::FormatFailure, "the same SignerInfo occurs twice");
+        log.fail(
+            20,
+            Sub::FormatFailure,
+            reason!("the same SignerInfo occurs twice"),
+        );
     } else if others().next().is_some() {
-        log.warn(20, "the same certificate signed more than once");
+        log.warn(20, reason!("the same certificate signed more than once"));
     }
     let counters = &document.parts[index].counter_signatures;
     let counted: Vec<CounterSignature> = context.appended(|| {
@@ -42,13 +47,13 @@ pub(super) fn check(
     for counter in counted.iter().filter(|c| c.verdict != Verdict::TotalPassed) {
         log.warn(
             20,
-            format!("a counter-signature is not valid: {}", counter.reason),
+            reason!("a counter-signature is not valid: {}", counter.reason),
         );
     }
     log.pass(
         20,
-        format!(
-            "signer {} of {}, {} counter-signatures",
+        reason!(
+            "signer {} of {}, counter-signatures: {}",
             index + 1,
             signers.len(),
             counted.len()
@@ -83,7 +88,7 @@ fn counter_signature(
                 certificate = Some(Facts::of(checked.certificate));
             }
         }
-        (Err(error), _) => log.fail(1, Sub::FormatFailure, error.to_string()),
+        (Err(error), _) => log.fail(1, Sub::FormatFailure, Reason::from(error)),
     }
     let (verdict, sub_indication) = log.verdict();
     CounterSignature {
@@ -92,6 +97,7 @@ fn counter_signature(
         certificate,
         reason: log
             .deciding()
-            .map_or_else(|| "valid".to_owned(), |f| f.reason.clone()),
+            .map_or_else(|| reason!("valid"), |f| f.reason.clone())
+            .into_text(),
     }
 }

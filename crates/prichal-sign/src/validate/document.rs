@@ -8,6 +8,7 @@ use crate::der::{Reader, tag};
 use crate::error::{ReadError, Result};
 use crate::limits::Limits;
 use crate::oid;
+use crate::reason::{Reason, reason};
 use crate::tsp::Token;
 
 pub(super) struct Document {
@@ -28,7 +29,7 @@ pub(super) struct Parts {
     certificates: Vec<Certificate>,
     evidence: Vec<Evidence>,
     /// The errors of unreadable evidence.
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<Reason>,
 }
 
 /// An archive time-stamp of version 3, with the index of its attribute.
@@ -131,7 +132,7 @@ impl Parts {
                 for value in values {
                     match attribute::certificate_values(value) {
                         Ok(found) => self.certificates.extend(found),
-                        Err(error) => self.unreadable.push(format!("certificate values: {error}")),
+                        Err(error) => self.unreadable.push(reason!("certificate values: {error}")),
                     }
                 }
             }
@@ -139,7 +140,7 @@ impl Parts {
                 for value in values {
                     match attribute::revocation_values(value) {
                         Ok(found) => self.evidence.extend(found),
-                        Err(error) => self.unreadable.push(format!("revocation values: {error}")),
+                        Err(error) => self.unreadable.push(reason!("revocation values: {error}")),
                     }
                 }
             }
@@ -166,9 +167,9 @@ fn counter_signature(value: &[u8], limits: &Limits) -> Result<SignerInfo> {
 pub(super) fn unreadable<T>(
     what: &str,
     result: &std::result::Result<T, ReadError>,
-) -> Option<String> {
+) -> Option<Reason> {
     result
         .as_ref()
         .err()
-        .map(|error| format!("{what}: {error}"))
+        .map(|error| reason!("{what}: {error}"))
 }

@@ -1,6 +1,7 @@
 //! Collects the findings of the steps and derives the verdict.
 
 use crate::policy::Severity;
+use crate::reason::{Reason, reason};
 use crate::report::{STEPS, Status, Step, SubIndication, Verdict};
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ pub(super) struct Finding {
     pub step: u8,
     pub status: Status,
     pub sub_indication: Option<SubIndication>,
-    pub reason: String,
+    pub reason: Reason,
 }
 
 impl Finding {
@@ -26,20 +27,20 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn pass(&mut self, step: u8, reason: impl Into<String>) {
-        self.add(step, Status::Passed, None, reason.into());
+    pub(super) fn pass(&mut self, step: u8, reason: Reason) {
+        self.add(step, Status::Passed, None, reason);
     }
 
-    pub(super) fn skip(&mut self, step: u8, reason: impl Into<String>) {
-        self.add(step, Status::Skipped, None, reason.into());
+    pub(super) fn skip(&mut self, step: u8, reason: Reason) {
+        self.add(step, Status::Skipped, None, reason);
     }
 
-    pub(super) fn warn(&mut self, step: u8, reason: impl Into<String>) {
-        self.add(step, Status::Warned, None, reason.into());
+    pub(super) fn warn(&mut self, step: u8, reason: Reason) {
+        self.add(step, Status::Warned, None, reason);
     }
 
-    pub(super) fn fail(&mut self, step: u8, sub: SubIndication, reason: impl Into<String>) {
-        self.add(step, Status::Failed, Some(sub), reason.into());
+    pub(super) fn fail(&mut self, step: u8, sub: SubIndication, reason: Reason) {
+        self.add(step, Status::Failed, Some(sub), reason);
     }
 
     /// Records a broken rule with the policy's severity.
@@ -48,16 +49,16 @@ impl Log {
         severity: Severity,
         step: u8,
         sub: SubIndication,
-        reason: impl Into<String>,
+        reason: Reason,
     ) {
         match severity {
             Severity::Fail => self.fail(step, sub, reason),
             Severity::Warn => self.warn(step, reason),
-            Severity::Ignore => self.skip(step, format!("{} (ignored)", reason.into())),
+            Severity::Ignore => self.skip(step, reason!("{reason} (ignored)")),
         }
     }
 
-    fn add(&mut self, step: u8, status: Status, sub: Option<SubIndication>, reason: String) {
+    fn add(&mut self, step: u8, status: Status, sub: Option<SubIndication>, reason: Reason) {
         self.findings.push(Finding {
             step,
             status,
@@ -106,6 +107,7 @@ impl Log {
             .map(|f| f.status)
             .max()
             .unwrap_or(Status::Skipped);
+        let none = reason!("not reached");
         let mut reasons: Vec<&str> = Vec::new();
         let mut known = BTreeSet::new();
         // Failures come first.
@@ -117,12 +119,12 @@ impl Log {
         ] {
             for finding in findings().filter(|f| f.status == wanted) {
                 if known.insert(finding.reason.as_str()) {
-                    reasons.push(&finding.reason);
+                    reasons.push(finding.reason.as_str());
                 }
             }
         }
         if reasons.is_empty() {
-            reasons.push("not reached");
+            reasons.push(none.as_str());
         }
         Step {
             step,
@@ -138,40 +140,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [SubIndication; 19] = [
-        SubIndication::FormatFailure,
-        SubIndication::HashFailure,
-        SubIndication::SigCryptoFailure,
-        SubIndication::Revoked,
-        SubIndication::Expired,
-        SubIndication::NotYetValid,
-        SubIndication::SigConstraintsFailure,
-        SubIndication::ChainConstraintsFailure,
-        SubIndication::CertificateChainGeneralFailure,
-        SubIndication::CryptoConstraintsFailure,
-        SubIndication::CryptoConstraintsFailureNoPoe,
-        SubIndication::PolicyProcessingError,
-        SubIndication::TimestampOrderFailure,
-        SubIndication::NoSigningCertificateFound,
-        SubIndication::NoCertificateChainFound,
-        SubIndication::RevokedCaNoPoe,
-        SubIndication::OutOfBoundsNoPoe,
-        SubIndication::TryLater,
-        SubIndication::SignedDataNotFound,
-    ];
-
     proptest! {
         #[test]
         fn try_later_is_the_verdict_only_if_every_failure_can_be_retried(
             failures in proptest::collection::vec((1_u8..=21, prop_oneof![
                 Just(SubIndication::TryLater),
-                proptest::sample::select(&KINDS[..]),
+                proptest::sample::select(&SubIndication::ALL[..]),
             ]), 0..6)
         ) {
             let mut log = Log::default();
             for (step, sub) in &failures {
-                log.pass(*step, "another part of the step is right");
-                log.fail(*step, *sub, "wrong");
+                log.pass(*step, reason!("another part of the step is right"));
+                log.fail(*step, *sub, reason!("wrong"));
             }
             let (verdict, sub) = log.verdict();
             let all_retryable = failures.iter().all(|(_, sub)| *sub == SubIndication::TryLater);

@@ -9,6 +9,7 @@ use crate::certificate::general_name::GeneralName;
 use crate::key::PublicKey;
 use crate::oid;
 use crate::policy::Severity;
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 use crate::scheme::Scheme;
 use crate::time::Time;
@@ -19,15 +20,15 @@ pub(super) struct Path<'a> {
     /// From the certificate in question to the anchor, both included.
     pub certificates: Vec<&'a Certificate>,
     /// The problems of the path.
-    pub problems: Vec<(Sub, String)>,
-    pub warnings: Vec<String>,
+    pub problems: Vec<(Sub, Reason)>,
+    pub warnings: Vec<Reason>,
 }
 
 /// The failure to find a path.
 pub(super) struct NoPath<'a> {
     /// The certificate without an issuer, at the end of the longest attempt.
     pub last: &'a Certificate,
-    pub reason: String,
+    pub reason: Reason,
     /// True if the search was cut off by its limits.
     pub is_incomplete: bool,
 }
@@ -59,7 +60,7 @@ pub(super) fn build<'a>(
         deepest: 0,
         dead_end: NoPath {
             last: leaf,
-            reason: String::new(),
+            reason: Reason::default(),
             is_incomplete: false,
         },
         branches: 0,
@@ -82,7 +83,7 @@ impl<'a> Search<'_, 'a> {
             let limit = self.context.policy.path_length;
             self.note(
                 last,
-                format!("the path has more than {limit} intermediates"),
+                reason!("the path has more than {limit} intermediates"),
             );
             return;
         }
@@ -91,7 +92,7 @@ impl<'a> Search<'_, 'a> {
         if candidates.is_empty() {
             self.note(
                 last,
-                format!("no certificate of the issuer {} is available", last.issuer),
+                reason!("no certificate of the issuer {} is available", last.issuer),
             );
             return;
         }
@@ -101,24 +102,26 @@ impl<'a> Search<'_, 'a> {
                     || (c.subject.same(&candidate.subject) && c.spki() == candidate.spki())
             });
             if repeated {
-                let reason = "is self-issued and not a trusted root";
-                self.note(last, format!("{} {reason}", candidate.subject));
+                let name = &candidate.subject;
+                let reason = reason!("{name} is self-issued and not a trusted root");
+                self.note(last, reason);
                 continue;
             }
             self.branches += 1;
             let left = self.branches <= MAX_BRANCHES && self.context.branch();
             if !left || self.context.exhausted() {
                 self.dead_end.is_incomplete = true;
-                self.note(last, "the path search exceeded its limit".to_owned());
+                self.note(last, reason!("the path search exceeded its limit"));
                 return;
             }
             if !self.context.signed_by(last, candidate) {
                 self.dead_end.is_incomplete |= self.context.exhausted();
                 self.note(
                     last,
-                    format!(
+                    reason!(
                         "the signature of {} does not verify with the key of {}",
-                        last.subject, candidate.subject
+                        last.subject,
+                        candidate.subject
                     ),
                 );
                 continue;
@@ -137,7 +140,7 @@ impl<'a> Search<'_, 'a> {
     }
 
     /// Records the reason for which the search ended here, if no earlier attempt came further up.
-    fn note(&mut self, last: &'a Certificate, reason: String) {
+    fn note(&mut self, last: &'a Certificate, reason: Reason) {
         if self.chain.len() >= self.deepest {
             self.deepest = self.chain.len();
             self.dead_end.last = last;
@@ -206,7 +209,7 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
             if key_id_rank(certificate, issuer) == 2 {
                 let name = &certificate.subject;
                 path.warnings
-                    .push(format!("the key ids of {name} and of its issuer differ"));
+                    .push(reason!("the key ids of {name} and of its issuer differ"));
             }
         }
         if index > 0 {
@@ -214,7 +217,7 @@ fn judge<'a>(context: &Context<'a>, chain: &[&'a Certificate], at: Time) -> Path
         }
         for unknown in &certificate.extensions.unknown_critical {
             let name = &certificate.subject;
-            let reason = format!("{name} has an unknown critical extension: {unknown}");
+            let reason = reason!("{name} has an unknown critical extension: {unknown}");
             path.problems
                 .push((Sub::CertificateChainGeneralFailure, reason));
         }
@@ -235,11 +238,11 @@ fn judge_key(context: &Context<'_>, certificate: &Certificate, path: &mut Path<'
     };
     let name = &certificate.subject;
     if key.bits() < context.policy.rsa_bits {
-        let reason = format!("the RSA key of {name} is too short");
+        let reason = reason!("the RSA key of {name} is too short");
         path.problems.push((Sub::CryptoConstraintsFailure, reason));
     }
     if let Some(exponent) = key.small_exponent() {
-        let reason = format!("the RSA exponent of {name} is {exponent}, smaller than 65537");
+        let reason = reason!("the RSA exponent of {name} is {exponent}, smaller than 65537");
         match context.policy.small_rsa_exponent {
             Severity::Fail => path.problems.push((Sub::CryptoConstraintsFailure, reason)),
             Severity::Warn => path.warnings.push(reason),
@@ -248,7 +251,7 @@ fn judge_key(context: &Context<'_>, certificate: &Certificate, path: &mut Path<'
     }
 }
 
-fn rule(severity: Severity, reason: String, path: &mut Path<'_>) {
+fn rule(severity: Severity, reason: Reason, path: &mut Path<'_>) {
     match severity {
         Severity::Fail => path.problems.push((Sub::ChainConstraintsFailure, reason)),
         Severity::Warn => path.warnings.push(reason),
@@ -259,7 +262,7 @@ fn rule(severity: Severity, reason: String, path: &mut Path<'_>) {
 fn judge_validity(certificate: &Certificate, leaf: bool, at: Time, path: &mut Path<'_>) {
     let name = &certificate.subject;
     if at > certificate.not_after {
-        let reason = format!("{name} expired at {}, before {at}", certificate.not_after);
+        let reason = reason!("{name} expired at {}, before {at}", certificate.not_after);
         path.problems.push((Sub::OutOfBoundsNoPoe, reason));
     }
     if at < certificate.not_before {
@@ -268,7 +271,7 @@ fn judge_validity(certificate: &Certificate, leaf: bool, at: Time, path: &mut Pa
         } else {
             Sub::CertificateChainGeneralFailure
         };
-        let reason = format!(
+        let reason = reason!(
             "{name} is valid from {} only, after {at}",
             certificate.not_before
         );
@@ -284,20 +287,20 @@ fn judge_authority(
     path: &mut Path<'_>,
 ) {
     let name = &certificate.subject;
-    let mut problem = |reason: String| {
+    let mut problem = |reason: Reason| {
         path.problems
             .push((Sub::CertificateChainGeneralFailure, reason));
     };
     // An anchor of version 1 has no extensions that mark it as an authority. Being pinned is enough.
     if !(certificate.is_ca() || anchor && certificate.version == 1) {
-        problem(format!("{name} is not a certification authority"));
+        problem(reason!("{name} is not a certification authority"));
     }
     if certificate
         .extensions
         .key_usage
         .is_some_and(|usage| !usage.cert_sign())
     {
-        problem(format!(
+        problem(reason!(
             "the key usage of {name} does not allow signing certificates"
         ));
     }
@@ -309,7 +312,7 @@ fn judge_authority(
     if let Some(limit) = limit
         && used as u64 > limit
     {
-        problem(format!(
+        problem(reason!(
             "{name} allows {limit} authorities below it, and the path has {used}"
         ));
     }
@@ -337,13 +340,13 @@ fn judge_algorithms(
     } else {
         Sub::CryptoConstraintsFailure
     };
-    let reason = format!("{} is signed with {}", certificate.subject, hash.name());
+    let reason = reason!("{} is signed with {}", certificate.subject, hash.name());
     path.problems.push((sub, reason));
 }
 
 /// Violations of name constraints (RFC 5280 §4.2.1.10). The constraints of each authority apply to every certificate
 /// below it.
-fn name_violations(chain: &[&Certificate]) -> Vec<String> {
+fn name_violations(chain: &[&Certificate]) -> Vec<Reason> {
     let mut violations = Vec::new();
     for (index, authority) in chain.iter().enumerate().skip(1) {
         let Some(constraints) = &authority.extensions.name_constraints else {
@@ -362,9 +365,10 @@ fn name_violations(chain: &[&Certificate]) -> Vec<String> {
                 let unknown = matches!(name, GeneralName::Other(_));
                 let excluded = verdicts(&constraints.excluded);
                 if outside || excluded.contains(&true) || (unknown && !excluded.is_empty()) {
-                    violations.push(format!(
+                    violations.push(reason!(
                         "the names of {} violate the name constraints of {}",
-                        certificate.subject, authority.subject
+                        certificate.subject,
+                        authority.subject
                     ));
                     break;
                 }

@@ -8,6 +8,7 @@ use crate::algorithm::Algorithm;
 use crate::certificate::Certificate;
 use crate::crl::{Crl, Revocation};
 use crate::policy::Severity;
+use crate::reason::{Reason, reason};
 use crate::scheme::Scheme;
 use crate::time::Time;
 
@@ -25,13 +26,13 @@ pub(super) struct Outcome {
     pub is_chosen: bool,
     /// True if that evidence is old.
     pub is_old: bool,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Reason>,
 }
 
 /// Reasons for refused evidence: the first few, and the number of the others.
 #[derive(Clone, Default)]
 pub(super) struct Refused {
-    first: Vec<String>,
+    first: Vec<Reason>,
     more: usize,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Refused {
 const MAX_REASONS: usize = 8;
 
 impl Refused {
-    fn push(&mut self, reason: String) {
+    fn push(&mut self, reason: Reason) {
         if self.first.len() < MAX_REASONS {
             self.first.push(reason);
         } else {
@@ -47,8 +48,8 @@ impl Refused {
         }
     }
 
-    pub(super) fn reasons(self) -> impl Iterator<Item = String> {
-        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+    pub(super) fn reasons(self) -> impl Iterator<Item = Reason> {
+        let more = (self.more > 0).then(|| reason!("and {} more", self.more));
         self.first.into_iter().chain(more)
     }
 }
@@ -136,7 +137,7 @@ fn determine<'a>(
                 match source.judged(context, accept) {
                     Ok(()) if crl.delta_base.is_some() => deltas.push((crl, source.embedded)),
                     Ok(()) => bases.push((crl, source.embedded)),
-                    Err(reason) => outcome.refused.push(format!("{}: {reason}", crl.label())),
+                    Err(reason) => outcome.refused.push(reason!("{}: {reason}", crl.label())),
                 }
             }
             Proof::Crl(_) => {}
@@ -144,7 +145,7 @@ fn determine<'a>(
                 let read = || response::statement(context, source, ocsp, certificate, issuer);
                 match source.judged(context, read) {
                     Ok(statement) => statements.extend(statement),
-                    Err(reason) => outcome.refused.push(format!("{}: {reason}", ocsp.label())),
+                    Err(reason) => outcome.refused.push(reason!("{}: {reason}", ocsp.label())),
                 }
             }
         }
@@ -223,7 +224,7 @@ fn decide(
             Ok(()) => {}
             Err(reason) => outcome
                 .refused
-                .push(format!("{}: {reason}", statement.label)),
+                .push(reason!("{}: {reason}", statement.label)),
         }
     }
     let Some(statement) = usable else {
@@ -232,7 +233,7 @@ fn decide(
     if statement.next_update.is_none() && statement.kind != Kind::Response {
         outcome
             .warnings
-            .push(format!("{} has no nextUpdate", statement.label));
+            .push(reason!("{} has no nextUpdate", statement.label));
     }
     outcome.used = Some(Used::of(statement));
     outcome.state = match statement.revocation {
@@ -247,33 +248,33 @@ fn usability(
     statement: &Statement,
     certificate: &Certificate,
     at: Time,
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     let policy = context.policy;
     if statement.partial {
-        return Err("it covers only some revocations".to_owned());
+        return Err(reason!("it covers only some revocations"));
     }
     // An authority may remove expired certificates from its lists.
     let kept = statement
         .keeps_expired_since
         .is_some_and(|since| since <= certificate.not_after);
     if statement.this_update > certificate.not_after && !kept {
-        return Err("it was issued after the certificate expired".to_owned());
+        return Err(reason!("it was issued after the certificate expired"));
     }
     if statement.this_update >= at {
         return Ok(());
     }
     match statement.next_update {
         Some(next) if at <= next => Ok(()),
-        Some(next) => Err(format!("it was superseded at {next}, before {at}")),
+        Some(next) => Err(reason!("it was superseded at {next}, before {at}")),
         None if statement.kind == Kind::Response => {
             let fresh = at.unix() - statement.this_update.unix() <= policy.ocsp_freshness;
             if fresh {
                 Ok(())
             } else {
-                Err(format!("it is too old, from {}", statement.this_update))
+                Err(reason!("it is too old, from {}", statement.this_update))
             }
         }
-        None if policy.no_next_update == Severity::Fail => Err("it has no nextUpdate".to_owned()),
+        None if policy.no_next_update == Severity::Fail => Err(reason!("it has no nextUpdate")),
         None => Ok(()),
     }
 }
@@ -326,12 +327,12 @@ fn accept_hash(
     signer: &Certificate,
     algorithm: &Algorithm,
     made: Time,
-) -> Result<(), String> {
-    let key = signer.public_key().map_err(|error| error.to_string())?;
-    let scheme = Scheme::resolve(algorithm, None, &key).map_err(|error| error.to_string())?;
+) -> Result<(), Reason> {
+    let key = signer.public_key().map_err(|error| Reason::from(&error))?;
+    let scheme = Scheme::resolve(algorithm, None, &key).map_err(|error| Reason::from(&error))?;
     match scheme.hash() {
         Some(hash) if !context.policy.accepts_hash(hash, made) => {
-            Err(format!("it is signed with {}", hash.name()))
+            Err(reason!("it is signed with {}", hash.name()))
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ use crate::cms::{SignerId, SignerInfo};
 use crate::hash::Hash;
 use crate::key::PublicKey;
 use crate::oid::{self, Oid};
+use crate::reason::reason;
 use crate::report::SubIndication as Sub;
 use crate::scheme::Scheme;
 use crate::time::Time;
@@ -67,21 +68,21 @@ pub(super) fn check<'a>(
     if candidates.is_empty() {
         let wanted = match &signer.id {
             SignerId::IssuerAndSerial { issuer, serial } => {
-                format!(
+                reason!(
                     "issuer {issuer}, serial {}",
                     crate::certificate::hex(serial)
                 )
             }
-            SignerId::KeyId(id) => format!("subject key id {}", crate::certificate::hex(id)),
+            SignerId::KeyId(id) => reason!("subject key id {}", crate::certificate::hex(id)),
         };
         log.fail(
             4,
             Sub::NoSigningCertificateFound,
-            format!("no certificate with {wanted} is embedded or given"),
+            reason!("no certificate with {wanted} is embedded or given"),
         );
-        context.need_signer(&wanted);
+        context.need_signer(wanted.as_str());
         for step in [8, 10, 11] {
-            log.skip(step, "the signer's certificate was not found");
+            log.skip(step, reason!("the signer's certificate was not found"));
         }
         return None;
     }
@@ -105,7 +106,7 @@ pub(super) fn check<'a>(
     let certificate = attempt.certificate;
     log.pass(
         4,
-        format!(
+        reason!(
             "{} (serial {})",
             certificate.subject,
             certificate.serial_hex()
@@ -151,13 +152,13 @@ pub(super) fn check_strength(
             log.fail(
                 10,
                 Sub::CryptoConstraintsFailureNoPoe,
-                format!("{name} is accepted only with an earlier proof of existence"),
+                reason!("{name} is accepted only with an earlier proof of existence"),
             );
         } else {
             log.fail(
                 10,
                 Sub::CryptoConstraintsFailure,
-                format!("{name} is not accepted"),
+                reason!("{name} is not accepted"),
             );
         }
     }
@@ -167,7 +168,7 @@ pub(super) fn check_strength(
         log.fail(
             10,
             Sub::CryptoConstraintsFailure,
-            format!(
+            reason!(
                 "the RSA key has {bits} bits, fewer than {}",
                 policy.rsa_bits
             ),
@@ -178,7 +179,7 @@ pub(super) fn check_strength(
             policy.small_rsa_exponent,
             10,
             Sub::CryptoConstraintsFailure,
-            format!("the RSA exponent is {exponent}, smaller than 65537"),
+            reason!("the RSA exponent is {exponent}, smaller than 65537"),
         );
     }
 }

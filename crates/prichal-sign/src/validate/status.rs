@@ -4,6 +4,7 @@ use super::context::Context;
 use super::log::Log;
 use super::revocation::{self, State};
 use crate::certificate::Certificate;
+use crate::reason::reason;
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
 
@@ -19,12 +20,12 @@ pub(super) fn check<'a>(
     if chain.len() < 2 {
         let anchored = chain.first().is_some_and(|c| context.is_anchor(c));
         let reason = if anchored {
-            "the certificate itself is pinned"
+            reason!("the certificate itself is pinned")
         } else {
-            "without a path no revocation data can be trusted"
+            reason!("without a path no revocation data can be trusted")
         };
         for step in [16, 17, 18] {
-            log.skip(step, reason);
+            log.skip(step, reason.clone());
         }
         return false;
     }
@@ -37,19 +38,19 @@ pub(super) fn check<'a>(
             log.warn(16, warning);
         }
         if let Some(used) = &outcome.used {
-            log.pass(16, format!("{name}: {}", used.label));
+            log.pass(16, reason!("{name}: {}", used.label));
             let origin = if used.embedded {
-                "embedded in the signature"
+                reason!("{name}: embedded in the signature")
             } else {
-                "given by the caller"
+                reason!("{name}: given by the caller")
             };
-            log.pass(18, format!("{name}: {origin}"));
+            log.pass(18, origin);
             evidence.push(format!("{name}: {}", used.label));
         }
         // Refused evidence is reported only if there is none better.
         if outcome.state == State::Unknown {
             for refused in outcome.refused.reasons() {
-                log.warn(16, format!("{name}: not accepted: {refused}"));
+                log.warn(16, reason!("{name}: not accepted: {refused}"));
             }
         }
         // The signer chose this evidence. Newer evidence is considered as well if it can be fetched.
@@ -58,14 +59,14 @@ pub(super) fn check<'a>(
         }
         // "Try later" would not help here, and would let a signer hide a revocation behind junk.
         if outcome.is_incomplete {
-            let reason = format!("the revocation data for {name} exceeds the limit");
+            let reason = reason!("the revocation data for {name} exceeds the limit");
             log.fail(17, Sub::PolicyProcessingError, reason);
         }
         match outcome.state {
-            State::Good => log.pass(17, format!("{name} is not revoked")),
+            State::Good => log.pass(17, reason!("{name} is not revoked")),
             State::RevokedLater(revocation) => log.pass(
                 17,
-                format!("{name} was revoked at {}, after {at}", revocation.at),
+                reason!("{name} was revoked at {}, after {at}", revocation.at),
             ),
             State::Revoked(revocation) => {
                 let sub = if index == 0 {
@@ -73,7 +74,7 @@ pub(super) fn check<'a>(
                 } else {
                     Sub::RevokedCaNoPoe
                 };
-                let reason = format!(
+                let reason = reason!(
                     "{name} was revoked at {}: {}",
                     revocation.at,
                     revocation.word()
@@ -99,7 +100,7 @@ fn missing_revocation(context: &Context<'_>, chain: &[&Certificate], log: &mut L
         context.policy.no_revocation_data,
         17,
         Sub::TryLater,
-        format!("no usable revocation data for {name}"),
+        reason!("no usable revocation data for {name}"),
     );
     let extensions = &certificate.extensions;
     let points = extensions.crl_points.iter().flat_map(|point| &point.uris);
@@ -108,11 +109,11 @@ fn missing_revocation(context: &Context<'_>, chain: &[&Certificate], log: &mut L
         .filter(|url| !context.policy.may_fetch(url))
         .collect();
     if refused.is_empty() {
-        log.skip(18, format!("{name}: no evidence available"));
+        log.skip(18, reason!("{name}: no evidence available"));
     } else {
         log.warn(
             18,
-            format!(
+            reason!(
                 "{name}: hosts not allowed by the policy: {}",
                 refused.join(", ")
             ),

@@ -9,6 +9,7 @@ use crate::certificate::Certificate;
 use crate::error::ReadError;
 use crate::hash::Hash;
 use crate::oid;
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 use crate::time::Time;
 use crate::tsp::Token;
@@ -20,23 +21,23 @@ pub(super) struct Outcome {
     pub time: Option<Time>,
     /// The time of the token, if nothing but revocation data is missing.
     pub waits: Option<Time>,
-    pub failure: Option<(Sub, String)>,
-    pub warnings: Vec<String>,
+    pub failure: Option<(Sub, Reason)>,
+    pub warnings: Vec<Reason>,
     pub evidence: Vec<String>,
     /// The token's name in the report.
-    pub label: String,
+    pub label: Reason,
 }
 
 impl Outcome {
     /// The outcome of a token that was refused without a validation.
-    pub(super) fn refused(label: &str, sub: Sub, reason: String) -> Self {
+    pub(super) fn refused(label: Reason, sub: Sub, reason: Reason) -> Self {
         Self {
             time: None,
             waits: None,
             failure: Some((sub, reason)),
             warnings: Vec::new(),
             evidence: Vec::new(),
-            label: label.to_owned(),
+            label,
         }
     }
 }
@@ -51,8 +52,8 @@ pub(super) fn check(
     let token = match token {
         Ok(token) => token,
         Err(error) => {
-            let reason = format!("the token is unreadable: {error}");
-            return Outcome::refused("unreadable time-stamp", Sub::FormatFailure, reason);
+            let reason = reason!("the token is unreadable: {error}");
+            return Outcome::refused(reason!("unreadable time-stamp"), Sub::FormatFailure, reason);
         }
     };
     let mut log = Log::default();
@@ -62,11 +63,15 @@ pub(super) fn check(
         failure: None,
         warnings: Vec::new(),
         evidence: Vec::new(),
-        label: format!("time-stamp of {}", token.time),
+        label: reason!("time-stamp of {}", token.time),
     };
     check_imprint(context, token, stamped, proof, &mut log);
     if token.time > context.at.plus(context.policy.clock_skew) {
-        log.fail(13, Sub::TimestampOrderFailure, "its time is in the future");
+        log.fail(
+            13,
+            Sub::TimestampOrderFailure,
+            reason!("its time is in the future"),
+        );
     }
     let accepted = &context.policy.time_stamp_policies;
     if !accepted.is_empty()
@@ -74,7 +79,7 @@ pub(super) fn check(
             .iter()
             .any(|policy| token.policy == *policy.as_str())
     {
-        let reason = format!("its policy {} is not accepted", token.policy);
+        let reason = reason!("its policy {} is not accepted", token.policy);
         log.fail(13, Sub::SigConstraintsFailure, reason);
     }
     check_signature(context, token, proof, &mut log, &mut outcome);
@@ -91,7 +96,7 @@ pub(super) fn check(
 
 fn check_imprint(context: &Context<'_>, token: &Token, stamped: &[u8], proof: Time, log: &mut Log) {
     let Some(hash) = Hash::from_algorithm(&token.imprint_hash) else {
-        let reason = format!(
+        let reason = reason!(
             "the hash {} of its message imprint is unknown",
             token.imprint_hash.oid
         );
@@ -99,9 +104,13 @@ fn check_imprint(context: &Context<'_>, token: &Token, stamped: &[u8], proof: Ti
         return;
     };
     if !bool::from(context.digest(hash, stamped).ct_eq(&token.imprint)) {
-        log.fail(13, Sub::HashFailure, "its message imprint does not match");
+        log.fail(
+            13,
+            Sub::HashFailure,
+            reason!("its message imprint does not match"),
+        );
     } else if !accepts(context, token, hash, proof) {
-        let reason = format!("its message imprint uses {}", hash.name());
+        let reason = reason!("its message imprint uses {}", hash.name());
         log.fail(13, Sub::CryptoConstraintsFailureNoPoe, reason);
     }
 }
@@ -125,7 +134,7 @@ fn check_signature(
         log.fail(
             13,
             Sub::FormatFailure,
-            format!("it has {count} signers instead of one"),
+            reason!("it has {count} signers instead of one"),
         );
         return;
     };
@@ -145,7 +154,7 @@ fn check_signature(
         log,
     );
     let authority = checked.certificate;
-    outcome.label = format!("time-stamp of {} by {}", token.time, authority.subject);
+    outcome.label = reason!("time-stamp of {} by {}", token.time, authority.subject);
     check_purpose(authority, log);
     let path = match path::build(context, authority, token.time) {
         Ok(path) => path,
@@ -180,7 +189,7 @@ fn check_purpose(authority: &Certificate, log: &mut Log) {
         log.fail(
             13,
             Sub::ChainConstraintsFailure,
-            format!(
+            reason!(
                 "the extended key usage of {} is not timeStamping alone and critical",
                 authority.subject
             ),
@@ -190,7 +199,7 @@ fn check_purpose(authority: &Certificate, log: &mut Log) {
         log.fail(
             13,
             Sub::ChainConstraintsFailure,
-            "its signer is a certification authority",
+            reason!("its signer is a certification authority"),
         );
     }
 }
@@ -209,13 +218,13 @@ fn check_revocation<'a>(
         .extend(found.used.map(|used| format!("{name}: {}", used.label)));
     outcome.warnings.extend(found.warnings);
     if found.is_incomplete {
-        let reason = format!("the revocation data for {name} exceeds the limit");
+        let reason = reason!("the revocation data for {name} exceeds the limit");
         log.fail(17, Sub::PolicyProcessingError, reason);
     }
     match found.state {
         State::Good => {}
         State::Revoked(revocation) => {
-            let reason = format!(
+            let reason = reason!(
                 "{name} was revoked at {}: {}",
                 revocation.at,
                 revocation.word()
@@ -225,7 +234,7 @@ fn check_revocation<'a>(
         // RFC 3161 §4, item 1: earlier tokens stay valid only if the reason rules out a compromise of the key.
         State::RevokedLater(revocation) if matches!(revocation.reason, Some(0 | 3 | 4 | 5)) => {}
         State::RevokedLater(revocation) => {
-            let reason = format!(
+            let reason = reason!(
                 "{name} was revoked at {}, and the key may have been compromised: {}",
                 revocation.at,
                 revocation.word()
@@ -242,9 +251,9 @@ fn check_revocation<'a>(
                     need();
                 }
             }
-            let mut reason = format!("no usable revocation data for {name}");
+            let mut reason = reason!("no usable revocation data for {name}");
             for refused in found.refused.reasons() {
-                reason = format!("{reason}; {refused}");
+                reason = reason!("{reason}; {refused}");
             }
             let severity = context.policy.no_time_stamp_revocation_data;
             match severity {

@@ -13,7 +13,7 @@ use fantoccini::{
     elements::Element,
     error::{CmdError, ErrorStatus},
     key::Key,
-    wd::{WebDriverCompatibleCommand, WindowHandle},
+    wd::{PrintConfiguration, WebDriverCompatibleCommand, WindowHandle},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::Method;
@@ -141,6 +141,14 @@ impl WebDriverCompatibleCommand for DriverCommand {
     }
 }
 
+/// The text of a PDF, without line breaks and spaces, which depend on its layout.
+pub(crate) fn pdf_text(pdf: &[u8]) -> String {
+    let document = lopdf::Document::load_mem(pdf).expect("a PDF");
+    let pages: Vec<u32> = document.get_pages().into_keys().collect();
+    let text = document.extract_text(&pages).expect("its text");
+    text.split_whitespace().collect()
+}
+
 /// True if a click missed an element that is being moved or replaced.
 fn is_moving(error: &CmdError) -> bool {
     let is_intercepted = matches!(error, CmdError::Standard(error) if error.error == ErrorStatus::ElementClickIntercepted);
@@ -154,9 +162,20 @@ impl Browser {
     }
 
     pub(crate) async fn in_language(language: &str) -> Self {
+        Self::with(language, &[]).await
+    }
+
+    /// A browser for which this program, with a certificate of its own, is the computer's signing program.
+    pub(crate) async fn with_signing_program(port: u16) -> Self {
+        let rules = format!("MAP 127.0.0.1:13579 127.0.0.1:{port}");
+        let rules = format!("--host-resolver-rules={rules}");
+        Self::with("en", &[&rules, "--ignore-certificate-errors"]).await
+    }
+
+    async fn with(language: &str, more: &[&str]) -> Self {
         let driver = Driver::start();
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let arguments = [
+        let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-dev-shm-usage",
@@ -169,9 +188,11 @@ impl Browser {
             "--force-color-profile=srgb",
             "--font-render-hinting=none",
             "--hide-scrollbars",
-            &format!("--window-size={WIDE},{HEIGHT}"),
-            &format!("--user-data-dir={}", profile.path().display()),
         ];
+        let size = format!("--window-size={WIDE},{HEIGHT}");
+        let folder = format!("--user-data-dir={}", profile.path().display());
+        arguments.extend([&*size, &*folder]);
+        arguments.extend(more);
         let preferences = json!({ "intl.accept_languages": language });
         let capabilities = json!({
             "browserName": "chrome",
@@ -379,6 +400,12 @@ impl Browser {
     pub(crate) async fn set_colour_scheme(&self, scheme: &str) {
         let wish = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", wish).await;
+    }
+
+    /// The text of the page as it is printed, on paper or into a PDF.
+    pub(crate) async fn printed(&self) -> String {
+        let paper = PrintConfiguration::default();
+        pdf_text(&self.client.print(paper).await.expect("it is printed"))
     }
 
     /// The console's entries since the last look: errors of scripts, violations of the CSP, answers with a failure.

@@ -1,9 +1,10 @@
 //! The images of the documentation: `PRICHAL_WRITE_DOCS=1 scripts/browser documentation` makes them anew.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Mutex};
 
 use crate::{
     browser::Browser,
+    harness::hub::eventually,
     seed::{Seeded, Texts},
     select::row,
 };
@@ -12,8 +13,22 @@ use crate::{
 const WIDTH: u32 = 1200;
 const MAX_HEIGHT: u32 = 800;
 const MAX_BYTES: usize = 150_000;
-/// The time that the browser's viewer of files may take.
-const VIEWER_TIME: Duration = Duration::from_secs(3);
+/// The minimum number of bytes of the image of a viewer that has drawn its file. An empty one is of two colours.
+const MIN_DRAWN_BYTES: usize = 8000;
+
+/// Waits until the browser's viewer of files has drawn the file. It tells nobody, so its image has to stay the same.
+async fn wait_for_file(browser: &Browser) {
+    let last = Mutex::new(Vec::new());
+    eventually("the file is drawn", || async {
+        let viewer = browser.find("//object").await;
+        let image = viewer.screenshot().await.expect("an image");
+        let mut last = last.lock().expect("the last image");
+        let is_drawn = image.len() > MIN_DRAWN_BYTES && *last == image;
+        *last = image;
+        is_drawn.then_some(())
+    })
+    .await;
+}
 
 #[tokio::test]
 #[ignore = "needs Chromium; ./test has it"]
@@ -48,9 +63,8 @@ async fn images_of_the_console() {
             browser.click(&format!("{row}//a")).await;
             browser.find("//main//dl").await;
         }
-        if writes && browser.count("//iframe").await > 0 {
-            // The viewer of a file tells nobody when it has drawn it.
-            tokio::time::sleep(VIEWER_TIME).await;
+        if browser.count("//object").await > 0 {
+            wait_for_file(&browser).await;
         }
         let image = browser.screenshot(WIDTH, MAX_HEIGHT).await;
         assert!(image.len() < MAX_BYTES, "{name} has {} bytes", image.len());

@@ -4,18 +4,20 @@
 use std::{
     path::Path,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, UNIX_EPOCH},
 };
 
 use serde_json::json;
 
 use crate::{
-    browser::Browser,
+    browser::{Browser, pdf_text},
     harness::{
-        document_exchange::{Company, DocumentExchange, PDF},
+        document_exchange::{Company, DocumentExchange, PDF, Side},
         hub::START,
     },
     select::{button, field, heading, link, row},
+    signing_program::{SigningProgram, signed},
 };
 
 /// Makes an authority, and for each employee (name, IIN, BIN) a certificate.
@@ -37,6 +39,26 @@ fn run(folder: &Path, script: &str, arguments: &[&str]) {
     let output = bash.current_dir(folder).output().expect("bash runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}: {said}");
+}
+
+/// Runs an exchange whose companies trust an authority of this folder, which has a key and a certificate for each of the
+/// employees `us` and `them`.
+async fn exchange(folder: &Path) -> (DocumentExchange, Company, Company) {
+    let exchange = DocumentExchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    let people = ["us", &us.iin, &us.bin, "them", &them.iin, &them.bin];
+    run(folder, CERTIFICATES, &people);
+    // OpenSSL has made the certificates, and signs, at the system's time. The server is some minutes ahead.
+    let since_epoch = UNIX_EPOCH.elapsed().expect("a time after 1970");
+    let start = Duration::from_secs(START.secs().unsigned_abs());
+    let ahead = since_epoch + Duration::from_mins(3);
+    exchange.hub.advance(ahead.saturating_sub(start));
+    let anchor = std::fs::read_to_string(folder.join("ca.crt")).expect("a certificate");
+    for company in [&us, &them] {
+        let rules = json!({ "policy": "test", "trustAnchors": [anchor] });
+        exchange.trust(&company.name, rules).await;
+    }
+    (exchange, us, them)
 }
 
 /// Signs the document that is open with the command that its page shows.
@@ -66,31 +88,22 @@ async fn sign(browser: &Browser, folder: &Path, signer: &str) {
 
 async fn sign_in(company: &Company, exchange: &DocumentExchange) -> Browser {
     let browser = Browser::start().await;
+    enter(&browser, company, exchange).await;
+    browser
+}
+
+async fn enter(browser: &Browser, company: &Company, exchange: &DocumentExchange) {
     let page = format!("/console/{}/documents", company.name);
     let token = company.api.bearer_token();
     browser.sign_in(&exchange.hub.url, &token, &page).await;
-    browser
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium and openssl; ./test has them"]
 async fn a_document_is_uploaded_routed_signed_and_checked() {
-    let exchange = DocumentExchange::new().await;
-    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();
-    let people = ["us", &us.iin, &us.bin, "them", &them.iin, &them.bin];
-    run(folder, CERTIFICATES, &people);
-    // OpenSSL has made the certificates, and signs, at the system's time. The server is some minutes ahead.
-    let since_epoch = UNIX_EPOCH.elapsed().expect("a time after 1970");
-    let start = Duration::from_secs(START.secs().unsigned_abs());
-    let ahead = since_epoch + Duration::from_mins(3);
-    exchange.hub.advance(ahead.saturating_sub(start));
-    let anchor = std::fs::read_to_string(folder.join("ca.crt")).expect("a certificate");
-    for company in [&us, &them] {
-        let rules = json!({ "policy": "test", "trustAnchors": [anchor] });
-        exchange.trust(&company.name, rules).await;
-    }
+    let (exchange, us, them) = exchange(folder).await;
     let file = folder.join("contract.pdf");
     std::fs::write(&file, PDF).expect("a file");
 
@@ -160,4 +173,118 @@ async fn a_document_is_uploaded_routed_signed_and_checked() {
     for browser in [sender, recipient, stranger] {
         browser.end().await;
     }
+}
+
+/// NCALayer answers: one button signs. Both signatures come from it, so the document ends signed.
+#[tokio::test]
+#[ignore = "needs Chromium and openssl; ./test has them"]
+async fn a_document_is_signed_with_ncalayer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().to_owned();
+    let (exchange, us, them) = exchange(&path).await;
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    for (company, name) in [(&us, "us"), (&them, "them")] {
+        let (path, has_refused) = (path.clone(), AtomicBool::new(false));
+        let mut program = SigningProgram::start(move |request| {
+            // The user closes the program's window at first.
+            if has_refused.swap(true, Ordering::Relaxed) {
+                signed(&path, name, request)
+            } else {
+                json!({ "code": "500", "message": "action.canceled" })
+            }
+        })
+        .await;
+        let browser = Browser::with_signing_program(program.port).await;
+        enter(&browser, company, &exchange).await;
+        let page = format!("/console/{}/documents/{document}", company.name);
+        browser.open(&format!("{}{page}", exchange.hub.url)).await;
+        browser.click(&button("1. Prepare the content")).await;
+        browser.click(&button("Sign with NCALayer")).await;
+        browser
+            .wait_for_text("NCALayer did not sign: action.canceled")
+            .await;
+        browser.click(&button("Sign with NCALayer")).await;
+        browser
+            .wait_for_text("The signature is checked and saved.")
+            .await;
+        // The request of NCALayer's documentation: the key store, the kind of key, the content, and that the signature
+        // does not contain it.
+        let first = program.request().await;
+        assert_eq!(first, program.request().await);
+        assert_eq!(
+            (&first["module"], &first["method"]),
+            (
+                &json!("kz.gov.pki.knca.commonUtils"),
+                &json!("createCAdESFromBase64")
+            )
+        );
+        let arguments = first["args"].as_array().expect("arguments");
+        assert_eq!(
+            (&arguments[..2], &arguments[3..]),
+            (
+                &[json!("PKCS12"), json!("SIGNATURE")][..],
+                &[json!(false)][..]
+            )
+        );
+        browser.end().await;
+    }
+    for company in [&us, &them] {
+        assert_eq!(company.status(&document).await, "FINISHED");
+    }
+}
+
+/// The print form, and the pages of a document and of its check on paper, tell who has signed and what was not checked.
+#[tokio::test]
+#[ignore = "needs Chromium and openssl; ./test has them"]
+async fn a_signed_document_is_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (exchange, us, them) = exchange(folder.path()).await;
+    for company in [&us, &them] {
+        exchange
+            .trust(&company.name, json!({ "policy": "test" }))
+            .await;
+    }
+    // The certificates of these companies are of the time of the exchange.
+    let document = us.sent(&[&them.bin]).await;
+    them.quick_sign(Side::Inbox, &document).await.ok();
+
+    let browser = sign_in(&us, &exchange).await;
+    let page = format!("/console/{}/documents/{document}", us.name);
+    browser.open(&format!("{}{page}", exchange.hub.url)).await;
+    browser.click(&link("Print form")).await;
+    let form = browser.downloaded("pdf").await;
+    let form = pdf_text(&std::fs::read(form).expect("a file"));
+    let paper = browser.printed().await;
+    let check = format!("{}/check/{document}?lang=en", exchange.hub.url);
+    browser.open(&check).await;
+    browser
+        .wait_for_text("All signatures (2) are valid by the rules")
+        .await;
+    let check = browser.printed().await;
+    for (text, sentences) in [
+        (&form, &["17/1", "ИВАНОВ ИВАН"][..]),
+        (
+            &paper,
+            &[
+                "the signature is valid",
+                "Not checked: whether the signature is this company's",
+                "Not checked: whether the certificate was revoked",
+            ],
+        ),
+        (
+            &check,
+            &[
+                "All signatures (2) are valid by the rules “trial: without revocation, authority and identity”.",
+                "Not checked: whether the certificate was revoked",
+                "openssl cms -verify",
+            ],
+        ),
+    ] {
+        for sentence in sentences {
+            let words: String = sentence.split_whitespace().collect();
+            assert!(text.contains(&words), "{sentence}: {text}");
+        }
+    }
+    browser.end().await;
 }

@@ -29,4 +29,5 @@ mod seed;
 mod select;
 mod self_test;
 mod sign_in;
+mod signing_program;
 mod without_scripts;

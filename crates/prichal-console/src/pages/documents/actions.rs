@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{detail::show, files::send_file};
+use super::{detail::show, files::send_file, signature};
 use crate::{
     answer::{Fault, redirect},
     api::{ApiError, query, segment},
@@ -64,7 +64,9 @@ pub(super) async fn refused(
         return Err(error.into());
     }
     let status = status_of(&error);
-    let mut page = show(visit, id, fields, Some(error.message)).await?;
+    let told = signature::refusal(&error.message, visit.language);
+    let message = told.unwrap_or(error.message);
+    let mut page = show(visit, id, fields, Some(message)).await?;
     *page.status_mut() = status;
     Ok(page)
 }

@@ -129,6 +129,8 @@ struct Viewer {
     name: String,
     /// The address in the frame; `None` for a kind that browsers do not show.
     address: Option<String>,
+    /// True for a PDF, for which not every browser has a viewer.
+    is_pdf: bool,
 }
 
 /// A line of the history.
@@ -416,12 +418,14 @@ fn viewer(files: &[File], fields: &Fields, here: &str) -> Option<Viewer> {
     let kind = file.file_name.rsplit_once('.').map_or("", |(_, kind)| kind);
     let kind = format!("x.{}", kind.to_ascii_lowercase());
     // The viewer of PDFs needs its room for the page.
-    let part = if kind == "x.pdf" { "#navpanes=0" } else { "" };
+    let is_pdf = kind == "x.pdf";
+    let part = if is_pdf { "#navpanes=0" } else { "" };
     let shown = || format!("{}{}{part}", address(here, file), query([("as", &*kind)]));
     let shown = is_shown(&kind).then(shown);
     Some(Viewer {
         name,
         address: shown,
+        is_pdf,
     })
 }
 

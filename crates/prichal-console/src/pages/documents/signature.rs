@@ -4,11 +4,23 @@ use serde::Deserialize;
 
 use super::model::moment;
 use crate::{
+    check,
+    language::Language,
     moment::Moment,
     parts::{State, Tone, visible},
+    reasons::translate,
     visit::Visit,
     words::{self, fill},
 };
+
+/// The refusal of a signature in the reader's language. The API has it as `HASH_FAILURE: …`. `None` for another refusal.
+pub(super) fn refusal(message: &str, language: Language) -> Option<String> {
+    let (name, reason) = message.split_once(": ")?;
+    let words = words::Indications::of(language).find(name)?;
+    let w = words::Documents::of(language);
+    let reason = visible(&translate(reason, language));
+    Some(fill(w.not_accepted, &[&words, &reason]))
+}
 
 /// A signature (`GET /api/v3/sync/single/document/signatures/{id}`).
 #[derive(Deserialize)]
@@ -102,7 +114,7 @@ pub(super) struct ShownStep {
 impl Signature {
     /// The signature of a company with this name.
     pub(super) fn show(&self, company: &str, visit: &Visit, w: &'static words::Documents) -> Shown {
-        let report = &self.report;
+        let (report, language) = (&self.report, visit.language);
         let (tone, word) = match &*report.verdict {
             "TOTAL_PASSED" => (Tone::Good, w.valid),
             "TOTAL_FAILED" => (Tone::Bad, w.invalid),
@@ -111,7 +123,9 @@ impl Signature {
         let names: Vec<String> = report.signers.iter().filter_map(Signer::name).collect();
         let mut verdict = word.to_owned();
         if let Some(reason) = &report.sub_indication {
-            verdict = format!("{verdict} ({})", visible(reason));
+            let words = words::Indications::of(language).find(reason);
+            let words = words.map_or_else(|| visible(reason), str::to_owned);
+            verdict = format!("{verdict} ({words})");
         }
         Shown {
             state: State { tone, word },
@@ -121,13 +135,17 @@ impl Signature {
                     &names.join(", "),
                     &company,
                     &verdict,
-                    &visible(&report.policy),
+                    &visible(check::policy(&report.policy, words::Check::of(language))),
                 ],
             ),
             at: moment(self.signed_on, visit),
             unchecked: report.unchecked(w),
-            signers: report.signers.iter().map(|one| one.show(w)).collect(),
-            needs: report.needs.iter().map(Need::show).collect(),
+            signers: report
+                .signers
+                .iter()
+                .map(|one| one.show(w, language))
+                .collect(),
+            needs: report.needs.iter().map(|one| one.show(language)).collect(),
         }
     }
 }
@@ -157,7 +175,7 @@ impl Signer {
         Some(visible(name.unwrap_or(&certificate.subject)))
     }
 
-    fn show(&self, w: &'static words::Documents) -> ShownSigner {
+    fn show(&self, w: &'static words::Documents, language: Language) -> ShownSigner {
         let count = |status: &str| self.steps.iter().filter(|one| one.status == status).count();
         let counts: [usize; 4] = ["passed", "warned", "failed", "skipped"].map(count);
         let [passed, warned, failed, skipped] = counts;
@@ -168,7 +186,7 @@ impl Signer {
                 &[&self.steps.len(), &passed, &warned, &failed, &skipped],
             ),
             facts: facts.unwrap_or_default(),
-            steps: self.steps.iter().map(|one| one.show(w)).collect(),
+            steps: self.steps.iter().map(|one| one.show(w, language)).collect(),
         }
     }
 }
@@ -190,7 +208,7 @@ impl Certificate {
 }
 
 impl Step {
-    fn show(&self, w: &'static words::Documents) -> ShownStep {
+    fn show(&self, w: &'static words::Documents, language: Language) -> ShownStep {
         let (tone, word) = match &*self.status {
             "passed" => (Tone::Good, w.passed),
             "warned" => (Tone::Waiting, w.warned),
@@ -199,45 +217,44 @@ impl Step {
         };
         ShownStep {
             number: self.step,
-            name: step_name(&self.name, w).map_or_else(|| visible(&self.name), str::to_owned),
+            name: words::Steps::of(language)
+                .by_name(&self.name)
+                .map_or_else(|| visible(&self.name), str::to_owned),
             state: State { tone, word },
-            reason: visible(&self.reason),
+            reason: visible(&translate(&self.reason, language)),
         }
     }
 }
 
-/// The name of a step in words. `None` for a step of a later server.
-fn step_name(name: &str, w: &words::Documents) -> Option<&'static str> {
-    Some(match name {
-        "format" => w.step_format,
-        "signed-data" => w.step_signed_data,
-        "content" => w.step_content,
-        "signer-certificate" => w.step_signer_certificate,
-        "signed-attributes" => w.step_signed_attributes,
-        "content-type" => w.step_content_type,
-        "message-digest" => w.step_message_digest,
-        "signature-value" => w.step_signature_value,
-        "attribute-confusion" => w.step_attribute_confusion,
-        "algorithms" => w.step_algorithms,
-        "signing-certificate" => w.step_signing_certificate,
-        "signature-time" => w.step_signature_time,
-        "time-stamp" => w.step_time_stamp,
-        "certificate-path" => w.step_certificate_path,
-        "signer-authority" => w.step_signer_authority,
-        "revocation-evidence" => w.step_revocation_evidence,
-        "revocation-status" => w.step_revocation_status,
-        "evidence-order" => w.step_evidence_order,
-        "archive-time-stamp" => w.step_archive_time_stamp,
-        "signers" => w.step_signers,
-        "report" => w.step_report,
-        _ => return None,
-    })
+impl Need {
+    fn show(&self, language: Language) -> String {
+        let need = check::Need {
+            kind: self.kind.clone(),
+            subject: self.subject.clone().unwrap_or_default(),
+        };
+        let text = need.text(language);
+        match &self.url {
+            Some(url) => format!("{text}, {}", visible(url)),
+            None => text,
+        }
+    }
 }
 
-impl Need {
-    fn show(&self) -> String {
-        let place = self.subject.iter().chain(&self.url);
-        let place: Vec<String> = place.map(|text| visible(text)).collect();
-        format!("{}: {}", visible(&self.kind), place.join(", "))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_signatures_are_told_in_words() {
+        let message = "HASH_FAILURE: the SHA-256 of the content differs from the signed digest";
+        assert_eq!(
+            refusal(message, Language::Ru).as_deref(),
+            Some(
+                "Подпись не принята: подписан другой файл, или этот изменён после подписания \
+                 (SHA-256 содержимого отличается от подписанного хеша)."
+            )
+        );
+        let other = "The document is finished: nobody can sign it";
+        assert_eq!(refusal(other, Language::En), None);
     }
 }

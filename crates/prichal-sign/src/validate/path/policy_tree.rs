@@ -3,10 +3,11 @@
 
 use crate::certificate::Certificate;
 use crate::oid::{self, Oid};
+use crate::reason::{Reason, reason};
 use std::collections::BTreeSet;
 
 /// The reason for which the path has no valid policy although one is required.
-pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
+pub(super) fn violation(chain: &[&Certificate]) -> Option<Reason> {
     if let Some(reason) = maps_any_policy(chain) {
         return Some(reason);
     }
@@ -45,7 +46,7 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
             None => BTreeSet::new(),
         });
         if explicit == 0 && valid.as_ref().is_some_and(BTreeSet::is_empty) {
-            return Some(format!(
+            return Some(reason!(
                 "{} has no policy that is valid on its path",
                 certificate.subject
             ));
@@ -64,18 +65,18 @@ pub(super) fn violation(chain: &[&Certificate]) -> Option<String> {
         }
     }
     let none = valid.is_some_and(|policies| policies.is_empty());
-    (explicit == 0 && none).then(|| "the path has no valid certificate policy".to_owned())
+    (explicit == 0 && none).then(|| reason!("the path has no valid certificate policy"))
 }
 
 /// RFC 5280 §6.1.4 a: nothing is mapped from or to the policy that stands for every other.
-fn maps_any_policy(chain: &[&Certificate]) -> Option<String> {
+fn maps_any_policy(chain: &[&Certificate]) -> Option<Reason> {
     let any = |policy: &Oid| *policy == *oid::ANY_POLICY;
     let between = chain.iter().skip(1).rev().skip(1);
     let found = between.into_iter().find(|certificate| {
         let mut pairs = certificate.extensions.policy_mappings.iter();
         pairs.any(|(issuer, subject)| any(issuer) || any(subject))
     })?;
-    Some(format!("{} maps anyPolicy", found.subject))
+    Some(reason!("{} maps anyPolicy", found.subject))
 }
 
 /// RFC 5280 §6.1.4 b: each valid policy gives way to all that it is mapped to, or to none where mapping is

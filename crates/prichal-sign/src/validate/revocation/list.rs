@@ -4,6 +4,7 @@ use super::{Kind, Outcome, Statement, accept_hash, is_listed};
 use crate::certificate::Certificate;
 use crate::certificate::extension::KeyUsage;
 use crate::crl::{Crl, Revocation};
+use crate::reason::{Reason, reason};
 use crate::validate::context::Context;
 
 /// Checks that the list covers the certificate and is signed by its issuer (RFC 5280 §6.3.3).
@@ -12,20 +13,20 @@ pub(super) fn accept<'a>(
     crl: &'a Crl,
     certificate: &Certificate,
     issuers: &[&'a Certificate],
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     if crl.this_update > context.at.plus(context.policy.clock_skew) {
-        return Err("its thisUpdate is in the future".to_owned());
+        return Err(reason!("its thisUpdate is in the future"));
     }
     if let Some(unknown) = crl.unknown_critical.first() {
-        return Err(format!("it has an unknown critical extension: {unknown}"));
+        return Err(reason!("it has an unknown critical extension: {unknown}"));
     }
     if let Some(point) = &crl.point {
         let ca = certificate.is_ca();
         if point.indirect {
-            return Err("it is an indirect list".to_owned());
+            return Err(reason!("it is an indirect list"));
         }
         if point.only_attributes || (point.only_users && ca) || (point.only_cas && !ca) {
-            return Err("it is for other types of certificates".to_owned());
+            return Err(reason!("it is for other types of certificates"));
         }
         let points = &certificate.extensions.crl_points;
         let names = || {
@@ -37,16 +38,17 @@ pub(super) fn accept<'a>(
         let shared = names().any(|name| point.point.names.contains(name));
         // A certificate without a distribution point is not covered by a list with a named one (RFC 5280 §6.3.3 b.2).
         if point.named && !shared {
-            return Err("it is for another distribution point".to_owned());
+            return Err(reason!("it is for another distribution point"));
         }
     }
-    let signer = signer_of(context, crl, issuers).ok_or("its signature is invalid")?;
+    let signer =
+        signer_of(context, crl, issuers).ok_or_else(|| reason!("its signature is invalid"))?;
     if signer
         .extensions
         .key_usage
         .is_some_and(|usage| !usage.crl_sign())
     {
-        return Err(format!("the key of {} may not sign lists", signer.subject));
+        return Err(reason!("the key of {} may not sign lists", signer.subject));
     }
     accept_hash(context, signer, &crl.signature_algorithm, crl.this_update)
 }
@@ -116,7 +118,7 @@ pub(super) fn add_statements(
     let found = match base.find(&certificate.serial) {
         Ok(found) => found,
         Err(error) => {
-            outcome.refused.push(format!("{}: {error}", base.label()));
+            outcome.refused.push(reason!("{}: {error}", base.label()));
             return;
         }
     };
@@ -134,7 +136,7 @@ pub(super) fn add_statements(
         if !continues || scope(base) != scope(delta) {
             outcome
                 .refused
-                .push(format!("{}: it does not continue this list", delta.label()));
+                .push(reason!("{}: it does not continue this list", delta.label()));
             continue;
         }
         let Ok(entry) = delta.find(&certificate.serial) else {
@@ -147,7 +149,7 @@ pub(super) fn add_statements(
         };
         let embedded = embedded && *delta_embedded;
         let mut said = statement(delta, embedded, merged);
-        said.label = format!("{} on {}", delta.label(), base.label());
+        said.label = reason!("{} extending {}", delta.label(), base.label()).into_text();
         statements.push(said);
     }
 }

@@ -6,6 +6,7 @@ use crate::der::write;
 use crate::hash::Hash;
 use crate::ocsp::{Ocsp, Responder, Status};
 use crate::oid;
+use crate::reason::{Reason, reason};
 use crate::validate::context::{Context, Source};
 
 /// The response's statement on the certificate. None if it is about other certificates.
@@ -15,19 +16,19 @@ pub(super) fn statement<'a>(
     ocsp: &'a Ocsp,
     certificate: &Certificate,
     issuer: &'a Certificate,
-) -> Result<Option<Statement>, String> {
+) -> Result<Option<Statement>, Reason> {
     let Some(answer) = ocsp.answer(certificate, issuer) else {
         return Ok(None);
     };
     if let Some(asked) = source.nonce {
         let given = ocsp.nonce.as_deref();
         if given != Some(asked) && given != Some(&write::octets(asked)) {
-            return Err("its nonce differs from that of the request".to_owned());
+            return Err(reason!("its nonce differs from that of the request"));
         }
     }
     let latest = context.at.plus(context.policy.clock_skew);
     if answer.this_update > latest || ocsp.produced_at > latest {
-        return Err("its thisUpdate is in the future".to_owned());
+        return Err(reason!("its thisUpdate is in the future"));
     }
     let responder = responder(context, ocsp, issuer)?;
     accept_hash(
@@ -39,7 +40,7 @@ pub(super) fn statement<'a>(
     let revocation = match answer.status {
         Status::Good => None,
         Status::Revoked(revocation) => Some(revocation),
-        Status::Unknown => return Err("the responder does not know the certificate".to_owned()),
+        Status::Unknown => return Err(reason!("the responder does not know the certificate")),
     };
     Ok(Some(Statement {
         label: ocsp.label(),
@@ -59,7 +60,7 @@ fn responder<'a>(
     context: &Context<'a>,
     ocsp: &'a Ocsp,
     issuer: &'a Certificate,
-) -> Result<&'a Certificate, String> {
+) -> Result<&'a Certificate, Reason> {
     let named = |certificate: &Certificate| match &ocsp.responder {
         Responder::Name(name) => name.same(&certificate.subject),
         Responder::KeyHash(hash) => *hash == Hash::Sha1.digest(&certificate.key_bits),
@@ -67,7 +68,7 @@ fn responder<'a>(
     if named(issuer) && context.signed_by(ocsp, issuer) {
         return Ok(issuer);
     }
-    let mut reason = "its responder's certificate is not available".to_owned();
+    let mut reason = reason!("its responder's certificate is not available");
     let candidates = ocsp
         .certificates
         .iter()
@@ -89,7 +90,7 @@ fn accept_responder<'a>(
     ocsp: &'a Ocsp,
     candidate: &'a Certificate,
     issuer: &'a Certificate,
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     let extensions = &candidate.extensions;
     let purposes = extensions
         .extended_key_usage
@@ -97,28 +98,36 @@ fn accept_responder<'a>(
         .map(|usage| &usage.purposes);
     let delegated = purposes.is_some_and(|p| p.iter().any(|p| p.as_str() == oid::KP_OCSP_SIGNING));
     if !candidate.issuer.same(&issuer.subject) || !context.signed_by(candidate, issuer) {
-        return Err("its responder's certificate is from another issuer".to_owned());
+        return Err(reason!(
+            "its responder's certificate is from another issuer"
+        ));
     }
     if !delegated {
-        return Err("its signer is not an authorized responder".to_owned());
+        return Err(reason!("its signer is not an authorized responder"));
     }
     if !extensions.unknown_critical.is_empty() {
-        return Err("its responder's certificate has an unknown critical extension".to_owned());
+        return Err(reason!(
+            "its responder's certificate has an unknown critical extension"
+        ));
     }
     if extensions
         .key_usage
         .is_some_and(|u| !u.digital_signature() && !u.non_repudiation())
     {
-        return Err("the key usage of its responder does not allow signing".to_owned());
+        return Err(reason!(
+            "the key usage of its responder does not allow signing"
+        ));
     }
     if ocsp.produced_at < candidate.not_before || ocsp.produced_at > candidate.not_after {
-        return Err("its responder's certificate was not valid at that time".to_owned());
+        return Err(reason!(
+            "its responder's certificate was not valid at that time"
+        ));
     }
     if !context.signed_by(ocsp, candidate) {
-        return Err("its signature is invalid".to_owned());
+        return Err(reason!("its signature is invalid"));
     }
     if !extensions.ocsp_no_check && is_listed(context, candidate, issuer, ocsp.produced_at) {
-        return Err("its responder's certificate is revoked".to_owned());
+        return Err(reason!("its responder's certificate is revoked"));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::Subject;
 use crate::certificate::Certificate;
 use crate::hash::Hash;
 use crate::key::{KeyError, PublicKey};
+use crate::reason::{Reason, reason};
 use crate::report::SubIndication as Sub;
 use crate::scheme::{Scheme, SchemeError};
 use crate::validate::context::Context;
@@ -19,12 +20,12 @@ pub(super) enum Outcome {
     /// There is no message to verify.
     NoMessage,
     /// The key, the identifiers or the budget do not allow a verification.
-    Impossible(Sub, String),
+    Impossible(Sub, Reason),
 }
 
 impl Outcome {
     fn exhausted() -> Self {
-        let reason = "the number of keys and signatures exceeds the limit".to_owned();
+        let reason = reason!("the number of keys and signatures exceeds the limit");
         Self::Impossible(Sub::PolicyProcessingError, reason)
     }
 }
@@ -57,7 +58,7 @@ impl<'a> Attempt<'a> {
         let key = match certificate.public_key() {
             Ok(key) => key,
             Err(error) => {
-                attempt.outcome = Outcome::Impossible(key_failure(&error), error.to_string());
+                attempt.outcome = Outcome::Impossible(key_failure(&error), Reason::from(&error));
                 return attempt;
             }
         };
@@ -70,7 +71,7 @@ impl<'a> Attempt<'a> {
         let scheme = match Scheme::resolve(&signer.signature_algorithm, beside, &key) {
             Ok(scheme) => scheme,
             Err(error) => {
-                attempt.outcome = Outcome::Impossible(scheme_failure(&error), error.to_string());
+                attempt.outcome = Outcome::Impossible(scheme_failure(&error), Reason::from(&error));
                 attempt.key = Some(key);
                 return attempt;
             }
@@ -106,14 +107,14 @@ impl<'a> Attempt<'a> {
         let name = self.scheme.map(Scheme::name).unwrap_or_default();
         match &self.outcome {
             Outcome::AsReceived => {
-                log.pass(8, format!("valid: {name}"));
+                log.pass(8, reason!("valid: {name}"));
                 let signed = subject.signer.signed.as_ref();
                 if signed.is_some_and(|s| s.as_der().is_ok_and(|der| der != s.as_received())) {
                     log.rule(
                         context.policy.structure,
                         8,
                         Sub::FormatFailure,
-                        "the signed attributes are not in DER",
+                        reason!("the signed attributes are not in DER"),
                     );
                 }
             }
@@ -121,23 +122,23 @@ impl<'a> Attempt<'a> {
                 context.policy.structure,
                 8,
                 Sub::FormatFailure,
-                "valid only over the signed attributes in DER order, not as received",
+                reason!("valid only over the signed attributes in DER order, not as received"),
             ),
             Outcome::Wrong => {
                 log.fail(
                     8,
                     Sub::SigCryptoFailure,
-                    format!("the signature value is invalid: {name}"),
+                    reason!("the signature value is invalid: {name}"),
                 );
             }
-            Outcome::NoMessage => log.skip(8, "there is no content to verify"),
+            Outcome::NoMessage => log.skip(8, reason!("there is no content to verify")),
             Outcome::Impossible(sub, reason) => {
-                log.fail(10, *sub, reason);
-                log.skip(8, "the algorithms do not allow a verification");
+                log.fail(10, *sub, reason.clone());
+                log.skip(8, reason!("the algorithms do not allow a verification"));
             }
         }
         if let (Some(scheme), Some(key)) = (self.scheme, &self.key) {
-            log.pass(10, format!("{}, key {}", scheme.name(), key.name()));
+            log.pass(10, reason!("{}, key {}", scheme.name(), key.name()));
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::cms::attribute;
 use crate::der::{Reader, tag};
 use crate::hash::Hash;
 use crate::oid::{self, Oid};
+use crate::reason::{plural, reason};
 use crate::report::SubIndication as Sub;
 use crate::validate::context::Context;
 use crate::validate::log::Log;
@@ -25,7 +26,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
     let signer = subject.signer;
     for attribute in &signer.unsigned {
         if ONLY_SIGNED.contains(&attribute.oid.as_str()) {
-            let reason = format!("the attribute {} is not signed", attribute.oid);
+            let reason = reason!("the attribute {} is not signed", attribute.oid);
             log.rule(context.policy.structure, 5, Sub::FormatFailure, reason);
         }
     }
@@ -34,7 +35,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
             log.fail(
                 5,
                 Sub::FormatFailure,
-                "signed attributes are required for content other than id-data",
+                reason!("signed attributes are required for content other than id-data"),
             );
         } else {
             let severity = context.policy.no_signed_attributes;
@@ -42,7 +43,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
                 severity,
                 5,
                 Sub::FormatFailure,
-                "there are no signed attributes",
+                reason!("there are no signed attributes"),
             );
         }
         return;
@@ -54,14 +55,14 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
             log.fail(
                 5,
                 Sub::FormatFailure,
-                format!("the attribute {kind} occurs twice"),
+                reason!("the attribute {kind} occurs twice"),
             );
         } else if first.count != 1 {
             let count = first.count;
             log.fail(
                 5,
                 Sub::FormatFailure,
-                format!("the attribute {kind} has {count} values"),
+                reason!("the attribute {kind} has {count} values"),
             );
         }
     }
@@ -70,7 +71,7 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
         log.fail(
             5,
             Sub::FormatFailure,
-            "the message digest attribute is missing",
+            reason!("the message digest attribute is missing"),
         );
     }
     // RFC 5652 §11.1 and §11.4: required, but forbidden in counter-signatures.
@@ -79,14 +80,14 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
             log.fail(
                 5,
                 Sub::FormatFailure,
-                "the content type attribute is missing",
+                reason!("the content type attribute is missing"),
             );
         }
         (true, Kind::CounterSignature) => {
             log.fail(
                 5,
                 Sub::FormatFailure,
-                "a counter-signature has a content type attribute",
+                reason!("a counter-signature has a content type attribute"),
             );
         }
         _ => {}
@@ -95,18 +96,22 @@ pub(super) fn check_attributes(context: &Context<'_>, subject: &Subject<'_>, log
     if present(oid::SIGNATURE_POLICY) {
         log.warn(
             5,
-            "the signature policy that the signer names is not applied",
+            reason!("the signature policy that the signer names is not applied"),
         );
     }
     if !log.failed(5) {
-        log.pass(5, format!("{} signed attributes", signed.list.len()));
+        let count = signed.list.len();
+        log.pass(
+            5,
+            plural!(count, "1 signed attribute", "{count} signed attributes"),
+        );
     }
 }
 
 /// Step 6: compares the content type attribute with the type of the content.
 pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
     let Some(value) = subject.signer.signed_values(oid::CONTENT_TYPE).next() else {
-        log.skip(6, "there is no content type attribute");
+        log.skip(6, reason!("there is no content type attribute"));
         return;
     };
     let mut reader = Reader::new(value);
@@ -114,11 +119,11 @@ pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
         .expect(tag::OID, "")
         .and_then(|e| Oid::from_content(e.content));
     match named {
-        Ok(named) if named == *subject.content_type => log.pass(6, named.to_string()),
+        Ok(named) if named == *subject.content_type => log.pass(6, reason!("{named}")),
         Ok(named) => log.fail(
             6,
             Sub::FormatFailure,
-            format!(
+            reason!(
                 "the attribute is {named}, the content type is {}",
                 subject.content_type
             ),
@@ -126,7 +131,7 @@ pub(super) fn check_content_type(subject: &Subject<'_>, log: &mut Log) {
         Err(_) => log.fail(
             6,
             Sub::FormatFailure,
-            "the content type attribute is malformed",
+            reason!("the content type attribute is malformed"),
         ),
     }
 }
@@ -139,7 +144,7 @@ pub(super) fn check_message_digest(
     log: &mut Log,
 ) {
     let Some(value) = subject.signer.signed_values(oid::MESSAGE_DIGEST).next() else {
-        log.skip(7, "there is no message digest attribute");
+        log.skip(7, reason!("there is no message digest attribute"));
         return;
     };
     let Some(hash) = digest else {
@@ -147,29 +152,33 @@ pub(super) fn check_message_digest(
         log.fail(
             7,
             Sub::CryptoConstraintsFailure,
-            format!("the digest algorithm {algorithm} is unknown"),
+            reason!("the digest algorithm {algorithm} is unknown"),
         );
         return;
     };
     let Some(content) = subject.content else {
-        log.skip(7, "there is no content");
+        log.skip(7, reason!("there is no content"));
         return;
     };
     let Ok(stated) = Reader::new(value).octet_string("the message digest") else {
         log.fail(
             7,
             Sub::FormatFailure,
-            "the message digest attribute is malformed",
+            reason!("the message digest attribute is malformed"),
         );
         return;
     };
     if bool::from(context.digest(hash, content).ct_eq(&stated)) {
-        log.pass(7, format!("{} of {} bytes", hash.name(), content.len()));
+        let (hash, size) = (hash.name(), content.len());
+        log.pass(
+            7,
+            plural!(size, "{hash} of 1 byte", "{hash} of {size} bytes"),
+        );
     } else {
         log.fail(
             7,
             Sub::HashFailure,
-            format!(
+            reason!(
                 "the {} of the content differs from the signed digest",
                 hash.name()
             ),
@@ -180,7 +189,7 @@ pub(super) fn check_message_digest(
 /// Step 9: refuses content that can be confused with signed attributes.
 pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
     if subject.signer.signed.is_some() {
-        log.pass(9, "the signature is over signed attributes");
+        log.pass(9, reason!("the signature is over signed attributes"));
     } else if subject
         .content
         .is_some_and(attribute::looks_like_attributes)
@@ -188,10 +197,10 @@ pub(super) fn check_confusion(subject: &Subject<'_>, log: &mut Log) {
         log.fail(
             9,
             Sub::FormatFailure,
-            "the content is a set of signed attributes, and the signature has no signed attributes",
+            reason!("the content is a set of signed attributes, and the signature has no signed attributes"),
         );
     } else {
-        log.pass(9, "the content is not a set of signed attributes");
+        log.pass(9, reason!("the content is not a set of signed attributes"));
     }
 }
 
@@ -205,12 +214,12 @@ pub(super) fn check_protection(signer: &SignerInfo, log: &mut Log) {
             && signature.is_some_and(|s| s.same(&signer.signature_algorithm))
     });
     if agrees {
-        log.pass(10, "cmsAlgorithmProtection matches");
+        log.pass(10, reason!("cmsAlgorithmProtection matches"));
     } else {
         log.fail(
             10,
             Sub::SigCryptoFailure,
-            "cmsAlgorithmProtection differs from the algorithms of the signer",
+            reason!("cmsAlgorithmProtection differs from the algorithms of the signer"),
         );
     }
 }

@@ -7,6 +7,7 @@ use crate::cms::attribute::{self, CertificateId};
 use crate::hash::Hash;
 use crate::oid;
 use crate::policy::Severity;
+use crate::reason::reason;
 use crate::report::SubIndication as Sub;
 use crate::validate::context::Context;
 use crate::validate::log::Log;
@@ -58,7 +59,7 @@ pub(super) fn check(
             log.fail(
                 11,
                 Sub::FormatFailure,
-                "the signing certificate attribute is malformed",
+                reason!("the signing certificate attribute is malformed"),
             );
             continue;
         };
@@ -67,7 +68,7 @@ pub(super) fn check(
             None => log.fail(
                 11,
                 Sub::FormatFailure,
-                "the signing certificate attribute is empty",
+                reason!("the signing certificate attribute is empty"),
             ),
         }
     }
@@ -80,13 +81,13 @@ pub(super) fn check(
         Kind::TimeStamp => Severity::Fail,
         Kind::CounterSignature => Severity::Warn,
     };
-    let reason = "there is no signing certificate attribute";
+    let reason = reason!("there is no signing certificate attribute");
     log.rule(severity, 11, Sub::SigConstraintsFailure, reason);
 }
 
 fn check_certificate_id(id: &CertificateId, version: u8, certificate: &Certificate, log: &mut Log) {
     let Some(hash) = hash_of(id, version) else {
-        let reason = "the hash of the signing certificate attribute is unknown";
+        let reason = reason!("the hash of the signing certificate attribute is unknown");
         log.fail(11, Sub::CryptoConstraintsFailure, reason);
         return;
     };
@@ -94,20 +95,20 @@ fn check_certificate_id(id: &CertificateId, version: u8, certificate: &Certifica
         log.fail(
             11,
             Sub::NoSigningCertificateFound,
-            "the signing certificate attribute names another certificate",
+            reason!("the signing certificate attribute names another certificate"),
         );
     } else if !id.issuer_serial_matches(certificate) {
         log.fail(
             11,
             Sub::NoSigningCertificateFound,
-            "the signing certificate attribute names another issuer or serial number",
+            reason!("the signing certificate attribute names another issuer or serial number"),
         );
     } else if matches!(hash, Hash::Md5 | Hash::Sha1) {
         log.warn(
             11,
-            format!("the certificate is named by its {} only", hash.name()),
+            reason!("the certificate is named by its {} only", hash.name()),
         );
     } else {
-        log.pass(11, format!("{} of the certificate matches", hash.name()));
+        log.pass(11, reason!("{} of the certificate matches", hash.name()));
     }
 }

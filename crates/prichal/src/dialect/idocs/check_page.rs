@@ -1,6 +1,8 @@
 //! The public page `/check`: the signers of a document, a comparison by SHA-256, and a check of what a visitor uploads
 //! (`docs/contracts/idocs.md §1.10`). The page itself is `check.rs` of prichal-console.
 
+mod file_kind;
+
 use std::time::Duration;
 
 use axum::{
@@ -13,22 +15,23 @@ use futures_util::{FutureExt as _, stream};
 use prichal_console::{
     Language,
     check::{
-        Compared, Document, DocumentState, Outcome, POLICIES, Page, Part, Refusal, Signature, Step,
-        StepStatus, Subject, Verdict,
+        Basis, Compared, Document, DocumentState, FileKind, Need, Outcome, POLICIES, Page, Part,
+        Refusal, Signature, Step, StepStatus, Subject, Verdict,
     },
 };
 use prichal_core::{document::Status, id::parse_any, time::Timestamp};
-use prichal_sign::{Need, NeedKind, Report, SignerReport, Time, Unchecked};
+use prichal_sign::{Report, SignerReport, SubIndication, Time, Unchecked};
 use prichal_store::Conn;
 use uuid::Uuid;
 
+use self::file_kind::{instead_of_signature, is_signature};
 use super::error_response::DocumentErrors;
 use crate::{
     app::App,
     config::Rate,
     domain::document::{
-        check::Rules,
-        public::{self, ArchiveFault, PublicDocument, PublicSignature, Submitted},
+        check::{Rules, word},
+        public::{self, ArchiveFault, PublicDocument, PublicSignature, Submitted, Uploaded},
     },
     error::{Error, Result},
     http::{
@@ -185,25 +188,65 @@ pub(super) async fn upload(
     else {
         return Ok(refused(Refusal::NoFile));
     };
+    let is_swapped = content.as_deref().is_some_and(is_signature);
+    let no_signature = |kind| {
+        let kind = if is_swapped { FileKind::Content } else { kind };
+        refused(Refusal::NoSignature(kind))
+    };
+    // A zip may be an archive.
+    if let Some(kind) = instead_of_signature(&file).filter(|kind| *kind != FileKind::Zip) {
+        return Ok(no_signature(kind));
+    }
     let sha256 = sha256_hex(&file);
-    let submitted = match public::submitted(file, content) {
-        Ok(submitted) => submitted,
+    let uploaded = match public::take_apart(file, content) {
+        Ok(uploaded) => uploaded,
         Err(ArchiveFault::Unreadable) => return Ok(refused(Refusal::Unreadable)),
+        Err(ArchiveFault::NoSignatures) if is_swapped => return Ok(no_signature(FileKind::Zip)),
         Err(ArchiveFault::NoSignatures) => return Ok(refused(Refusal::NoSignatures)),
         Err(ArchiveFault::TooLarge) => return Ok(refused(Refusal::TooLarge)),
     };
-    let found = find(&app, document).await?;
-    let (rules, subject) = match found {
-        Some((rules, found)) => (rules, Subject::Document(Box::new(self::document(&found)))),
-        None => (rules(policy.as_deref()), Subject::Any),
+    let (rules, basis, subject) = choose(&app, &uploaded, document, policy.as_deref()).await?;
+    let signatures = check(&app, &rules, uploaded.signatures).await?;
+    let outcome = Outcome::Checked {
+        sha256,
+        basis,
+        signatures,
     };
-    let signatures = check(&app, &rules, submitted).await?;
     Ok(Page {
-        outcome: Some(Outcome::Checked { sha256, signatures }),
+        outcome: Some(outcome),
         policy: rules.policy,
         ..page(&asked, subject)
     }
     .into_response())
+}
+
+/// Chooses the rules of a check: those of a document's sender if the visitor names the document, or if the archive is
+/// of a document; else those that the visitor has chosen.
+async fn choose(
+    app: &App,
+    uploaded: &Uploaded,
+    asked: Option<Uuid>,
+    policy: Option<&str>,
+) -> Result<(Rules, Basis, Subject)> {
+    let chosen = |basis| Ok((rules(policy), basis, Subject::Any));
+    let Some(found) = find(app, asked.or(uploaded.document)).await? else {
+        return chosen(Basis::Chosen);
+    };
+    let is_of_it = match &found.content_sha256 {
+        Some(sha256) => public::all_sign(app, &uploaded.signatures, sha256).await?,
+        None => false,
+    };
+    let basis = match (is_of_it, asked) {
+        (true, _) => Basis::Sender,
+        (false, Some(_)) => Basis::SenderOfOther,
+        (false, None) => {
+            return chosen(Basis::ChosenForOther(
+                found.document.document.id.to_string(),
+            ));
+        }
+    };
+    let subject = Subject::Document(Box::new(document(&found.document)));
+    Ok((found.rules, basis, subject))
 }
 
 /// A form with a signature or an archive.
@@ -321,9 +364,12 @@ fn signature(found: &PublicSignature) -> Signature {
             "TOTAL_FAILED" => Verdict::Invalid,
             _ => Verdict::Undecided,
         },
+        indication: brief.indication.clone(),
+        instead: None,
         signer: brief.signer.clone(),
         company: company.clone(),
         bin: row.bin.clone(),
+        is_attached: row.attached,
         issuer: brief.issuer.clone(),
         accepted_at: Some(row.signed_on),
         claimed_at: None,
@@ -388,16 +434,29 @@ impl Upload {
 }
 
 /// A public document with the rules of its sender.
-async fn find(app: &App, document: Option<Uuid>) -> Result<Option<(Rules, PublicDocument)>> {
+struct Found {
+    document: PublicDocument,
+    rules: Rules,
+    /// The SHA-256 of its signed content.
+    content_sha256: Option<String>,
+}
+
+async fn find(app: &App, document: Option<Uuid>) -> Result<Option<Found>> {
     let Some(id) = document else {
         return Ok(None);
     };
+    let now = app.clock.now();
     let look = move |conn: &mut Conn| {
-        let Some(found) = PublicDocument::find(conn, id)? else {
+        let Some(document) = PublicDocument::find(conn, id)? else {
             return Ok(None);
         };
-        let rules = Rules::find(conn, found.document.sender.company)?;
-        Ok::<_, Error>(Some((rules, found)))
+        let rules = Rules::find(conn, document.document.sender.company)?;
+        let content_sha256 = document.content_sha256(conn, now)?;
+        Ok::<_, Error>(Some(Found {
+            document,
+            rules,
+            content_sha256,
+        }))
     };
     app.db.read(look).await
 }
@@ -412,13 +471,19 @@ fn rules(policy: Option<&str>) -> Rules {
 }
 
 async fn check(app: &App, rules: &Rules, submitted: Vec<Submitted>) -> Result<Vec<Signature>> {
+    let kinds = submitted
+        .iter()
+        .map(|one| instead_of_signature(&one.signature));
+    let kinds: Vec<_> = kinds.collect();
     let reports = public::check_upload(app, rules, submitted).await?;
     let mut signatures = Vec::new();
-    for (file, report) in &reports {
+    for ((file, report), kind) in reports.iter().zip(kinds) {
         if report.signers.is_empty() {
             let reason = report.reason.as_deref().unwrap_or_default();
             signatures.push(Signature {
                 verdict: verdict(report.verdict),
+                indication: indication(report.sub_indication),
+                instead: kind,
                 reason: shown(reason),
                 ..unsigned(file, report)
             });
@@ -436,9 +501,12 @@ fn unsigned(file: &str, report: &Report) -> Signature {
     Signature {
         file: shown(file),
         verdict: Verdict::Undecided,
+        indication: String::new(),
+        instead: None,
         signer: String::new(),
         company: String::new(),
         bin: String::new(),
+        is_attached: false,
         issuer: String::new(),
         accepted_at: None,
         claimed_at: None,
@@ -461,6 +529,7 @@ fn reported(file: &str, report: &Report, signer: &SignerReport) -> Signature {
     let text = |text: Option<&String>| text.map_or_else(String::new, |text| shown(text));
     Signature {
         verdict: verdict(signer.verdict),
+        indication: indication(signer.sub_indication),
         signer: text(facts.and_then(|facts| facts.name.as_ref())),
         bin: facts
             .and_then(|facts| facts.bin.as_ref())
@@ -488,6 +557,10 @@ fn step(step: &prichal_sign::Step) -> Step {
     }
 }
 
+fn indication(found: Option<SubIndication>) -> String {
+    found.map_or_else(String::new, |found| word(&found))
+}
+
 const fn verdict(verdict: prichal_sign::Verdict) -> Verdict {
     match verdict {
         prichal_sign::Verdict::TotalPassed => Verdict::Valid,
@@ -496,14 +569,11 @@ const fn verdict(verdict: prichal_sign::Verdict) -> Verdict {
     }
 }
 
-fn need(need: &Need) -> String {
-    let what = match need.kind {
-        NeedKind::Crl => "the revocation list for",
-        NeedKind::Ocsp => "the OCSP response for",
-        NeedKind::Issuer => "the certificate of the issuer of",
-        NeedKind::Certificate => "the certificate of",
-    };
-    shown(&format!("{what} {}", need.subject))
+fn need(need: &prichal_sign::Need) -> Need {
+    Need {
+        kind: word(&need.kind),
+        subject: shown(&need.subject),
+    }
 }
 
 fn shown(text: &str) -> String {

@@ -1,11 +1,11 @@
 //! The archive of a document: originals, print form, signatures, evidence, and a manifest of them all
 //! (`docs/contracts/idocs.md §7`). The same state gives the same bytes.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use bytes::Bytes;
 use prichal_core::document::Document;
-use prichal_sign::{Additions, Limits, ReadError, SignedData, with_evidence};
+use prichal_sign::{Additions, Limits, ReadError, SignedData, unarmor, with_evidence};
 use prichal_store::{
     Conn,
     document_blob::DocumentBlob,
@@ -91,7 +91,7 @@ async fn files(app: &Domain, dossier: &Dossier, form: Bytes) -> Result<Vec<Archi
     let mut known = BTreeSet::new();
     for (n, (signature, blob)) in (1..).zip(&dossier.signatures) {
         let proofs = proofs(app, signature).await?;
-        match with_proofs(app, blob, &proofs).await? {
+        match completed(app, blob, &proofs).await? {
             Some(whole) => {
                 files.push(ArchiveFile::bytes(signature_name(n, signature), whole));
                 files.push(ArchiveFile::blob(received_name(n), blob));
@@ -120,13 +120,14 @@ async fn proofs(app: &Domain, signature: &Signature) -> Result<Vec<Proof>> {
     app.db.read(look).await.map_err(Error::from)
 }
 
-/// The longest signature that evidence is put into, in bytes, since this is done in memory. For a longer one, the
-/// archive has the evidence as files beside it.
-const MAX_EXTENDED_BYTES: i64 = 16 << 20;
+/// The longest signature that is completed, in bytes, since this is done in memory. For a longer one, the archive has
+/// the evidence as files beside it.
+const MAX_COMPLETED_BYTES: i64 = 16 << 20;
 
-/// The signature extended with its evidence, so that it can be verified by itself.
-async fn with_proofs(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Result<Option<Bytes>> {
-    if proofs.is_empty() || blob.size > MAX_EXTENDED_BYTES {
+/// The signature in DER or BER, extended with its evidence, so that it can be verified by itself and by programs that
+/// read no text. `None` if it is so already.
+async fn completed(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Result<Option<Bytes>> {
+    if blob.size > MAX_COMPLETED_BYTES {
         return Ok(None);
     }
     let bodies = |kind: &str| {
@@ -138,20 +139,26 @@ async fn with_proofs(app: &Domain, blob: &DocumentBlob, proofs: &[Proof]) -> Res
         lists: bodies("crl"),
         responses: bodies("ocsp"),
     };
+    let has_proofs = !proofs.is_empty();
     let signature = app.blobs.read_whole(key(blob)).await?;
-    let extend = move || {
+    let complete = move || {
+        if !has_proofs {
+            let decoded = unarmor(&signature, Limits::SIGNATURE.size)?;
+            let is_text = matches!(decoded, Cow::Owned(_));
+            return Ok(is_text.then(|| decoded.into_owned().into()));
+        }
         let extended = with_evidence(&signature, &more)?;
         // Extended beyond the limits of readers, the signature could not be read again.
         let is_readable = SignedData::read(&extended, &Limits::SIGNATURE).is_ok();
         Ok::<_, ReadError>(is_readable.then(|| Bytes::from(extended)))
     };
-    tokio::task::spawn_blocking(extend)
+    tokio::task::spawn_blocking(complete)
         .await
         .map_err(Error::internal)?
         .map_err(Error::internal)
 }
 
-/// The name of the signature as it was submitted, if the archive also has it with its evidence.
+/// The name of the signature as it was submitted, if the archive also has it completed.
 fn received_name(n: usize) -> String {
     format!("evidence/signature-{n}-as-received.cms")
 }

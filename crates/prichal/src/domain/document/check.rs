@@ -456,6 +456,9 @@ pub struct Brief {
     /// The name of the policy. Empty in summaries of earlier versions, which have none of the following members.
     #[serde(default)]
     pub policy: String,
+    /// The reason for a verdict other than `TOTAL_PASSED`, such as `TRY_LATER`. Summaries of earlier versions have none.
+    #[serde(default)]
+    pub indication: String,
     /// The issuer of the first signer's certificate. Empty if the signer is his own issuer.
     #[serde(default)]
     pub issuer: String,
@@ -479,6 +482,7 @@ impl Brief {
             signer: text("/signers/0/certificate/name"),
             unchecked: Unchecked::of(report),
             policy: text("/policy"),
+            indication: text("/subIndication"),
             issuer: if is_own { String::new() } else { issuer },
             checked_at: text("/at"),
             stamped_at: text("/signers/0/timeStampedAt"),

@@ -9,11 +9,12 @@ use std::{
 use bytes::Bytes;
 use prichal_core::{
     document::{Document, Status},
-    id::WorkspaceId,
+    id::{WorkspaceId, parse_any},
     time::Timestamp,
 };
-use prichal_sign::Report;
+use prichal_sign::{Limits, Report, SignedData};
 use prichal_store::{Conn, document as store, document_blob, signature, workspace};
+use serde_json::Value;
 use uuid::Uuid;
 use zip::ZipArchive;
 
@@ -21,6 +22,7 @@ use super::check::{Brief, ExpectedSigner, Question, Rules, check, room};
 use crate::{
     domain::Domain,
     error::{Error, Result},
+    platform::{share::Permit, vault::sha256_hex},
 };
 
 /// A document that is not a draft, with its signatures.
@@ -75,6 +77,15 @@ impl PublicDocument {
         }))
     }
 
+    /// The SHA-256 of the content that its signers sign, in hex. `None` if that is not there any more.
+    pub fn content_sha256(&self, conn: &mut Conn, now: Timestamp) -> Result<Option<String>> {
+        let Some(zip) = store::zip(conn, self.document.id)? else {
+            return Ok(None);
+        };
+        let found = document_blob::find(conn, self.document.sender.company, zip, now)?;
+        Ok(found.map(|found| found.sha256))
+    }
+
     /// The files of the document, each with its SHA-256 in hex.
     pub fn parts(&self, conn: &mut Conn, now: Timestamp) -> Result<Vec<(Part, String)>> {
         let sender = self.document.sender.company;
@@ -98,7 +109,8 @@ impl PublicDocument {
 fn brief(conn: &mut Conn, document: Uuid, row: &signature::Brief) -> Result<Brief> {
     if let Some(kept) = &row.brief {
         let kept: Brief = serde_json::from_str(kept).map_err(Error::internal)?;
-        if !kept.policy.is_empty() {
+        let has_all = !kept.indication.is_empty() || row.verdict == "TOTAL_PASSED";
+        if has_all && !kept.policy.is_empty() {
             return Ok(kept);
         }
     }
@@ -126,6 +138,14 @@ pub struct Submitted {
     pub content: Option<Bytes>,
 }
 
+/// An uploaded file as it was taken apart.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    /// The document that an archive's manifest names.
+    pub document: Option<Uuid>,
+    pub signatures: Vec<Submitted>,
+}
+
 /// The reason why an uploaded archive is not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFault {
@@ -134,20 +154,23 @@ pub enum ArchiveFault {
     TooLarge,
 }
 
-/// The signatures of an uploaded file: those of a document's archive, or the file itself.
-pub fn submitted(file: Bytes, content: Option<Bytes>) -> Result<Vec<Submitted>, ArchiveFault> {
+/// Takes an uploaded file apart: the archive of a document, or one signature.
+pub fn take_apart(file: Bytes, content: Option<Bytes>) -> Result<Uploaded, ArchiveFault> {
     if file.starts_with(b"PK\x03\x04") {
         return unpack(&file);
     }
-    Ok(vec![Submitted {
-        name: String::new(),
-        signature: file,
-        content,
-    }])
+    Ok(Uploaded {
+        document: None,
+        signatures: vec![Submitted {
+            name: String::new(),
+            signature: file,
+            content,
+        }],
+    })
 }
 
 /// The signatures of an archive as `archive.rs` makes it, with the content of those that do not contain it.
-fn unpack(file: &[u8]) -> Result<Vec<Submitted>, ArchiveFault> {
+fn unpack(file: &[u8]) -> Result<Uploaded, ArchiveFault> {
     let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|_| ArchiveFault::Unreadable)?;
     if archive.len() > MAX_FILES {
         return Err(ArchiveFault::TooLarge);
@@ -160,7 +183,7 @@ fn unpack(file: &[u8]) -> Result<Vec<Submitted>, ArchiveFault> {
     }
     names.sort_by_key(|name| number(name).unwrap_or(usize::MAX));
     let mut left = MAX_UNPACKED_BYTES;
-    let mut found = Vec::new();
+    let mut signatures = Vec::new();
     for name in names {
         let signature = read(&mut archive, &name, &mut left)?.ok_or(ArchiveFault::Unreadable)?;
         let content = match number(&name) {
@@ -170,16 +193,49 @@ fn unpack(file: &[u8]) -> Result<Vec<Submitted>, ArchiveFault> {
             }
             None => None,
         };
-        found.push(Submitted {
+        signatures.push(Submitted {
             name,
             signature,
             content,
         });
     }
-    if found.is_empty() {
+    if signatures.is_empty() {
         return Err(ArchiveFault::NoSignatures);
     }
-    Ok(found)
+    let manifest = read(&mut archive, "manifest.json", &mut left)?;
+    Ok(Uploaded {
+        document: manifest.and_then(|text| document_of(&text)),
+        signatures,
+    })
+}
+
+/// The document that a manifest names.
+fn document_of(manifest: &[u8]) -> Option<Uuid> {
+    let manifest: Value = serde_json::from_slice(manifest).ok()?;
+    parse_any(manifest["documentId"].as_str()?)
+}
+
+/// True if all these signatures sign content with this SHA-256. Anybody can name a document in a manifest; its content
+/// proves that an archive is of that document.
+pub async fn all_sign(app: &Domain, submitted: &[Submitted], sha256: &str) -> Result<bool> {
+    let _kept = room_of(app, submitted).await?;
+    let (submitted, sha256) = (submitted.to_vec(), sha256.to_owned());
+    let compare = move || {
+        let mut digests = submitted.iter().map(Submitted::content_sha256);
+        digests.all(|digest| digest.as_deref() == Some(&*sha256))
+    };
+    tokio::task::spawn_blocking(compare)
+        .await
+        .map_err(Error::internal)
+}
+
+impl Submitted {
+    /// The SHA-256 of the signed content in hex. `None` if there is no content, or no readable signature.
+    fn content_sha256(&self) -> Option<String> {
+        let data = SignedData::read(&self.signature, &Limits::SIGNATURE).ok()?;
+        let content = data.content.as_deref().or(self.content.as_deref())?;
+        Some(sha256_hex(content))
+    }
 }
 
 /// The number in the name of a signature, such as 2 in `signatures/2-940140000385.cms`.
@@ -225,13 +281,7 @@ async fn check_within(
     submitted: Vec<Submitted>,
     mut left: usize,
 ) -> Result<Vec<(String, Report)>> {
-    let size: usize = submitted
-        .iter()
-        .map(|one| one.signature.len() + one.content.as_ref().map_or(0, Bytes::len))
-        .sum();
-    let size = i64::try_from(size).map_err(Error::internal)?;
-    // All visitors share the part of one workspace.
-    let _kept = room(app, WorkspaceId(Uuid::nil()), size).await;
+    let _kept = room_of(app, &submitted).await?;
     let mut reports = Vec::with_capacity(submitted.len());
     for one in submitted {
         let question = Question {
@@ -248,6 +298,15 @@ async fn check_within(
         reports.push((one.name, checked.report));
     }
     Ok(reports)
+}
+
+/// Reserves memory for what a visitor has uploaded. All visitors share the part of one workspace.
+async fn room_of(app: &Domain, submitted: &[Submitted]) -> Result<Permit> {
+    let sizes = submitted
+        .iter()
+        .map(|one| one.signature.len() + one.content.as_ref().map_or(0, Bytes::len));
+    let size = i64::try_from(sizes.sum::<usize>()).map_err(Error::internal)?;
+    Ok(room(app, WorkspaceId(Uuid::nil()), size).await)
 }
 
 #[cfg(test)]
@@ -282,9 +341,19 @@ mod tests {
             ("signatures/2-940140000385.cms", b"two"),
             ("signatures/readme.txt", b"no"),
             ("evidence/signed-content-10.zip", b"content"),
+            (
+                "manifest.json",
+                br#"{"documentId":"0190a6a5-0000-7000-8000-000000000001"}"#,
+            ),
         ]);
-        let found = submitted(archive, None).expect("signatures");
+        let found = take_apart(archive, None).expect("signatures");
+        let document = found.document.map(|id| id.to_string());
+        assert_eq!(
+            document.as_deref(),
+            Some("0190a6a5-0000-7000-8000-000000000001")
+        );
         let found: Vec<_> = found
+            .signatures
             .iter()
             .map(|one| (&one.name[..], &one.signature[..], one.content.as_deref()))
             .collect();
@@ -295,12 +364,25 @@ mod tests {
                 ("signatures/10-1.cms", &b"ten"[..], Some(&b"content"[..])),
             ]
         );
-        let file = submitted(Bytes::from_static(b"0\x80"), Some(Bytes::from_static(b"c")));
+        let file = take_apart(Bytes::from_static(b"0\x80"), Some(Bytes::from_static(b"c")));
         let file = file.expect("a file");
+        let [one] = &file.signatures[..] else {
+            panic!("{file:?}");
+        };
         assert_eq!(
-            (file.len(), file[0].content.as_deref()),
-            (1, Some(&b"c"[..]))
+            (file.document, one.content.as_deref()),
+            (None, Some(&b"c"[..]))
         );
+        for manifest in [
+            &b"no json"[..],
+            b"{}",
+            b"{\"documentId\":7}",
+            b"{\"documentId\":\"x\"}",
+        ] {
+            let archive = zip(&[("signatures/1-1.cms", b"one"), ("manifest.json", manifest)]);
+            let found = take_apart(archive, None).expect("signatures");
+            assert_eq!(found.document, None);
+        }
     }
 
     #[tokio::test]
@@ -338,7 +420,7 @@ mod tests {
 
     #[test]
     fn an_archive_is_read_within_bounds() {
-        let fault = |archive| submitted(archive, None).expect_err("refused");
+        let fault = |archive| take_apart(archive, None).expect_err("refused");
         assert_eq!(fault(zip(&[("a.txt", b"")])), ArchiveFault::NoSignatures);
         let broken = Bytes::from_static(b"PK\x03\x04 and no more");
         assert_eq!(fault(broken), ArchiveFault::Unreadable);

@@ -1,7 +1,8 @@
 //! The public page `/check`: files that are compared by their hash, and uploads.
 
-use std::time::Duration;
+use std::{io::Write as _, path::Path, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prichal::platform::vault::hex;
 use prichal_sign::testing::Draft;
 use reqwest::Method;
@@ -9,9 +10,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::{
-    document_exchange::{Company, DocumentExchange, PDF, Side, V3},
+    document_exchange::{Company, DocumentExchange, PDF, Side, V3, pem, unzip},
     hub::{Answer, Caller},
     receiver::{Receiver, Reply},
+    server_process::PROGRAM,
 };
 
 fn sha256(bytes: &[u8]) -> String {
@@ -172,12 +174,220 @@ async fn an_upload_is_checked_and_explained() {
         assert!(page.text.contains("Kazakhstan: NCA RK"), "{}", page.text);
         assert!(!page.text.contains("<script>"), "{}", page.text);
     }
-    let page = upload(&visitor, &[("file", b"no signature")]).await.ok();
+    let cases: [(Members<'_>, &str); 5] = [
+        (&[("file", &content)], "The archive has no signatures"),
+        (
+            &[("file", b"no signature")],
+            "This is not a signature, but a text.",
+        ),
+        (
+            &[("file", PDF)],
+            "This is not a signature, but a PDF document.",
+        ),
+        (
+            &[("file", &content), ("content", &signature)],
+            "the signature is in the other field",
+        ),
+        (
+            &[("file", PDF), ("content", &signature)],
+            "the signature is in the other field",
+        ),
+    ];
+    for (members, words) in cases {
+        let page = upload(&visitor, members).await;
+        assert_eq!(page.status, 400, "{}", page.text);
+        for words in [words, "Choose a signature (.cms, .p7s, .sig)"] {
+            assert!(page.text.contains(words), "{words}: {}", page.text);
+        }
+    }
+    let broken = &signature[..signature.len() / 2];
+    let page = upload(&visitor, &[("file", broken)]).await.ok();
+    let words = "The signature is not valid: the file of the signature is damaged";
+    assert!(page.text.contains(words), "{}", page.text);
+    // A file of an archive that is no signature is told of beside the others.
+    let files = [("signatures/1-1.cms".to_owned(), b"no signature".to_vec())];
+    let page = upload(&visitor, &[("file", &zip(&files))]).await.ok();
+    let words = "This is not a signature, but a text.";
+    assert!(page.text.contains(words), "{}", page.text);
+}
+
+/// The archive of a document of the server.
+async fn archive_of(company: &Company, document: &str) -> Vec<u8> {
+    let path = format!("{V3}/sync/single/document/GetDocumentArchiveByDocumentId/{document}");
+    company.api.get(&path).await.ok().bytes
+}
+
+/// A zip with these files.
+fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, contents) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(name, options).expect("a file");
+        writer.write_all(contents).expect("written");
+    }
+    writer.finish().expect("a zip").into_inner()
+}
+
+#[tokio::test]
+async fn an_archive_is_checked_by_the_rules_of_its_document() {
+    let exchange = DocumentExchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    exchange.trust(&us.name, json!({ "policy": "test" })).await;
+    let visitor = exchange.hub.anonymous();
+    let (document, ..) = signed(&us, &them).await;
+    let archive = archive_of(&us, &document).await;
+    let page = upload(&visitor, &[("file", &archive), ("policy", b"ru")]).await;
+    let text = page.ok().text;
     assert!(
-        page.text.contains("The signature is not valid"),
-        "{}",
-        page.text
+        text.contains("Checked by the rules of this document&#39;s sender (trial"),
+        "{text}"
     );
+    assert!(
+        text.contains(&format!("/check/{document}?lang=en")),
+        "{text}"
+    );
+    assert_eq!(text.matches("The signature is valid").count(), 4, "{text}");
+
+    // A manifest is text that anybody can write. Without the document's content it opens nobody's rules.
+    let other = us.sign(b"other content", true);
+    let mut files = unzip(&archive);
+    files.retain(|(name, _)| name == "manifest.json");
+    files.push(("signatures/1-1.cms".to_owned(), other.clone()));
+    let forged = zip(&files);
+    let text = upload(&visitor, &[("file", &forged)]).await.ok().text;
+    for words in [
+        "other content is signed in it",
+        "Checked by the rules that were chosen on this page: Kazakhstan",
+        "is not established yet",
+        &format!("/check/{document}?lang=en"),
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("17/1"), "{text}");
+    // One that signs the document's content beside one that does not is no archive of the document either.
+    let mut files = unzip(&archive);
+    files.push(("signatures/3-1.cms".to_owned(), other.clone()));
+    let text = upload(&visitor, &[("file", &zip(&files))]).await.ok().text;
+    assert!(text.contains("other content is signed in it"), "{text}");
+    // On the page of a document its sender's rules are applied to anything, which is told.
+    let files = [("file", &other[..]), ("document", document.as_bytes())];
+    let text = upload(&visitor, &files).await.ok().text;
+    assert!(text.contains("no signature of this document"), "{text}");
+
+    // A draft, which is nobody's business, is like a document that is not there.
+    let draft = us.draft().await;
+    let unused = "0193f6d2-7c1a-7b3e-9f00-5d2c8a41e6b7".to_owned();
+    for nobody in [draft, unused] {
+        let manifest = json!({ "documentId": nobody }).to_string().into_bytes();
+        let files = [
+            ("signatures/1-1.cms".to_owned(), other.clone()),
+            ("manifest.json".to_owned(), manifest),
+        ];
+        let text = upload(&visitor, &[("file", &zip(&files))]).await.ok().text;
+        assert!(
+            text.contains("rules that were chosen") && !text.contains(&nobody),
+            "{text}"
+        );
+    }
+}
+
+/// The commands that a page shows, one text for each block.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("<pre class=\"text commands\" tabindex=\"0\">");
+    let unescape = |text: &str| {
+        let texts = [
+            ("&#60;", "<"),
+            ("&#62;", ">"),
+            ("&#39;", "'"),
+            ("&#34;", "\""),
+            ("&#38;", "&"),
+        ];
+        let plain = |text: String, (from, to)| text.replace(from, to);
+        texts.into_iter().fold(text.to_owned(), plain)
+    };
+    let ends = blocks.skip(1).map(|rest| rest.split("</pre>").next());
+    ends.map(|block| unescape(block.expect("a block")))
+        .collect()
+}
+
+/// Runs commands as a visitor would who pastes them into a shell, and returns all that they print.
+fn run(folder: &Path, commands: &str) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("exec 2>&1\n{commands}")])
+        .current_dir(folder.join("archive"))
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .output()
+        .expect("a shell");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs openssl and unzip; ./test has them"]
+async fn the_commands_of_the_page_work_as_printed() {
+    let exchange = DocumentExchange::new().await;
+    let (us, them) = (exchange.company(0).await, exchange.company(1).await);
+    for company in [&us, &them] {
+        let rules = json!({ "policy": "test" });
+        exchange.trust(&company.name, rules).await;
+    }
+    let visitor = exchange.hub.anonymous();
+    // One signature is detached and in DER, the other one contains the content and is text.
+    let document = us.draft().await;
+    us.quick_route(&document, &[&them.bin]).await.ok();
+    for (company, side, is_attached) in [(&us, Side::Outbox, false), (&them, Side::Inbox, true)] {
+        let generated = company.generate(side, &document).await.ok();
+        let content = company.download(&generated).await;
+        let mut signature = company.sign(&content, is_attached);
+        if is_attached {
+            signature = STANDARD.encode(signature).into_bytes();
+        }
+        let blob = company.signature(&signature).await;
+        let ticket = generated.str("idempotencyTicket");
+        company.save(side, &document, &blob, &ticket).await.ok();
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("archive");
+    for (name, contents) in unzip(&archive_of(&us, &document).await) {
+        let file = archive.join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, contents).expect("written");
+    }
+    let root = pem(&exchange.authority.root.der);
+    std::fs::write(archive.join("root.pem"), root).expect("written");
+    std::os::unix::fs::symlink(PROGRAM, folder.path().join("prichal")).expect("a link");
+
+    for (path, is_its_own) in [
+        (format!("/check/{document}?lang=en"), true),
+        ("/check?lang=en".to_owned(), false),
+    ] {
+        let page = visitor.get(&path).await.ok().text;
+        let [alone, with_root] = &commands(&page)[..] else {
+            panic!("{page}");
+        };
+        let printed = run(folder.path(), alone);
+        let count = |text: &str, of: &str| text.matches(of).count();
+        assert_eq!(count(&printed, "Verification successful"), 2, "{printed}");
+        assert_eq!(count(&printed, "subject="), 2, "{printed}");
+        assert_eq!(printed.contains("same\n"), is_its_own, "{printed}");
+        let printed = run(folder.path(), with_root);
+        assert_eq!(count(&printed, "Verification successful"), 2, "{printed}");
+        // The commands for any archive have the rules of Kazakhstan, whose evidence is from another year here.
+        let verdict = if is_its_own {
+            "VALID: "
+        } else {
+            "NOT PROVEN: "
+        };
+        assert_eq!(count(&printed, verdict), 2, "{printed}");
+        assert!(page.contains("<code>openssl dgst -sha256 original/*</code>"));
+    }
+    let line = run(folder.path(), "openssl dgst -sha256 original/*");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("sha256", line.trim())
+        .finish();
+    let page = visitor.get(&format!("/check/{document}?lang=en&{query}"));
+    let page = page.await.ok().text;
+    assert!(page.contains("Original No. 1"), "{line}: {page}");
 }
 
 #[tokio::test]
@@ -207,13 +417,15 @@ async fn uploads_have_bounds() {
         .await;
     assert_eq!(plain.status, 400, "{}", plain.text);
     for _ in 0..5 {
-        upload(&visitor, &[("file", b"x")]).await.ok();
+        let page = upload(&visitor, &[("file", b"x")]).await;
+        assert_eq!(page.status, 400, "{}", page.text);
     }
     let page = upload(&visitor, &[("file", b"x")]).await;
     assert_eq!((page.status, page.header("retry-after")), (429, Some("60")));
     assert!(page.text.contains("Too many checks"), "{}", page.text);
     exchange.hub.advance(Duration::from_secs(61));
-    upload(&visitor, &[("file", b"x")]).await.ok();
+    let page = upload(&visitor, &[("file", b"x")]).await;
+    assert_eq!(page.status, 400, "{}", page.text);
 }
 
 /// With private targets allowed, companies' own signatures lead to private addresses. Those of visitors never do.

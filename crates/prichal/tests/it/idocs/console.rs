@@ -184,7 +184,7 @@ async fn a_document_is_made_signed_and_refused_on_pages() {
 
     // The file is shown as what it is, downloads are whole, and nothing of it is there for another workspace.
     let seen = ours.get(&one).await.ok();
-    let (_, rest) = seen.text.split_once("<iframe src=\"").expect("a frame");
+    let (_, rest) = seen.text.split_once("<object data=\"").expect("a viewer");
     let frame = rest.split('"').next().expect("an address");
     let frame = frame.split('#').next().expect("an address");
     let file = ours.caller.get(frame).await.ok();
