@@ -1,5 +1,5 @@
 // The editor of scripts: the textarea of a form, over the same text in Prism's colours. All keys are the browser's own,
-// except that a new line gets the indentation of the last one.
+// except that a new line gets the indentation of the last one. Hidden characters are marked, and named above the text.
 'use strict';
 
 customElements.define('code-editor', class extends HTMLElement {
@@ -10,6 +10,9 @@ customElements.define('code-editor', class extends HTMLElement {
   connectedCallback() {
     this.area = this.querySelector('textarea');
     if (!this.area || this.colours) return;
+    // The server's table of hidden characters.
+    this.unseen = new RegExp(`[${this.dataset.unseen}]`, 'gu');
+    this.warning = document.getElementById(this.dataset.warning);
     this.colours = document.createElement('pre');
     this.colours.setAttribute('aria-hidden', 'true');
     this.prepend(this.colours);
@@ -37,8 +40,29 @@ customElements.define('code-editor', class extends HTMLElement {
     const text = this.area.value;
     // A line break at the end has no height in a pre.
     if (text.length > this.constructor.LONG) this.colours.textContent = text + '\n';
-    // Prism escapes what it does not mark, so a script stays text.
-    else this.colours.innerHTML = Prism.highlight(text, Prism.languages.javascript, 'javascript') + '\n';
+    // Prism escapes what it does not mark, so a script stays text. Its marks have no hidden characters.
+    else {
+      const marked = Prism.highlight(text, Prism.languages.javascript, 'javascript');
+      this.colours.innerHTML = marked.replace(this.unseen, '<mark class="unseen">$&</mark>') + '\n';
+    }
+    this.warn(text);
+  }
+
+  // Names the lines with hidden characters, in the server's words.
+  warn(text) {
+    const { line, more, maxLines, maxPoints } = this.dataset;
+    const filled = (words, ...values) => values.reduce((done, value) => done.replace('{}', value), words);
+    const found = [];
+    for (const [at, one] of text.split('\n').entries()) {
+      const points = (one.match(this.unseen) ?? []).map((c) => 'U+' + c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0'));
+      if (points.length > maxPoints) points.splice(maxPoints, points.length, '…');
+      if (points.length) found.push(filled(line, at + 1, points.join(', ')));
+    }
+    const rest = found.length - maxLines;
+    if (rest > 0) found.splice(maxLines, rest, filled(more, rest));
+    const items = found.map((sentence) => Object.assign(document.createElement('li'), { textContent: sentence }));
+    this.warning.hidden = !items.length;
+    this.warning.querySelector('ul').replaceChildren(...items);
   }
 
   indent(event) {

@@ -127,14 +127,18 @@ impl Backend for Remote {
             if count > 0 {
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
-            let counts = [count; TOPICS.len()];
+            let counts = [Some(count); TOPICS.len()];
             Some((Beat::Changed(Counters { epoch: 1, counts }), count + 1))
         });
         Box::pin(async { Ok(beats.boxed()) })
     }
 
-    fn counters(&self, _: &Workspace) -> Option<Counters> {
-        None
+    fn counters<'a>(
+        &'a self,
+        _: &'a Session,
+        _: &'a Workspace,
+    ) -> BoxFuture<'a, Result<Option<Counters>, Unavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn client(&self, _: &http::request::Parts) -> Client {

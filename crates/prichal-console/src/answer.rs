@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     api::ApiError,
@@ -107,6 +107,22 @@ pub(crate) async fn guard(
     if let Some(Pending(fault)) = response.extensions_mut().remove() {
         response = render(&fault, language, is_part, again.as_deref());
     }
+    secure(&mut response);
+    response
+}
+
+/// Answers a path below `/console` that no page has. A slash too many at its end leads to the page without it.
+pub fn missing(request: &Parts) -> Response {
+    let path = request.uri.path();
+    let shorter = path.trim_end_matches('/');
+    let mut response = if shorter.len() < path.len() {
+        let query = request.uri.query();
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        moved(&format!("{shorter}{query}"))
+    } else {
+        let language = Language::of(&request.headers);
+        render(&Fault::NotFound, language, is_part(request), None)
+    };
     secure(&mut response);
     response
 }
@@ -223,6 +239,14 @@ pub(crate) fn redirect(to: &str) -> Response {
         return Fault::NotFound.into_response();
     };
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+}
+
+/// Leads the browser to the same page at another path, with the same method (RFC 9110 §15.4.9).
+fn moved(to: &str) -> Response {
+    let Ok(to) = to.parse::<HeaderValue>() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 
 /// A path of the console to return to, from outside; the start page unless it is one.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     backend::Workspace,
+    parts::visible,
     visit::{Visit, Visitor},
 };
 
@@ -50,7 +51,8 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     /// The code of the dialect, such as `notFound`; empty if there is none.
     pub(crate) code: String,
-    /// The reason, for people, as the API words it.
+    /// The reason, for people, as the API words it. It may quote what somebody has sent, so hidden characters in it are
+    /// written as code points.
     pub(crate) message: String,
 }
 
@@ -109,7 +111,7 @@ impl ApiError {
         Self {
             status,
             code: code.to_owned(),
-            message,
+            message: visible(&message),
         }
     }
 }
@@ -283,6 +285,12 @@ mod tests {
                 json!({"title": "Bad Request", "detail": "The name field is required.", "errors": [{"field": "name", "detail": "It is required."}]}),
                 "Bad Request",
                 "The name field is required. name: It is required.",
+            ),
+            (
+                400,
+                json!({"title": "Bad Request", "detail": "The value 'a\u{202e}b' is wrong."}),
+                "Bad Request",
+                "The value 'a<U+202E>b' is wrong.",
             ),
             (502, Value::Null, "", ""),
         ] {

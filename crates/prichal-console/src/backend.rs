@@ -56,8 +56,12 @@ pub trait Backend: Send + Sync + 'static {
         workspace: &'a Workspace,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Beat>, Unavailable>>;
 
-    /// The counters of a workspace as they are. `None` if no console follows it.
-    fn counters(&self, workspace: &Workspace) -> Option<Counters>;
+    /// The counters of a workspace as they are, for the session. `None` if no console follows the workspace.
+    fn counters<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<Option<Counters>, Unavailable>>;
 
     /// The client of a request with these headers and extensions.
     fn client(&self, request: &http::request::Parts) -> Client;
@@ -91,7 +95,8 @@ pub const TOPICS: [&str; 7] = [
 pub struct Counters {
     /// The beginning of the count. Counts of different beginnings do not compare.
     pub epoch: i64,
-    pub counts: [u64; TOPICS.len()],
+    /// `None` for topics that the session may not read.
+    pub counts: [Option<u64>; TOPICS.len()],
 }
 
 /// A message about the changes of a workspace.

@@ -32,6 +32,7 @@ mod upload;
 mod visit;
 mod words;
 
+pub use answer::missing;
 pub use backend::{
     AtProvider, Backend, Beat, Client, Counters, Refusal, Role, Session, SignIn, SignedIn, TOPICS,
     Unavailable, Workspace,

@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::Request,
     middleware::from_fn_with_state,
-    response::Redirect,
     routing::{any, get, post},
 };
 
 use crate::{
-    answer::{self, Fault},
+    answer::{self, Fault, missing},
     assets,
     backend::Backend,
     state::Console,
@@ -161,9 +161,11 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .merge(documents::router())
         .merge(events::router())
         .merge(now::router())
-        .route("/console/", get(async || Redirect::to("/console")))
-        // Not a fallback: a router with one could not be merged with that of the API.
-        .route("/console/{ws}/{*rest}", any(async || Fault::NotFound))
+        // Not a fallback: a router with one could not be merged with that of the API, whose fallback answers the rest.
+        .route(
+            "/console/{ws}/{*rest}",
+            any(async |request: Request| missing(&request.into_parts().0)),
+        )
         .method_not_allowed_fallback(async || Fault::NotFound)
         .layer(from_fn_with_state(console.clone(), answer::guard))
         .with_state(console)

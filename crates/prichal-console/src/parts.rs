@@ -1,6 +1,6 @@
 //! View models of parts that many pages have; `templates/parts.html` shows them.
 
-use std::fmt::Write as _;
+pub(crate) use prichal_core::hidden::visible;
 
 use crate::words::{Common, fill};
 
@@ -113,27 +113,6 @@ fn indented(text: &str) -> String {
     serde_json::to_string_pretty(&value).unwrap_or_else(|_| text.to_owned())
 }
 
-/// A text in which characters that a reader cannot see, or that change the direction of what follows, are written as
-/// their code points (Unicode Technical Report 36).
-pub(crate) fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    if !text.contains(is_hidden) {
-        return text.to_owned();
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_hidden(c) {
-            let _ = write!(shown, "<U+{:04X}>", u32::from(c));
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,10 +132,5 @@ mod tests {
         let cut = Text::new(&long, false);
         assert!(cut.is_cut && cut.shown.len() <= MAX_TEXT && cut.size == 2 * MAX_TEXT);
         assert!(!Text::new(&long, true).is_cut);
-    }
-
-    #[test]
-    fn hidden_characters_are_shown() {
-        assert_eq!(visible("a\u{202e}b\u{0}c\nd"), "a<U+202E>b<U+0000>c\nd");
     }
 }

@@ -10,6 +10,7 @@
 //! `PRICHAL_WRITE_SNAPSHOTS=1` writes the files.
 
 mod html;
+mod offers;
 
 use std::{
     fmt::Write as _,
@@ -33,6 +34,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 pub(crate) use self::html::{check_hostile, check_page, check_part};
+use self::offers::check_offers;
 use crate::{
     AtProvider, Backend, Beat, Client, Counters, Language, Refusal, Role, Session, SignIn,
     SignedIn, Unavailable, Workspace, form, router,
@@ -102,6 +104,14 @@ impl Fake {
 
     pub(crate) fn with_oidc(mut self) -> Self {
         self.has_oidc = true;
+        self
+    }
+
+    /// Puts hidden characters into every text for people among the answers.
+    pub(crate) fn poisoned(mut self) -> Self {
+        for (_, _, body) in &mut self.answers {
+            poison("", body);
+        }
         self
     }
 
@@ -235,8 +245,12 @@ impl Backend for Fake {
         Box::pin(async { Ok(beats) })
     }
 
-    fn counters(&self, _: &Workspace) -> Option<Counters> {
-        None
+    fn counters<'a>(
+        &'a self,
+        _: &'a Session,
+        _: &'a Workspace,
+    ) -> BoxFuture<'a, Result<Option<Counters>, Unavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn client(&self, _: &http::request::Parts) -> Client {
@@ -261,6 +275,33 @@ impl Backend for Fake {
 
     fn now(&self) -> Timestamp {
         Timestamp::parse(NOW).expect("a time")
+    }
+}
+
+/// Characters that no page may show as they are: they turn the direction, end it, or have no width.
+const POISON: &str = "\u{202e}\u{61c}\u{ad}\u{2028}\u{e0041}\u{7}";
+
+/// Puts hidden characters behind texts for people: those with a space, in other letters, or in a member for them.
+fn poison(member: &str, value: &mut Value) {
+    const FOR_PEOPLE: [&str; 10] = [
+        "name", "title", "fileName", "login", "note", "message", "error", "value", "version",
+        "reason",
+    ];
+    match value {
+        Value::String(text) => {
+            let is_time = Timestamp::parse(text).is_some();
+            let is_sentence = text.contains(' ') || !text.is_ascii();
+            if !is_time && (is_sentence || FOR_PEOPLE.contains(&member)) {
+                text.push_str(POISON);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|one| poison(member, one)),
+        Value::Object(members) => {
+            for (name, one) in members {
+                poison(name, one);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -381,10 +422,18 @@ impl Page {
 /// the same share a section of the file.
 pub(crate) async fn snapshot(name: &str, path: &str, fake: impl Fn(Role) -> Fake) {
     let mut sections: Vec<(String, String)> = Vec::new();
+    for role in Role::ALL {
+        // The page is checked as it is sent.
+        let status = fake(role).open().get(Language::En, path).await.status;
+        let poisoned = fake(role).poisoned().open();
+        let page = poisoned.get(Language::En, path).await;
+        assert_eq!(page.status, status, "{name} with hidden characters");
+    }
     for language in Language::ALL {
         let mut same: Vec<(Vec<Role>, String)> = Vec::new();
         for role in Role::ALL {
             let page = fake(role).open().get(language, path).await;
+            check_offers(role, path, &page.text);
             let text = format!("{}\n{}", page.status.as_u16(), tidy(page.main()));
             match same.iter_mut().find(|(_, seen)| *seen == text) {
                 Some((roles, _)) => roles.push(role),

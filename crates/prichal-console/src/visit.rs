@@ -116,7 +116,8 @@ impl Visit {
         let found = console.find_workspace(&visitor.session, name).await?;
         let workspace = found.ok_or(Fault::NotFound)?;
         // The page reads later than this, so it misses no change.
-        let mark = live::mark(visitor.session.role, console.counters(&workspace));
+        let counters = console.counters(&visitor.session, &workspace).await?;
+        let mark = live::mark(counters);
         Ok(Self {
             visitor,
             workspace,

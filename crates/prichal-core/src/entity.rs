@@ -21,7 +21,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub use user::{Employee, PERMISSIONS};
+pub use user::{Employee, PERMISSIONS, email_name, login_name, sign_in_names};
 
 /// The maximum number of bytes of members' text. Single bodies are bounded anyway; this bounds growth patch by patch.
 pub const MAX_TEXT: usize = 1 << 20;

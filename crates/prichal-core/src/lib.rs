@@ -22,6 +22,7 @@ pub mod event;
 pub mod event_type;
 pub mod filter;
 pub mod health;
+pub mod hidden;
 pub mod id;
 pub mod identifier;
 pub mod integration;

@@ -10,7 +10,9 @@ use prichal_core::{
 };
 use uuid::Uuid;
 
-use crate::{Conn, Error, Result, Row, Tx, insert::Insert, update_info, usage, value::params};
+use crate::{
+    Conn, Error, Result, Row, Tx, insert::Insert, sign_in_name, update_info, usage, value::params,
+};
 
 #[derive(Clone, Debug)]
 pub struct Entity {
@@ -56,6 +58,9 @@ pub fn insert(tx: &mut Tx<'_>, entity: &Entity) {
     let mut values = params![*workspace, kind.name(), *id, members.clone()].to_vec();
     values.extend(update_info::values(update_info));
     tx.insert(&ENTITY, values);
+    if *kind == EntityKind::User {
+        sign_in_name::insert(tx, entity);
+    }
     tx.count(*workspace, *kind, 1);
     tx.use_bytes(*workspace, usage::Kind::Entities, usage::length(members));
 }
@@ -112,6 +117,9 @@ pub fn update(tx: &mut Tx<'_>, entity: &Entity, before: usize) -> Result<()> {
          WHERE workspace = $1 AND kind = $2 AND id = $3",
         params![*workspace, kind.name(), *id, members, update_info.updated_at, update_info.updated.user, &update_info.updated.with, *deleted_at],
     )?;
+    if *kind == EntityKind::User {
+        sign_in_name::put(tx, entity)?;
+    }
     let before = i64::try_from(before).unwrap_or(i64::MAX);
     let grown = usage::length(members) - before;
     tx.use_bytes(*workspace, usage::Kind::Entities, grown);

@@ -51,6 +51,7 @@ pub mod script_version;
 pub mod sealed;
 pub mod session;
 pub mod setting;
+pub mod sign_in_name;
 pub mod signature;
 pub mod socket;
 pub mod tenant;

@@ -35,7 +35,7 @@ const COLUMNS: &str =
     "workspace, name, role, user_id, integrations, maker, node, created_at, expires_at, used_at";
 
 /// The id of a link in the audit log: a part of the hash, which tells nothing of the secret.
-fn id(hash: &str) -> Uuid {
+pub fn id(hash: &str) -> Uuid {
     let found = hash.get(..32).and_then(|part| Uuid::try_parse(part).ok());
     found.unwrap_or_default()
 }

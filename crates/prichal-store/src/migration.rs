@@ -41,6 +41,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0038_backups.sql"),
     include_str!("../migrations/0039_event_removal.sql"),
     include_str!("../migrations/0040_recordings.sql"),
+    include_str!("../migrations/0041_sign_in_names.sql"),
+    include_str!("../migrations/0042_named_events.sql"),
     include_str!("../migrations/0043_missed_calls.sql"),
 ];
 
@@ -101,22 +103,58 @@ pub(crate) fn run(conn: &mut Conn) -> Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_delivery_log_moves_into_a_rowid_table() {
+    /// A database as it was before the migration with a word in it.
+    fn before(word: &str) -> Conn {
         let db = rusqlite::Connection::open_in_memory().expect("a database");
         let mut conn = Conn::sqlite(db);
         let mut run_sql = |sql: &str| conn.batch(sql).expect("it runs");
-        let moves = |sql: &&str| sql.contains("delivery_before");
-        let count = MIGRATIONS.iter().position(moves).expect("the migration");
+        let count = MIGRATIONS.iter().position(|sql| sql.contains(word));
+        let count = count.expect("the migration");
         run_sql("CREATE TABLE migration (version BIGINT PRIMARY KEY)");
         for (version, sql) in (1..).zip(&MIGRATIONS[..count]) {
             run_sql(sql);
             run_sql(&format!("INSERT INTO migration VALUES ({version})"));
         }
+        conn
+    }
+
+    #[test]
+    fn users_from_before_are_found_by_their_names() {
+        let mut conn = before("sign_in_name");
+        for (id, kind, deleted_at, members) in [
+            (
+                "1",
+                "user",
+                "NULL",
+                r#"{"login":"Ada","email":"Ada@Acme.example"}"#,
+            ),
+            ("2", "user", "NULL", r#"{"login":"bob","email":""}"#),
+            ("3", "user", "NULL", r#"{"login":"a\u0000b","email":"c@d"}"#),
+            ("4", "user", "9", r#"{"login":"gone","email":"gone@d"}"#),
+            ("5", "user", "NULL", r#"{"name":"nobody"}"#),
+            ("6", "contact", "NULL", r#"{"email":"contact@d"}"#),
+        ] {
+            let sql = format!(
+                "INSERT INTO entity VALUES ('w', '{kind}', '{id}', '{members}', 1, NULL, 'x', 1, NULL, 'x', {deleted_at})"
+            );
+            conn.batch(&sql).expect("an entity");
+        }
+        run(&mut conn).expect("migrated");
+        let sql =
+            "SELECT name || ' ' || user_id FROM sign_in_name WHERE workspace = 'w' ORDER BY name";
+        let found = conn.query(sql, &[], |row| row.get::<String>(0));
+        let expected = ["email:ada@acme.example 1", "login:Ada 1", "login:bob 2"];
+        assert_eq!(found.expect("the rows"), expected);
+    }
+
+    #[test]
+    fn the_delivery_log_moves_into_a_rowid_table() {
+        let mut conn = before("delivery_before");
         for id in 1..=3 {
-            run_sql(&format!(
+            let sql = format!(
                 "INSERT INTO delivery VALUES ('w', 'i{id}', '{id}', 'h', {id} / 3, 1, 2, 3, 4, 5, 6, 'heads {id}', 'details')"
-            ));
+            );
+            conn.batch(&sql).expect("it runs");
         }
         run(&mut conn).expect("migrated");
         // Only rowid tables have this column.

@@ -347,9 +347,12 @@ pub fn router(app: App) -> Router {
     }))
 }
 
-/// Refuses a path that does not exist, in the words of the dialect that its prefix belongs to.
+/// Refuses a path that does not exist, in the words of the dialect that its prefix belongs to, or by a page of the console.
 async fn no_route(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
+    if parts.uri.path().starts_with("/console/") {
+        return prichal_console::missing(&parts);
+    }
     let dialect = Dialect::find(parts.uri.path());
     let refused = match dialect {
         Some(dialect) => (dialect.guard)(&mut parts, &app).await.err(),

@@ -367,18 +367,27 @@ async fn forget_events(app: &App) -> Result<()> {
     }
     let mut after = ANY;
     loop {
-        let read = move |conn: &mut Conn| removal::with_kept_events(conn, after, page);
-        let workspaces = app.db.read(read).await?;
-        let Some(last) = workspaces.last() else {
+        let next = move |conn: &mut Conn| removal::next_with_kept_events(conn, after);
+        let Some(workspace) = app.db.read(next).await? else {
             return Ok(());
         };
-        after = *last;
-        for workspace in workspaces {
-            forget(app, workspace, move |tx| {
-                removal::forget_kept(tx, workspace, page)
-            })
-            .await?;
+        after = workspace;
+        forget_kept_events_of(app, workspace).await?;
+    }
+}
+
+/// Removes those of a workspace's kept events that nothing names any more. A step that removes none only reads.
+async fn forget_kept_events_of(app: &App, workspace: WorkspaceId) -> Result<()> {
+    let (mut after, page) = (0, i64::from(MAX_PER_STEP));
+    loop {
+        let look = move |conn: &mut Conn| removal::look_at_kept(conn, workspace, after, page);
+        let step = app.db.read(look).await?;
+        let Some(last) = step.last else { return Ok(()) };
+        if step.has_unnamed {
+            let remove = move |tx: &mut Tx<'_>| removal::forget_kept(tx, workspace, after, page);
+            app.db.write(workspace, remove).await?;
         }
+        after = last;
     }
 }
 

@@ -8,6 +8,7 @@ mod scripts;
 mod tests;
 mod trial;
 mod types;
+mod unseen;
 
 pub(super) use points::{
     create as create_point, delete as delete_point, detail as point, form as new_point,

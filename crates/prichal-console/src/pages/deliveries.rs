@@ -1,6 +1,7 @@
 //! Deliveries: every call of webhooks, document hooks and channels; why one failed, and sending it again.
 
 mod advice;
+mod command;
 mod detail;
 pub(super) mod model;
 mod signature;

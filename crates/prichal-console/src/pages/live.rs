@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     answer::Fault,
-    backend::{Beat, Counters, Role, TOPICS},
+    backend::{Beat, Counters, TOPICS},
     form::Fields,
     visit::Visit,
 };
@@ -34,10 +34,7 @@ pub(super) async fn follow(
         .console
         .pulse(&visit.session, &visit.workspace)
         .await?;
-    let mut teller = Teller {
-        role: visit.session.role,
-        last: parse(after),
-    };
+    let mut teller = Teller { last: parse(after) };
     let texts = beats.filter_map(move |beat| future::ready(teller.tell(beat)));
     let texts = stream::iter([Bytes::from_static(RETRY.as_bytes())]).chain(texts);
     let texts = texts.map(Ok::<_, std::convert::Infallible>);
@@ -49,70 +46,47 @@ pub(super) async fn follow(
 
 /// The state of a stream: what its browser knows.
 struct Teller {
-    role: Role,
     last: Option<Counters>,
 }
 
 impl Teller {
     fn tell(&mut self, beat: Beat) -> Option<Bytes> {
         let counters = match beat {
-            Beat::Changed(counters) => shown_to(self.role, counters),
+            Beat::Changed(counters) => counters,
             Beat::Silence => return Some(Bytes::from_static(b":\n\n")),
             Beat::End => return Some(Bytes::from_static(b"event: end\ndata: end\n\n")),
         };
         let id = id(&counters);
-        let text = match self.last.replace(counters) {
+        let Some(last) = self.last.replace(counters) else {
             // The browser learns where it is.
-            None => format!(":\nid: {id}\n\n"),
-            Some(last) if last == counters => return None,
-            Some(last) => {
-                let topics = changed(self.role, &last, &counters);
-                format!("event: change\nid: {id}\ndata: {topics}\n\n")
-            }
+            return Some(format!(":\nid: {id}\n\n").into());
         };
-        Some(text.into())
+        let topics = changed(&last, &counters);
+        let text = || format!("event: change\nid: {id}\ndata: {topics}\n\n");
+        (!topics.is_empty()).then(|| text().into())
     }
 }
 
-/// True if a role hears of a topic.
-fn hears(role: Role, topic: &str) -> bool {
-    match role {
-        Role::Operator | Role::Admin | Role::Viewer => true,
-        Role::Integrator => matches!(topic, "events" | "deliveries" | "states"),
-        Role::Employee => matches!(topic, "calls" | "documents"),
-    }
-}
-
-/// The counters without those of topics that a role does not hear of.
-fn shown_to(role: Role, mut counters: Counters) -> Counters {
-    for (topic, count) in TOPICS.iter().zip(&mut counters.counts) {
-        if !hears(role, topic) {
-            *count = 0;
-        }
-    }
-    counters
-}
-
-/// The topics that differ; all of them if the counters began anew.
-fn changed(role: Role, last: &Counters, now: &Counters) -> String {
+/// The topics that differ, of those that the session may read; all of these if the counters began anew.
+fn changed(last: &Counters, now: &Counters) -> String {
     let is_new = last.epoch != now.epoch;
-    let pairs = last.counts.iter().zip(&now.counts);
-    let topics = TOPICS.iter().zip(pairs);
-    let topics = topics
-        .filter(|(topic, (last, now))| hears(role, topic) && (is_new || last != now))
-        .map(|(topic, _)| *topic);
+    let counts = TOPICS.iter().zip(last.counts.iter().zip(&now.counts));
+    let topics = counts.filter_map(|(topic, (last, now))| {
+        let now = (*now)?;
+        (is_new || last.unwrap_or(0) != now).then_some(*topic)
+    });
     topics.collect::<Vec<_>>().join(" ")
 }
 
 /// The counters as a text. It is empty if there are none.
-pub(crate) fn mark(role: Role, counters: Option<Counters>) -> String {
-    counters.map_or_else(String::new, |counters| id(&shown_to(role, counters)))
+pub(crate) fn mark(counters: Option<Counters>) -> String {
+    counters.as_ref().map_or_else(String::new, id)
 }
 
 fn id(counters: &Counters) -> String {
     let mut text = counters.epoch.to_string();
     for count in counters.counts {
-        let _ = write!(text, ".{count}");
+        let _ = write!(text, ".{}", count.unwrap_or(0));
     }
     text
 }
@@ -120,9 +94,9 @@ fn id(counters: &Counters) -> String {
 fn parse(text: &str) -> Option<Counters> {
     let mut parts = text.split('.');
     let epoch = parts.next()?.parse().ok()?;
-    let mut counts = [0; TOPICS.len()];
+    let mut counts = [None; TOPICS.len()];
     for count in &mut counts {
-        *count = parts.next()?.parse().ok()?;
+        *count = Some(parts.next()?.parse().ok()?);
     }
     parts.next().is_none().then_some(Counters { epoch, counts })
 }
@@ -132,10 +106,12 @@ mod tests {
     use super::*;
     use crate::{
         Language,
+        backend::Role,
         testing::{Fake, request},
     };
 
     fn counters(epoch: i64, counts: [u64; 7]) -> Counters {
+        let counts = counts.map(Some);
         Counters { epoch, counts }
     }
 
@@ -152,18 +128,16 @@ mod tests {
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
-        assert_eq!(mark(Role::Admin, None), "");
-        let shown = mark(Role::Employee, Some(one));
-        assert_eq!(shown, "-5.0.2.3.0.0.0.0");
+        assert_eq!(mark(None), "");
+        let mut some = one;
+        some.counts[0] = None;
+        assert_eq!(mark(Some(some)), "-5.0.2.3.4.5.6.18446744073709551615");
     }
 
     #[test]
     fn a_browser_hears_what_differs() {
         let beat = |counts| Beat::Changed(counters(1, counts));
-        let mut teller = Teller {
-            role: Role::Admin,
-            last: None,
-        };
+        let mut teller = Teller { last: None };
         let mut tell = |beat| {
             teller
                 .tell(beat)
@@ -190,19 +164,30 @@ mod tests {
     }
 
     #[test]
-    fn an_employee_hears_of_calls_and_documents_only() {
+    fn a_session_hears_of_what_it_may_read() {
         let mut teller = Teller {
-            role: Role::Employee,
             last: parse("1.0.0.0.0.0.0.0"),
         };
-        let deliveries = Beat::Changed(counters(1, [9, 0, 0, 9, 9, 9, 9]));
-        assert_eq!(teller.tell(deliveries), None);
-        let calls = Beat::Changed(counters(1, [9, 1, 0, 9, 9, 9, 9]));
-        let text = teller.tell(calls).expect("a text");
-        assert_eq!(
-            &text[..],
-            b"event: change\nid: 1.0.1.0.0.0.0.0\ndata: calls\n\n"
-        );
+        let beat = |epoch, calls, documents| {
+            let counts = [None, Some(calls), documents, None, None, None, None];
+            Beat::Changed(Counters { epoch, counts })
+        };
+        for (beat, text) in [
+            (beat(1, 0, None), None),
+            (beat(1, 1, None), Some("id: 1.0.1.0.0.0.0.0\ndata: calls")),
+            // A right is given, and taken.
+            (
+                beat(1, 1, Some(7)),
+                Some("id: 1.0.1.7.0.0.0.0\ndata: documents"),
+            ),
+            (beat(1, 1, None), None),
+            (beat(2, 1, None), Some("id: 2.0.1.0.0.0.0.0\ndata: calls")),
+        ] {
+            let told = teller.tell(beat);
+            let told = told.map(|text| String::from_utf8_lossy(&text).into_owned());
+            let text = text.map(|text| format!("event: change\n{text}\n\n"));
+            assert_eq!(told, text, "{beat:?}");
+        }
     }
 
     #[tokio::test]

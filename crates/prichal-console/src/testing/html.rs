@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::parts::visible;
+
 /// Elements without an end: the void elements of HTML.
 const VOID: [&str; 7] = ["br", "hr", "img", "input", "link", "meta", "wbr"];
 
@@ -131,6 +133,7 @@ pub(crate) fn check_part(html: &str) {
 }
 
 fn check(tags: &[Tag]) {
+    check_seen(tags);
     check_policy(tags);
     check_nesting(tags);
     check_names(tags);
@@ -138,6 +141,19 @@ fn check(tags: &[Tag]) {
     let mut ids = HashSet::new();
     for id in tags.iter().filter_map(|tag| tag.get("id")) {
         assert!(ids.insert(id), "two elements have the id {id}");
+    }
+}
+
+/// Refuses hidden characters where somebody reads. What a form sends back has to keep them.
+fn check_seen(tags: &[Tag]) {
+    const READ: [&str; 5] = ["title", "alt", "placeholder", "aria-label", "label"];
+    for tag in tags {
+        let is_typed = tag.name == "textarea" && tag.is_end;
+        let text = Some(tag.before).filter(|_| !is_typed);
+        let read = READ.iter().filter_map(|name| tag.get(name));
+        for text in text.into_iter().chain(read) {
+            assert_eq!(text, visible(text), "at <{}>", tag.name);
+        }
     }
 }
 
@@ -240,6 +256,43 @@ fn check_headings(tags: &[Tag]) {
     }
 }
 
+/// The method and address of each form with a button, and of each button with an address of its own.
+pub(super) fn forms(html: &str) -> Vec<(&'static str, String)> {
+    let tags = tags(html);
+    let is_button = |tag: &Tag| {
+        let kind = tag.get("type");
+        let sends = match tag.name {
+            "button" => kind.is_none_or(|kind| kind == "submit"),
+            "input" => kind == Some("submit"),
+            _ => false,
+        };
+        sends && !tag.is_end
+    };
+    let mut found = Vec::new();
+    for (at, tag) in tags.iter().enumerate() {
+        if tag.name != "form" || tag.is_end {
+            continue;
+        }
+        let method = match tag.get("method") {
+            Some("post") => "POST",
+            // A dialog is closed here.
+            Some("dialog") => continue,
+            _ => "GET",
+        };
+        let inside = tags[at + 1..].iter().take_while(|one| one.name != "form");
+        let id = tag.get("id");
+        let outside = tags.iter();
+        let outside = outside.filter(|one| one.has("form") && one.get("form") == id);
+        let buttons = inside.chain(outside).filter(|one| is_button(one));
+        let action = tag.get("action").unwrap_or_default();
+        for button in buttons {
+            let to = button.get("formaction").unwrap_or(action);
+            found.push((method, to.replace("&#38;", "&")));
+        }
+    }
+    found
+}
+
 /// Checks that [`HOSTILE`](super::HOSTILE) is in a page, as a text.
 pub(crate) fn check_hostile(html: &str) {
     assert!(html.contains("alert(1)"), "the text is not there");
@@ -272,6 +325,12 @@ mod tests {
             (r#"<input name="a" aria-label="1">"#, true),
             ("<button></button>", false),
             (r#"<img src="/a.png">"#, false),
+            ("<p>1\u{202e}2</p>", false),
+            ("<img src=\"/a.png\" alt=\"1\u{ad}\">", false),
+            (
+                "<textarea aria-label=\"1\">\u{202e}</textarea><input value=\"\u{ad}\" title=\"1\">",
+                true,
+            ),
             ("<h1>1</h1><h3>2</h3>", false),
             (r#"<i id="a"></i><b id="a"></b>"#, false),
             (r#"<svg viewBox="0 0 1 1"></svg>"#, false),

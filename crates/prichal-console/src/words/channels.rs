@@ -109,6 +109,9 @@ words! {
         version_until: "действовала до", "қолданылған мерзімінің соңы:", "in use until";
         version_load: "Открыть в редакторе", "Редакторда ашу", "Open in the editor";
         version_loaded: "В редакторе прежняя версия {}. Она станет действующей, когда вы её сохраните.", "Редакторда бұрынғы {} нұсқасы. Сақтасаңыз, ол қолданыста болады.", "The editor has the earlier version {}. It comes into use when you save it.";
+        unseen: "В скрипте есть невидимые символы. Из-за них код может выглядеть не так, как он выполняется.", "Скриптте көрінбейтін таңбалар бар. Олардан код орындалатынынан өзгеше көрінуі мүмкін.", "The script has characters that are not seen. They can make its code look different from what runs.";
+        unseen_line: "Строка {}: {}", "{}-жол: {}", "Line {}: {}";
+        unseen_more: "Ещё строк: {}", "Тағы жол саны: {}", "More lines: {}";
         as_admin: "запуски имеют права администратора", "іске қосулардың әкімші құқығы бар", "its runs have an administrator's rights";
         sockets: "Вебсокеты", "Вебсокеттер", "Websockets";
         sockets_none: "Сейчас никто не подключён.", "Қазір ешкім қосылмаған.", "Nobody is connected now.";

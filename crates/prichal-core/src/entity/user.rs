@@ -167,6 +167,39 @@ pub(super) fn compose_name(user: &mut Object) {
     }
 }
 
+/// The maximum number of bytes of a login or of an address by which a sign-in finds a user. A subject of OpenID Connect
+/// has at most 255 letters, and an address 254 (RFC 5321).
+const MAX_SIGN_IN_NAME: usize = 320;
+
+/// The names by which a sign-in finds a user with these members, JSON: the login, and the e-mail address.
+pub fn sign_in_names(members: &str) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Names {
+        login: Option<String>,
+        email: Option<String>,
+    }
+    let Names { login, email } = serde_json::from_str(members).unwrap_or_default();
+    let login = login.as_deref().and_then(login_name);
+    let email = email.as_deref().and_then(email_name);
+    login.into_iter().chain(email).collect()
+}
+
+/// The name of a login. `None` if no user is found by it.
+pub fn login_name(login: &str) -> Option<String> {
+    name_of("login", login)
+}
+
+/// The name of an e-mail address, whose letters may be small or capital. `None` if no user is found by it.
+pub fn email_name(email: &str) -> Option<String> {
+    name_of("email", &email.to_ascii_lowercase())
+}
+
+fn name_of(kind: &str, text: &str) -> Option<String> {
+    let has_name = (1..=MAX_SIGN_IN_NAME).contains(&text.len()) && !text.contains('\0');
+    has_name.then(|| format!("{kind}:{text}"))
+}
+
 /// The members of a user that the document exchange reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

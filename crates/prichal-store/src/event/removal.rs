@@ -49,16 +49,10 @@ pub fn with_events_before(
     })
 }
 
-/// Lists workspaces behind `after` with events before the beginning of their log that may go, at most `limit`.
-pub fn with_kept_events(
-    conn: &mut Conn,
-    after: WorkspaceId,
-    limit: i64,
-) -> Result<Vec<WorkspaceId>> {
-    let sql = "SELECT DISTINCT workspace FROM kept_event WHERE workspace > $1 ORDER BY workspace LIMIT $2";
-    conn.query(sql, params![after, limit], |row| {
-        Ok(WorkspaceId(row.uuid(0)?))
-    })
+/// Finds the first workspace behind `after` with events before the beginning of its log that may go.
+pub fn next_with_kept_events(conn: &mut Conn, after: WorkspaceId) -> Result<Option<WorkspaceId>> {
+    let sql = "SELECT workspace FROM kept_event WHERE workspace > $1 ORDER BY workspace LIMIT 1";
+    conn.query_one(sql, params![after], |row| Ok(WorkspaceId(row.uuid(0)?)))
 }
 
 /// Finds the number of the last event from before a time. `None` if there is none.
@@ -164,27 +158,61 @@ fn needed_after(
     .map(Option::flatten)
 }
 
-/// Removes events before the beginning of a log that nothing names any more, at most `limit`. Returns their number.
-pub fn forget_kept(tx: &mut Tx<'_>, workspace: WorkspaceId, limit: i64) -> Result<u64> {
-    let removed = removed_for_update(tx, workspace)?;
+/// The next kept events of a log: `$3` of them behind `$2`, with a mark for those that something names. Each costs a look
+/// into three indexes, however many events are kept.
+const KEPT: &str = "
+    SELECT k.seq, CAST(CASE WHEN
+      EXISTS (SELECT 1 FROM deferred d WHERE d.workspace = $1 AND d.seq = k.seq)
+      OR EXISTS (SELECT 1 FROM dead_letter d WHERE d.workspace = $1 AND d.seq = k.seq)
+      OR EXISTS (SELECT 1 FROM resend_event r WHERE r.workspace = $1 AND r.seq = k.seq)
+      THEN 1 ELSE 0 END AS BIGINT) AS is_named
+    FROM (SELECT seq FROM kept_event WHERE workspace = $1 AND seq > $2 ORDER BY seq LIMIT $3) k";
+
+/// A step through the events that are kept before the beginning of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptStep {
+    /// The number of the last event of the step. `None` if there is none.
+    pub last: Option<i64>,
+    /// True if [`forget_kept`] would remove some of them.
+    pub has_unnamed: bool,
+}
+
+/// Looks at `limit` kept events behind a number.
+pub fn look_at_kept(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    after: i64,
+    limit: i64,
+) -> Result<KeptStep> {
+    let sql = format!("SELECT max(seq), min(is_named) FROM ({KEPT}) step");
+    let found = conn.query_one(&sql, params![workspace, after, limit], |row| {
+        let is_named: Option<i64> = row.get(1)?;
+        Ok(KeptStep {
+            last: row.get(0)?,
+            has_unnamed: is_named == Some(0),
+        })
+    })?;
+    Ok(found.unwrap_or(KeptStep {
+        last: None,
+        has_unnamed: false,
+    }))
+}
+
+/// Removes those of `limit` kept events behind a number that nothing names any more. Returns their number.
+pub fn forget_kept(tx: &mut Tx<'_>, workspace: WorkspaceId, after: i64, limit: i64) -> Result<u64> {
+    removed_for_update(tx, workspace)?;
+    let Some(last) = look_at_kept(tx.conn()?, workspace, after, limit)?.last else {
+        return Ok(0);
+    };
     let condition = format!(
-        "workspace = $1 AND seq IN (
-           SELECT k.seq FROM kept_event k WHERE k.workspace = $1 AND k.seq > $2 AND k.seq <= $3
-             AND k.seq NOT IN (SELECT named.seq FROM ({NAMED}) named) ORDER BY k.seq LIMIT $4)"
+        "workspace = $1 AND seq IN (SELECT step.seq FROM ({KEPT}) step WHERE step.is_named = 0)"
     );
-    let count = delete(
-        tx,
-        workspace,
-        &condition,
-        params![workspace, 0, removed, limit],
+    let count = delete(tx, workspace, &condition, params![workspace, after, limit])?;
+    tx.run(
+        "DELETE FROM kept_event WHERE workspace = $1 AND seq > $2 AND seq <= $3
+           AND NOT EXISTS (SELECT 1 FROM event e WHERE e.workspace = $1 AND e.seq = kept_event.seq)",
+        params![workspace, after, last],
     )?;
-    if count > 0 {
-        tx.run(
-            "DELETE FROM kept_event WHERE workspace = $1
-               AND NOT EXISTS (SELECT 1 FROM event e WHERE e.workspace = $1 AND e.seq = kept_event.seq)",
-            params![workspace],
-        )?;
-    }
     Ok(count)
 }
 
@@ -205,4 +233,52 @@ fn delete(
     let gone = tx.change(&sql, values, |row| row.get::<i64>(0))?;
     tx.use_bytes(workspace, usage::Kind::Events, -gone.iter().sum::<i64>());
     Ok(gone.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use prichal_core::id::WorkspaceId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Engine, migration};
+
+    fn conn() -> Conn {
+        let db = rusqlite::Connection::open_in_memory().expect("a database");
+        let mut conn = Conn::sqlite(db);
+        migration::run(&mut conn).expect("migrated");
+        conn
+    }
+
+    /// Every table of a step is looked up by an index: none is read as a whole, and no index by its workspace alone.
+    #[test]
+    fn a_step_reads_by_number() {
+        let mut conn = conn();
+        assert_eq!(conn.engine(), Engine::Sqlite);
+        let named = format!("SELECT count(*) FROM ({NAMED}) named");
+        for sql in [KEPT, &named] {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}");
+            let values = params![WorkspaceId(Uuid::nil()), 0, 10];
+            let plan = conn.query(&sql, values, |row| row.get::<String>(3));
+            let plan = plan.expect("a plan");
+            let of_tables = |line: &&String| {
+                let words = [
+                    "deferred",
+                    " d ",
+                    "dead_letter",
+                    " r ",
+                    "resend_event",
+                    "kept_event",
+                ];
+                line.starts_with("SCAN ") || words.iter().any(|word| line.contains(word))
+            };
+            let lines: Vec<&String> = plan.iter().filter(of_tables).collect();
+            assert!(lines.len() > 2, "{plan:#?}");
+            for line in lines {
+                // The step itself is a list in memory.
+                let is_step = line.starts_with("SCAN k") || line.starts_with("SCAN named");
+                assert!(is_step || line.contains("seq"), "{line}: {plan:#?}");
+            }
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod lease;
 mod log;
 mod open;
 mod reader;
+mod removal;
+mod sign_in_name;
 mod test_store;
 mod usage;
 mod writer;

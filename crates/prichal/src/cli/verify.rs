@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use prichal_core::hidden::is_hidden;
 use prichal_sign::{
     Certificate, Crl, Material, Need, NeedKind, Policy, Report, Request, SignerReport, Status,
     SubIndication, Time, Unchecked, Verdict, validate,
@@ -404,17 +405,15 @@ fn wanted(need: &Need) -> String {
     format!("{what} {}{place}", need.subject)
 }
 
-/// Adds a line. Names come from certificates that anybody can make. Characters that move the cursor, begin a line or
-/// change the direction of writing are replaced by a visible sign.
+/// Adds a line. Names come from certificates that anybody can make. Characters that move the cursor, begin a line or are
+/// hidden are replaced by a visible sign.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.extend(text.to_string().chars().map(harmless));
     out.push('\n');
 }
 
 pub(super) fn harmless(c: char) -> char {
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns {
+    if c.is_control() || is_hidden(c) {
         char::REPLACEMENT_CHARACTER
     } else {
         c

@@ -27,7 +27,10 @@ use uuid::Uuid;
 use super::{audit, refuse};
 use crate::{
     app::App,
-    domain::stream::pulse,
+    domain::stream::{
+        pulse,
+        topic::{Topic, Topics},
+    },
     error::{Code, Error, Result},
     http::{Peer, answer::hold, body::metered, sender},
     platform::{
@@ -208,33 +211,49 @@ fn role(role: token::Role) -> Role {
     }
 }
 
-fn counters(now: pulse::Counters) -> Counters {
+/// Counters as the console knows them: those of topics that the session may read.
+fn counters(now: pulse::Counters, topics: Topics) -> Counters {
+    let mut counts = now.counts.map(Some);
+    for topic in Topic::ALL.into_iter().filter(|topic| !topics.has(*topic)) {
+        counts[topic as usize] = None;
+    }
     Counters {
         epoch: now.epoch,
-        counts: now.counts,
+        counts,
     }
 }
 
 /// An open console: the session and what it follows. `None` after the end.
 type Following = Option<(App, Uuid, pulse::Follower)>;
 
+/// The topics that a session may read now. `None` if it is over.
+async fn topics_now(app: &App, session: Uuid, workspace: WorkspaceId) -> Result<Option<Topics>> {
+    let Some(caller) = session::rights(app, session).await? else {
+        return Ok(None);
+    };
+    let topics = pulse::topics_of(&app.domain, workspace, &caller).await?;
+    Ok(Some(topics))
+}
+
 /// The next beat of an open console, as long as its session lasts.
 async fn follow(following: Following) -> Option<(Beat, Following)> {
     let (app, session, mut follower) = following?;
     let beat = follower.next().await?;
-    match session::lasts(&app, session).await {
-        Ok(true) => {}
-        Ok(false) => return Some((Beat::End, None)),
-        // The session is not known now, so nothing is told. The browser comes back.
+    let topics = match topics_now(&app, session, follower.workspace()).await {
+        Ok(Some(topics)) => topics,
+        Ok(None) => return Some((Beat::End, None)),
+        // The rights are not known now, so nothing is told. The browser comes back.
         Err(error) => {
             unavailable(&error);
             return None;
         }
-    }
+    };
     let beat = match beat {
-        pulse::Beat::Changed(now) => Beat::Changed(counters(now)),
+        // A right may have been lost since the follower was told of it.
+        pulse::Beat::Changed(now) => Beat::Changed(counters(now, topics)),
         pulse::Beat::Silence => Beat::Silence,
     };
+    follower.set_topics(topics);
     Some((beat, Some((app, session, follower))))
 }
 
@@ -327,17 +346,32 @@ impl Backend for Server {
         Box::pin(async move {
             let app = self.app.clone();
             let workspace = WorkspaceId(workspace.id);
-            let follower = pulse::Follower::start(app.domain.clone(), workspace, session.id);
-            let follower = follower.await;
-            let follower = follower.map_err(|error| unavailable(&error))?;
+            let start = async {
+                let live = live(session).ok_or(Error::Unauthenticated)?;
+                let topics = pulse::topics_of(&app.domain, workspace, &live.caller).await?;
+                pulse::Follower::start(app.domain.clone(), workspace, session.id, topics).await
+            };
+            let follower = start.await.map_err(|error| unavailable(&error))?;
             let following = Some((app, session.id, follower));
             Ok(stream::unfold(following, follow).boxed())
         })
     }
 
-    fn counters(&self, workspace: &Workspace) -> Option<Counters> {
-        let pulses = &self.app.streams.pulses;
-        pulses.now(WorkspaceId(workspace.id)).map(counters)
+    fn counters<'a>(
+        &'a self,
+        session: &'a Session,
+        workspace: &'a Workspace,
+    ) -> BoxFuture<'a, Result<Option<Counters>, Unavailable>> {
+        Box::pin(async move {
+            let workspace = WorkspaceId(workspace.id);
+            let now = self.app.streams.pulses.now(workspace);
+            let (Some(live), Some(now)) = (live(session), now) else {
+                return Ok(None);
+            };
+            let topics = pulse::topics_of(&self.app.domain, workspace, &live.caller).await;
+            let topics = topics.map_err(|error| unavailable(&error))?;
+            Ok(Some(counters(now, topics)))
+        })
     }
 
     fn client(&self, request: &Parts) -> Client {

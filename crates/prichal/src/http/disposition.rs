@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use prichal_core::hidden::is_hidden;
 
 /// The maximum bytes of a name: longer ones fit neither a file system nor a header.
 const MAX_NAME_BYTES: usize = 255;
@@ -56,13 +57,10 @@ fn saved_name(file_name: &str) -> String {
     }
 }
 
-/// The name without control characters and bidirectional marks (which make `gpj.exe` look like `exe.jpg`), without
+/// The name without hidden characters, some of which make `gpj.exe` look like `exe.jpg`, without
 /// surrounding space, and cut to the maximum length. May be empty.
 pub fn clean(file_name: &str) -> String {
-    let shown = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let shown = |c: &char| !c.is_control() && !is_hidden(*c);
     let name: String = file_name.chars().filter(shown).collect();
     let name = name.trim();
     if name.chars().count() <= MAX_NAME_BYTES {

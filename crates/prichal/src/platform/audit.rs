@@ -95,6 +95,8 @@ pub struct Act {
     request: Option<Uuid>,
     /// The id of the record, from the first time that one was made.
     id: OnceLock<Uuid>,
+    /// The object, where no path and no write names it.
+    named: OnceLock<(&'static str, Uuid)>,
     is_committed: AtomicBool,
     is_refused: AtomicBool,
     /// True if the request turned out to read only.
@@ -125,6 +127,7 @@ impl Act {
             agent: None,
             request: None,
             id: OnceLock::new(),
+            named: OnceLock::new(),
             is_committed: AtomicBool::new(false),
             is_refused: AtomicBool::new(false),
             is_reading: AtomicBool::new(false),
@@ -146,7 +149,7 @@ impl Act {
         actor.map(who).or(own)
     }
 
-    /// The object: the one in the path, or the one that the write has named. An id that is no GUID was chosen by the
+    /// The object: the one in the path, or the one that the write or the request has named. An id that is no GUID was chosen by the
     /// client, and is recorded only with a change of that object: a token in its place changes nothing.
     fn object(
         &self,
@@ -171,7 +174,8 @@ impl Act {
                 },
             )
         });
-        let noted = noted.object.map(|(kind, id)| Object {
+        let named = noted.object.or_else(|| self.named.get().copied());
+        let noted = named.map(|(kind, id)| Object {
             kind: kind.to_owned(),
             id: Some(id.to_string()),
         });
@@ -244,6 +248,7 @@ fn who(actor: &Actor) -> Who {
             _ => of(ActorKind::Operator, Some(person.session), None),
         },
         Actor::Token { id, .. } => of(ActorKind::Token, Some(id.0), None),
+        Actor::SigningIn(person) => of(person.kind, None, person.name.clone()),
     }
 }
 
@@ -311,6 +316,14 @@ pub fn set_reading() {
     with_act(|act| act.is_reading.store(true, Relaxed));
 }
 
+/// Names the object of this task's request, for a record that no write takes along.
+pub fn set_object(kind: &'static str, id: Uuid) {
+    with_act(|act| {
+        // The first name stays.
+        act.named.set((kind, id)).ok();
+    });
+}
+
 /// Marks the following writes of this task as the records of a refusal.
 pub fn set_refused() {
     with_act(|act| act.is_refused.store(true, Relaxed));
@@ -356,7 +369,7 @@ pub async fn answered(request: &Request, status: u16, workspace: Option<Workspac
     }
     let app = &request.app;
     let now = app.clock.now();
-    if outcome == Outcome::Refused && !app.audit.admits(who.id, now) {
+    if outcome == Outcome::Refused && !app.audit.admits(actor.name(), now) {
         return app.audit.drop_one();
     }
     let own = actor.workspace();
@@ -410,11 +423,11 @@ pub struct Queue {
     writing: tokio::sync::Mutex<()>,
 }
 
-/// The refusals of each actor in the present minute.
+/// The refusals of each actor, by the name of its credentials, in the present minute.
 #[derive(Default)]
 struct Refusals {
     since: Timestamp,
-    of: HashMap<Option<Uuid>, u32>,
+    of: HashMap<String, u32>,
 }
 
 impl Queue {
@@ -436,7 +449,7 @@ impl Queue {
     }
 
     /// Counts a refusal. Returns false if the actor has had too many.
-    fn admits(&self, actor: Option<Uuid>, now: Timestamp) -> bool {
+    fn admits(&self, actor: String, now: Timestamp) -> bool {
         let mut all = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= all.since + REFUSAL_PERIOD || all.of.len() >= MAX_ACTORS {
             all.of.clear();
@@ -510,13 +523,13 @@ mod tests {
     fn an_actor_has_so_many_refusals_a_minute() {
         let queue = Queue::default();
         let at = |secs: i64| Timestamp::from_micros(secs * 1_000_000);
-        let (one, other) = (Some(Uuid::from_u128(1)), None);
+        let admits = |actor: &str, secs| queue.admits(actor.to_owned(), at(secs));
         for _ in 0..MAX_REFUSALS {
-            assert!(queue.admits(one, at(100)));
+            assert!(admits("loginLink:1", 100));
         }
-        assert!(!queue.admits(one, at(159)));
-        assert!(queue.admits(other, at(159)));
-        assert!(queue.admits(one, at(160)));
+        assert!(!admits("loginLink:1", 159));
+        assert!(admits("admin", 159));
+        assert!(admits("loginLink:1", 160));
     }
 
     #[test]

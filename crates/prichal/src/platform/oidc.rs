@@ -24,12 +24,10 @@ use openidconnect::{
     },
 };
 use prichal_core::{
-    entity::Employee,
-    event::EntityKind,
-    id::{UserId, WorkspaceId},
+    entity::{email_name, login_name},
     time::Timestamp,
 };
-use prichal_store::{Conn, entity};
+use prichal_store::{Conn, audit::ActorKind, sign_in_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
@@ -43,6 +41,7 @@ use crate::{
             CallError, Connector, Outgoing, connections::Connections, names::Requester,
             target::Target,
         },
+        security::{self, SigningIn},
         session::Holder,
     },
 };
@@ -61,12 +60,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// The maximum age of an ID token, which is used at once.
 const MAX_TOKEN_AGE: Duration = Duration::from_mins(10);
-/// The maximum number of users among whom the one with an e-mail address is searched.
-const MAX_USERS: i64 = 10_000;
 /// The maximum number of characters of a person's name.
 const MAX_NAME: usize = 256;
-/// The number of users in one read.
-const USERS_PER_READ: i64 = 500;
 
 /// The claims of an ID token beyond the standard ones.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -169,6 +164,24 @@ impl Identity {
         let name = self.name.as_ref().or(self.email.as_ref());
         let name = name.unwrap_or(&self.subject);
         name.chars().take(MAX_NAME).collect()
+    }
+
+    /// The names of the person's user: the verified address, or the subject as a login.
+    fn sign_in_names(&self) -> Vec<String> {
+        let email = self.email.as_deref().and_then(email_name);
+        email.into_iter().chain(login_name(&self.subject)).collect()
+    }
+
+    /// The person as the actor of a sign-in, before it is known whether they have a right.
+    fn signing_in(&self) -> SigningIn {
+        let name = self.display_name();
+        SigningIn {
+            kind: ActorKind::Session,
+            identity: format!("provider:{name}"),
+            name: Some(name),
+            user: None,
+            workspace: None,
+        }
     }
 }
 
@@ -428,12 +441,15 @@ impl Oidc {
                         .email()
                         .filter(|_| claims.email_verified() == Some(true));
                     let name = claims.name().and_then(|name| name.get(None));
-                    return Ok(Some(Identity {
+                    let person = Identity {
                         subject: claims.subject().to_string(),
                         email: email.map(|email| email.to_string()),
                         name: name.map(|name| name.to_string()),
                         groups: groups(other.get(&self.groups_claim)),
-                    }));
+                    };
+                    // The record of a refusal names a person who has no right here.
+                    security::set_actor(person.signing_in());
+                    return Ok(Some(person));
                 }
                 Err(error) => tracing::info!(%error, "an ID token is refused"),
             }
@@ -489,11 +505,9 @@ impl Oidc {
         let Some(role) = roles.next() else {
             return Ok(None);
         };
-        let (id, wanted) = (found.id, person.clone());
-        let user = app
-            .db
-            .read(move |conn| find_user(conn, id, &wanted))
-            .await?;
+        let (id, names) = (found.id, person.sign_in_names());
+        let find = move |conn: &mut Conn| sign_in_name::find(conn, id, &names);
+        let user = app.db.read(find).await?;
         Ok(Some(Holder {
             workspace: Some(id),
             name: person.display_name(),
@@ -549,36 +563,6 @@ fn groups(claim: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// The user with the person's verified e-mail address, or with the subject as their login.
-fn find_user(conn: &mut Conn, workspace: WorkspaceId, person: &Identity) -> Result<Option<UserId>> {
-    let mut seen = 0;
-    while seen < MAX_USERS {
-        let (_, users) = entity::list(conn, workspace, EntityKind::User, seen, USERS_PER_READ)?;
-        if users.is_empty() {
-            break;
-        }
-        seen += i64::try_from(users.len()).map_err(Error::internal)?;
-        let found = users.iter().find(|user| is_user(&user.members, person));
-        if let Some(user) = found {
-            return Ok(Some(UserId(user.id.0)));
-        }
-    }
-    Ok(None)
-}
-
-fn is_user(members: &str, person: &Identity) -> bool {
-    let login: Option<Value> = serde_json::from_str(members).ok();
-    let login = login.as_ref().and_then(|members| members["login"].as_str());
-    if login == Some(person.subject.as_str()) {
-        return true;
-    }
-    let email = Employee::read(members).and_then(|facts| facts.email);
-    match (email, &person.email) {
-        (Some(one), Some(other)) => !one.is_empty() && one.eq_ignore_ascii_case(other),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -591,33 +575,5 @@ mod tests {
         assert_eq!(groups(Some(&json!("a"))), ["a"]);
         assert!(groups(Some(&json!({ "a": true }))).is_empty());
         assert!(groups(None).is_empty());
-    }
-
-    #[test]
-    fn a_user_is_known_by_a_verified_address_or_by_the_subject() {
-        let person = |email: Option<&str>| Identity {
-            subject: "248289".to_owned(),
-            email: email.map(str::to_owned),
-            name: None,
-            groups: Vec::new(),
-        };
-        for (members, email, expected) in [
-            (
-                json!({ "login": "ada", "email": "Ada@acme.example" }),
-                Some("ada@acme.example"),
-                true,
-            ),
-            (
-                json!({ "login": "ada", "email": "ada@acme.example" }),
-                None,
-                false,
-            ),
-            (json!({ "login": "ada", "email": "" }), Some(""), false),
-            (json!({ "login": "ada" }), Some("ada@acme.example"), false),
-            (json!({ "login": "248289" }), None, true),
-        ] {
-            let members = members.to_string();
-            assert_eq!(is_user(&members, &person(email)), expected, "{members}");
-        }
     }
 }

@@ -14,7 +14,10 @@ use std::{
 use axum::http::HeaderValue;
 use futures_util::future::Either;
 use prichal_core::id::{TokenId, UserId, WorkspaceId};
-use prichal_store::{audit::Rider, token};
+use prichal_store::{
+    audit::{ActorKind, Rider},
+    token,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -212,11 +215,26 @@ pub enum Actor {
         user: Option<UserId>,
         workspace: WorkspaceId,
     },
+    /// The person of a sign-in that has not begun a session yet. It begins none if it is refused.
+    SigningIn(Box<SigningIn>),
+}
+
+/// A person whose credentials are known, at a sign-in.
+#[derive(Clone, Debug)]
+pub struct SigningIn {
+    /// The kind of the actor that the session would be.
+    pub kind: ActorKind,
+    /// The name of the credentials in the security log.
+    pub identity: String,
+    /// The name for people.
+    pub name: Option<String>,
+    pub user: Option<UserId>,
+    pub workspace: Option<WorkspaceId>,
 }
 
 impl Actor {
     /// The name of the credentials.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Caller(caller) => caller.identity(),
             Self::Person(person) => match &person.caller {
@@ -224,6 +242,7 @@ impl Actor {
                 caller => caller.identity(),
             },
             Self::Token { id, .. } => token::identity(*id),
+            Self::SigningIn(person) => person.identity.clone(),
         }
     }
 
@@ -231,6 +250,7 @@ impl Actor {
         match self {
             Self::Caller(caller) | Self::Person(SignedIn { caller, .. }) => caller.user(),
             Self::Token { user, .. } => *user,
+            Self::SigningIn(person) => person.user,
         }
     }
 
@@ -239,6 +259,7 @@ impl Actor {
         match self {
             Self::Caller(caller) | Self::Person(SignedIn { caller, .. }) => caller.workspace(),
             Self::Token { workspace, .. } => Some(*workspace),
+            Self::SigningIn(person) => person.workspace,
         }
     }
 }
@@ -246,6 +267,12 @@ impl Actor {
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
         Self::Caller(caller.clone())
+    }
+}
+
+impl From<SigningIn> for Actor {
+    fn from(person: SigningIn) -> Self {
+        Self::SigningIn(Box::new(person))
     }
 }
 
@@ -380,10 +407,16 @@ pub fn address() -> Option<IpAddr> {
 
 /// Sets the actor of this task's request, whom the following lines name.
 pub fn set_actor(caller: impl Into<Actor>) {
-    let actor = caller.into();
-    let _ = REQUEST.try_with(|request| {
-        *request.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
-    });
+    replace_actor(Some(caller.into()));
+}
+
+/// Sets the actor of this task's request, or none. Returns the one before.
+pub fn replace_actor(actor: Option<Actor>) -> Option<Actor> {
+    let replace = |request: &Arc<Request>| {
+        let mut present = request.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *present, actor)
+    };
+    REQUEST.try_with(replace).ok().flatten()
 }
 
 /// Writes a line if the error refuses access.

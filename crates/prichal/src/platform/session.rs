@@ -15,7 +15,9 @@ use prichal_core::{
     time::Timestamp,
 };
 use prichal_store::{
-    Conn, Tx, entity, integration,
+    Conn, Tx,
+    audit::ActorKind,
+    entity, integration,
     session::{self, Bounds, Moment, Session},
     token::{self, Role, Token},
     workspace,
@@ -31,7 +33,7 @@ use crate::{
         access::{self, Caller, SignedIn},
         cache::Weigh,
         guess,
-        security::{self, Event},
+        security::{self, Event, SigningIn},
         vault::{random_token, sha256_hex},
     },
 };
@@ -80,6 +82,21 @@ impl Holder {
             role: Role::Admin,
             user: None,
             integrations: Vec::new(),
+        }
+    }
+
+    /// The holder as the actor of a sign-in.
+    fn signing_in(&self, identity: String) -> SigningIn {
+        let (kind, name) = match self.workspace {
+            None => (ActorKind::Operator, None),
+            Some(_) => (ActorKind::Session, Some(name_of_other(self))),
+        };
+        SigningIn {
+            kind,
+            identity,
+            name,
+            user: self.user,
+            workspace: self.workspace,
         }
     }
 }
@@ -246,7 +263,9 @@ pub async fn begin_by_provider(
     browser: &Browser,
 ) -> Result<Option<Begun>> {
     let ends_at = app.clock.now() + MAX_LIFETIME;
-    let began = Some((format!("provider:{}", holder.name), None));
+    let identity = format!("provider:{}", holder.name);
+    security::set_actor(holder.signing_in(identity.clone()));
+    let began = Some((identity, None));
     begin(app, holder, began, ends_at, browser, |_| Ok(true)).await
 }
 
@@ -310,10 +329,14 @@ async fn begin(
         Ok::<_, Error>(Some(has_ended_others))
     };
     let live = Arc::new(live);
-    // The actor of the record in the audit log, which this write takes along.
-    security::set_actor(&live.signed_in());
-    let Some(has_ended_others) = app.db.write(workspace.unwrap_or(ANY), write).await? else {
-        return Ok(None);
+    // The actor of the record in the audit log, which this write takes along. A session that does not begin is no actor.
+    let before = security::replace_actor(Some((&live.signed_in()).into()));
+    let has_ended_others = match app.db.write(workspace.unwrap_or(ANY), write).await {
+        Ok(Some(has_ended_others)) => has_ended_others,
+        other => {
+            security::replace_actor(before);
+            return other.map(|_| None);
+        }
     };
     if has_ended_others {
         app.access.forget_tokens();
@@ -405,14 +428,15 @@ fn with_rights(conn: &mut Conn, session: Session) -> Result<Option<LiveSession>>
     }))
 }
 
-/// True if a session is not over. This is no use of it.
-pub async fn lasts(app: &Platform, id: Uuid) -> Result<bool> {
+/// The rights of a session, if it is not over. This is no use of it.
+pub async fn rights(app: &Platform, id: Uuid) -> Result<Option<Caller>> {
     let read = move |conn: &mut Conn| match session::find(conn, id)? {
         Some(found) => with_rights(conn, found),
         None => Ok(None),
     };
     let live = app.db.read(read).await?;
-    Ok(live.is_some_and(|live| live.is_live(app.clock.now())))
+    let live = live.filter(|live| live.is_live(app.clock.now()));
+    Ok(live.map(|live| live.caller))
 }
 
 /// The name of a user, if there is one.

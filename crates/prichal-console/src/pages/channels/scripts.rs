@@ -14,6 +14,7 @@ use super::{
     model::{Run, RunRow, Script, find},
     paged, part_links, refusal, script_codes,
     trial::{Form as TrialForm, Trial},
+    unseen::Unseen,
 };
 use crate::{
     answer::{Fault, page, redirect},
@@ -103,6 +104,7 @@ struct DetailPage {
     code: String,
     name: String,
     source: String,
+    unseen: Unseen,
     /// True if the source is not the stored one.
     is_changed: bool,
     /// A sentence about an earlier version in the editor.
@@ -159,6 +161,7 @@ fn ask(visit: &Visit, [code, name, source]: [&str; 3], error: Option<String>) ->
         title: w.new_script.to_owned(),
         code: code.to_owned(),
         name: name.to_owned(),
+        unseen: Unseen::of(source, w),
         source: source.to_owned(),
         is_changed: error.is_some(),
         loaded: None,
@@ -265,6 +268,7 @@ pub(super) async fn show(
         code: text("code", &script.code),
         name: text("name", &script.name),
         is_changed: source != script.scriptdata.source,
+        unseen: Unseen::of(&source, w),
         source,
         loaded: earlier
             .as_ref()

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     advice::{Advice, advice},
+    command::curl,
     done,
     model::{Call, CallList, Names, Row, Status},
     signature::{self, Verdict},
@@ -159,6 +160,8 @@ async fn show(
     let is_whole = fields.has("all");
     let text = |text: &String| Text::new(text, is_whole);
     let url = url(visit, call).await?;
+    let parts = url.as_deref().zip(detail.sent.body.as_deref());
+    let command = parts.map(|(url, body)| curl(url, &detail.sent.headers, body));
     let list = |pairs: &[(&str, &str)]| {
         format!(
             "{}{}",
@@ -182,7 +185,7 @@ async fn show(
             .map(|one| (facts::entity(&one.kind, visit.language), one.id.clone())),
         sent: detail.sent.body.as_ref().map(text),
         signed: detail.sent.signed_text.as_ref().map(text),
-        curl: curl(url.as_deref(), &detail.sent),
+        curl: command,
         sent_headers: detail.sent.headers,
         received_headers: detail.received.headers,
         received: detail.received.body.as_ref().map(text),
@@ -276,22 +279,6 @@ fn bars(timings: &Timings, w: &words::Deliveries, language: Language) -> Vec<Bar
         .collect()
 }
 
-/// The call as a command. Headers with secrets are left out, since they are not known here.
-fn curl(url: Option<&str>, sent: &Sent) -> Option<String> {
-    let (url, body) = (url?, sent.body.as_ref()?);
-    let mut lines = vec![format!("curl -sS -X POST {}", quoted(url))];
-    let known = sent.headers.iter().filter(|one| one.value != "***");
-    lines
-        .extend(known.map(|one| format!("-H {}", quoted(&format!("{}: {}", one.name, one.value)))));
-    lines.push(format!("--data-binary {}", quoted(body)));
-    Some(lines.join(" \\\n  "))
-}
-
-/// A word of a POSIX shell in single quotes.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// Sends the event of a call again.
 pub(crate) async fn resend(
     Path((_, id)): Path<(String, String)>,
@@ -354,24 +341,6 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_quoted_and_has_no_masked_header() {
-        let header = |name: &str, value: &str| Header {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        let sent = Sent {
-            headers: vec![header("x-xcom-accesskey", "***"), header("webhook-id", "1")],
-            body: Some("{\"a\":\"it's\"}".to_owned()),
-            signed_text: None,
-        };
-        let command = curl(Some("http://h/;rm"), &sent).expect("a command");
-        assert_eq!(
-            command,
-            "curl -sS -X POST 'http://h/;rm' \\\n  -H 'webhook-id: 1' \\\n  --data-binary '{\"a\":\"it'\\''s\"}'"
-        );
-    }
 
     #[test]
     fn bars_follow_each_other() {

@@ -4,6 +4,7 @@
 use axum::{extract::FromRequestParts, http::request::Parts};
 use prichal_core::{
     document,
+    hidden::is_hidden,
     id::parse_any,
     identifier::Check,
     json::is_whole,
@@ -222,8 +223,7 @@ impl<'a> Fields<'a> {
     /// as absent.
     pub(super) fn visible_text(&self, name: &str, most: usize) -> Result<Option<&'a str>> {
         let text = self.text_up_to(name, most)?;
-        let unseen =
-            |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
+        let unseen = |c: char| c.is_whitespace() || is_hidden(c);
         if text.is_some_and(|text| text.chars().any(char::is_control)) {
             return Err(self.fault(name, &BAD_CHARACTER, &[]));
         }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use prichal_core::id::WorkspaceId;
+use prichal_core::{hidden::is_hidden, id::WorkspaceId};
 use sha2::{Digest as _, Sha256};
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
@@ -165,7 +165,7 @@ pub fn safe(name: &str) -> String {
         .chars()
         .map(|c| match c {
             '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
-            c if c.is_control() => '_',
+            c if c.is_control() || is_hidden(c) => '_',
             c => c,
         })
         .collect();

@@ -2,7 +2,7 @@
 //!
 //! A workspace has one set of counters on a node, whatever the number of its consoles. A commit adds to them, and no text
 //! is made. Other nodes are asked for the topics that only they know, and the heads of their events are read from the
-//! store.
+//! store. A console hears of the topics that its session may read, and of no others.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use prichal_store::{Conn, LoggedEvent, event};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::topic::{TOLD, Topic};
+use super::topic::{TOLD, Topic, Topics};
 use crate::{
-    domain::Domain,
+    domain::{Domain, document},
     error::{Code, Error, Result},
-    platform::bus,
+    platform::{access::Caller, bus},
 };
 
 /// The maximum number of consoles that follow this node.
@@ -51,6 +51,32 @@ const MAX_HEADS: i64 = 512;
 pub struct Counters {
     pub epoch: i64,
     pub counts: [u64; Topic::ALL.len()],
+}
+
+impl Counters {
+    /// The counters of some topics. The others count nothing.
+    #[must_use]
+    pub fn only(mut self, topics: Topics) -> Self {
+        for topic in Topic::ALL.into_iter().filter(|topic| !topics.has(*topic)) {
+            self.counts[topic as usize] = 0;
+        }
+        self
+    }
+}
+
+/// The topics of a workspace whose changes a person at the console may know of: those that the person's pages read.
+pub async fn topics_of(app: &Domain, workspace: WorkspaceId, caller: &Caller) -> Result<Topics> {
+    if caller.reads_all() {
+        return Ok(Topics::all());
+    }
+    if caller.integrations().is_some() {
+        let all = [Topic::Events, Topic::Deliveries, Topic::States];
+        return Ok(all.into_iter().collect());
+    }
+    let user = caller.user();
+    let read = move |conn: &mut Conn| document::may_view(conn, workspace, user);
+    let documents = app.db.read(read).await?.then_some(Topic::Documents);
+    Ok([Topic::Calls].into_iter().chain(documents).collect())
 }
 
 /// A message to a console.
@@ -249,6 +275,8 @@ pub struct Follower {
     app: Domain,
     seat: Seat,
     changes: watch::Receiver<()>,
+    /// The topics that the console hears of.
+    topics: Topics,
     seen: Option<Counters>,
     /// The time of the last beat.
     beat_at: Timestamp,
@@ -321,8 +349,13 @@ impl Drop for Seat {
 }
 
 impl Follower {
-    /// Begins to follow a workspace for a session.
-    pub async fn start(app: Domain, workspace: WorkspaceId, session: Uuid) -> Result<Self> {
+    /// Begins to follow topics of a workspace for a session.
+    pub async fn start(
+        app: Domain,
+        workspace: WorkspaceId,
+        session: Uuid,
+        topics: Topics,
+    ) -> Result<Self> {
         let (seat, changes) = Seat::take(&app, workspace, session)?;
         let last = app
             .db
@@ -342,20 +375,32 @@ impl Follower {
             app,
             seat,
             changes,
+            topics,
             seen: None,
         })
+    }
+
+    pub fn workspace(&self) -> WorkspaceId {
+        self.seat.workspace
+    }
+
+    /// Sets the topics of the beats from now on.
+    pub fn set_topics(&mut self, topics: Topics) {
+        self.topics = topics;
     }
 
     /// Waits for the next beat; the first one is the counters as they are. It may be dropped and called again. `None`
     /// when the server stops.
     pub async fn next(&mut self) -> Option<Beat> {
         if self.seen.is_some() {
-            self.rest().await?;
+            self.wait_until(self.beat_at + self.gap()).await?;
         }
+        let mut has_changed = false;
         loop {
             self.changes.mark_unchanged();
             self.read_topics().await;
             let now = self.app.streams.pulses.now(self.seat.workspace)?;
+            let now = now.only(self.topics);
             if self.seen != Some(now) {
                 self.seen = Some(now);
                 self.beat_at = self.app.clock.now();
@@ -366,21 +411,31 @@ impl Follower {
                 return Some(Beat::Silence);
             }
             self.ask();
+            // A change that was not for this console is followed by a gap as well, or each commit would wake it.
+            if has_changed {
+                self.wait_until(self.app.clock.now() + self.gap()).await?;
+                has_changed = false;
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = self.app.stopping.cancelled() => return None,
                 // The entry stays as long as the seat.
-                _ = self.changes.changed() => {}
+                _ = self.changes.changed() => has_changed = true,
                 () = self.app.clock.sleep(ASK_INTERVAL) => {}
             }
         }
     }
 
-    /// Waits until the console may hear something again.
-    async fn rest(&self) -> Option<()> {
+    /// The time between two beats.
+    fn gap(&self) -> Duration {
         let consoles = self.app.streams.pulses.consoles.load(Relaxed);
         let share = Duration::from_secs(consoles as u64) / BEATS_PER_SECOND;
-        let until = self.beat_at + share.clamp(MIN_GAP, MAX_GAP);
+        share.clamp(MIN_GAP, MAX_GAP)
+    }
+
+    /// `None` when the server stops.
+    async fn wait_until(&self, until: Timestamp) -> Option<()> {
         tokio::select! {
             biased;
             () = self.app.stopping.cancelled() => None,

@@ -121,6 +121,11 @@ impl Sight {
 pub struct Topics(u8);
 
 impl Topics {
+    /// Every topic.
+    pub fn all() -> Self {
+        Topic::ALL.into_iter().collect()
+    }
+
     /// Reads names with commas between them. `None` for an unknown name, or if there is none.
     pub fn parse(text: &str) -> Option<Self> {
         let mut topics = Self::default();
@@ -151,6 +156,13 @@ impl Topics {
     /// True if an event of the log, whose narrowest topic this is, belongs to them.
     pub const fn want(self, topic: Topic) -> bool {
         self.has(Topic::Events) || self.has(topic)
+    }
+}
+
+impl FromIterator<Topic> for Topics {
+    fn from_iter<I: IntoIterator<Item = Topic>>(all: I) -> Self {
+        let add = |topics: u8, topic: Topic| topics | 1 << topic as u8;
+        Self(all.into_iter().fold(0, add))
     }
 }
 

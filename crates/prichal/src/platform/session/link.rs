@@ -14,7 +14,7 @@ use crate::{
     platform::{
         Platform,
         access::{self, Caller},
-        guess,
+        audit, guess,
         security::{self, Event},
         vault::{random_token, sha256_hex},
     },
@@ -90,16 +90,20 @@ pub async fn begin_by_link(
         guess::mark_guess();
         return Ok(None);
     };
+    let holder = Holder {
+        workspace: link.workspace,
+        name: link.name.clone(),
+        role: link.role,
+        user: link.user,
+        integrations: link.integrations.clone(),
+    };
+    // The record of a refusal tells whose link it was.
+    let id = login_link::id(&hash);
+    security::set_actor(holder.signing_in(format!("loginLink:{id}")));
+    audit::set_object("loginLink", id);
     if link.used_at.is_some() || link.expires_at <= now || !has_valid_maker(app, &link).await? {
         return Ok(None);
     }
-    let holder = Holder {
-        workspace: link.workspace,
-        name: link.name,
-        role: link.role,
-        user: link.user,
-        integrations: link.integrations,
-    };
     // An operator's session stands for the admin token.
     let is_operator = link.workspace.is_none();
     let began_with = is_operator.then_some((link.maker, link.node));

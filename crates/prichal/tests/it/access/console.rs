@@ -104,6 +104,7 @@ async fn a_person_signs_in_by_a_link_and_out_again() {
         assert_eq!(record["actor"]["kind"], "session", "{record}");
         if record["action"] == "console.sign_in" {
             assert_eq!(record["object"]["kind"], "loginLink", "{record}");
+            assert_eq!(record["address"], "127.0.0.1", "{record}");
         } else if record["result"] == "done" {
             let object = json!({ "kind": "session", "id": record["actor"]["id"] });
             assert_eq!(record["object"], object, "{record}");
@@ -115,6 +116,7 @@ async fn a_person_signs_in_by_a_link_and_out_again() {
     let expected = [
         ("console.sign_out", 303),
         ("console.sign_out", 403),
+        ("console.sign_in", 401),
         ("console.sign_in", 303),
     ];
     assert_eq!(
@@ -230,4 +232,58 @@ async fn a_cookie_survives_a_kill_and_is_no_credential_elsewhere() {
             by_secret.text
         );
     }
+}
+
+#[tokio::test]
+async fn unknown_pages_are_those_of_the_console() {
+    let hub = Hub::start().await;
+    hub.workspace("acme").await;
+    let url = link(&hub, json!({ "workspace": "acme" })).await;
+    let person = Person::sign_in(&hub, &url).await;
+    for browser in [&person.browser, &browser(&hub)] {
+        for (path, to) in [
+            ("/console/", "/console"),
+            ("/console/acme/", "/console/acme"),
+            ("/console/acme///", "/console/acme"),
+            (
+                "/console/acme/calls/?missed=true",
+                "/console/acme/calls?missed=true",
+            ),
+            ("/console/acme/deliveries/1/", "/console/acme/deliveries/1"),
+            ("/console/server/", "/console/server"),
+            ("/console/sign-in/?next=/", "/console/sign-in?next=/"),
+            ("/console/acme/nowhere/", "/console/acme/nowhere"),
+            ("/console//evil.example/", "/console//evil.example"),
+        ] {
+            for method in [Method::GET, Method::POST] {
+                let moved = browser.send(method.clone(), path, None).await;
+                assert_eq!(moved.status, 308, "{method} {path}: {}", moved.text);
+                assert_eq!(moved.header("location"), Some(to), "{path}");
+            }
+        }
+        for path in [
+            "/console/acme/nowhere",
+            "/console/acme/calls/1/2/3",
+            "/console//acme",
+            "/console/acme//calls",
+            "/console/server/nowhere",
+        ] {
+            for method in [Method::GET, Method::PUT] {
+                let missing = browser.send(method.clone(), path, None).await;
+                assert_eq!(missing.status, 404, "{method} {path}: {}", missing.text);
+                let kind = missing.header("content-type");
+                assert_eq!(kind, Some("text/html; charset=utf-8"), "{path}");
+                assert!(missing.text.contains("no such page"), "{}", missing.text);
+                assert!(missing.header("content-security-policy").is_some());
+            }
+        }
+    }
+    // A workspace has any name, so strangers are asked who they are.
+    let unknown = person.browser.get("/console/nowhere").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text.contains("no such page"), "{}", unknown.text);
+    // Paths beside the console are those of the API.
+    let beside = person.browser.get("/consoles/").await;
+    assert_eq!(beside.status, 404);
+    assert!(beside.text.starts_with('{'), "{}", beside.text);
 }

@@ -104,6 +104,65 @@ async fn a_session_leads_to_its_link_and_never_looks_like_the_operator() {
 }
 
 #[tokio::test]
+async fn a_refused_link_is_recorded_with_its_holder() {
+    let hub = Hub::start().await;
+    let space = hub.workspace("acme").await;
+    let user = space.post("/users", json!({ "login": "ada" })).await.ok();
+    let of_ada = json!({ "workspace": "acme", "name": "Ada", "userId": user.str("id") });
+    let used = link(&hub, of_ada.clone()).await;
+    Person::sign_in(&hub, &used).await;
+    let expired = link(&hub, of_ada).await;
+    let of_operator = link(&hub, json!({})).await;
+    hub.advance(Duration::from_mins(11));
+    let anybody = browser(&hub);
+    let actor = json!({ "kind": "session", "name": "Ada", "userId": user.str("id") });
+    for (link, actor) in [
+        (&used, actor.clone()),
+        (&expired, actor),
+        (&of_operator, json!({ "kind": "operator" })),
+    ] {
+        let refused = submit(&anybody, SIGN_IN, &[("credential", link)]).await;
+        assert_eq!(refused.status, 401, "{}", refused.text);
+        let found = records(&hub.admin(), "action=console.sign_in&limit=1").await;
+        assert_eq!(found[0]["result"], "refused", "{found:?}");
+        assert_eq!(found[0]["actor"], actor, "{found:?}");
+        assert_eq!(found[0]["address"], "127.0.0.1", "{found:?}");
+        assert_eq!(found[0]["object"]["kind"], "loginLink", "{found:?}");
+        let is_of_workspace = found[0]["workspaceId"].is_string();
+        assert_eq!(is_of_workspace, actor["kind"] == "session", "{found:?}");
+        let id = found[0]["object"]["id"].as_str().expect("an id");
+        let of_link = records(&hub.admin(), &format!("objectId={id}")).await;
+        let made = of_link.last().expect("the first record of the link");
+        assert_eq!(made["action"], "sessions.create_any_login_link");
+    }
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_audit_log() {
+    let hub = Hub::with(|config| config.guess_limit.most = 0).await;
+    hub.workspace("acme").await;
+    let used = link(&hub, json!({ "workspace": "acme" })).await;
+    Person::sign_in(&hub, &used).await;
+    let anybody = browser(&hub);
+    let refused = async || {
+        records(&hub.admin(), "result=refused&limit=100")
+            .await
+            .len()
+    };
+    for n in 0..70 {
+        let guess = format!("#guess-{n}");
+        let answer = submit(&anybody, SIGN_IN, &[("credential", &guess)]).await;
+        assert_eq!(answer.status, 401, "{}", answer.text);
+    }
+    assert_eq!(refused().await, 0, "a secret of no link");
+    for _ in 0..70 {
+        let answer = submit(&anybody, SIGN_IN, &[("credential", &used)]).await;
+        assert_eq!(answer.status, 401, "{}", answer.text);
+    }
+    assert_eq!(refused().await, 60, "the bound of a minute");
+}
+
+#[tokio::test]
 async fn a_view_of_secrets_is_recorded() {
     let hub = Hub::start().await;
     let space = hub.workspace("acme").await;

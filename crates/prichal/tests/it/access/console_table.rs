@@ -1,20 +1,21 @@
 //! The console's pages and actions by role: `console_table.txt` has a line for each route, and here it is tried at the
 //! real server, with things that are there and forms that are right.
 //!
-//! A line has the method, the path, and the answers to an operator, an administrator, an integrator, an employee, a
-//! viewer and nobody: a status, or `in` where the browser is led to sign in. A route without a line fails the test.
+//! A route without a line fails the test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
     time::Duration,
 };
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::console::{Person, browser, form, link, submit};
+use super::{
+    console::{Person, browser, form, link, submit},
+    console_offers::{Offer, offers, walk},
+    console_routes::{IN, Route, route_of, routes, table},
+};
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, CreatedChannel, POINTS, SCRIPTS, TYPES},
     document_exchange::{IINS, PDF},
@@ -24,7 +25,6 @@ use crate::harness::{
     telephony_exchange::{TelephonyExchange, UNKNOWN_ID, item, register},
 };
 
-const TABLE: &str = include_str!("console_table.txt");
 const VISITORS: [&str; 6] = [
     "operator",
     "admin",
@@ -33,114 +33,6 @@ const VISITORS: [&str; 6] = [
     "viewer",
     "nobody",
 ];
-/// The answer that leads the browser to sign in.
-const IN: &str = "in";
-
-type Route = (String, String);
-
-// ---- The routes -----------------------------------------------------------------------------------
-
-/// The routes of the console by its sources: each call of `.route` with a path below `/console`.
-fn routes() -> BTreeSet<Route> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = BTreeSet::new();
-    for (source, is_console) in [("prichal-console/src", true), ("prichal/src", false)] {
-        for text in sources(&crates.join(source)) {
-            for other in [".route_service(", ".nest(", ".nest_service(", ".fallback("] {
-                assert!(!is_console || !text.contains(other), "{other} hides routes");
-            }
-            for call in text.split(".route(").skip(1) {
-                found.extend(routes_of(call, is_console));
-            }
-        }
-    }
-    assert!(found.len() > 60, "{found:?}");
-    found
-}
-
-fn sources(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(fs::read_to_string(path).expect("a source"));
-        }
-    }
-    found
-}
-
-/// The routes of the arguments of `.route(`, such as `"/console", get(home))`.
-fn routes_of(call: &str, is_console: bool) -> Vec<Route> {
-    let Some(text) = call.trim_start().strip_prefix('"') else {
-        assert!(!is_console, "a path that is no text: {}", &call[..40]);
-        return Vec::new();
-    };
-    let (path, handlers) = text.split_once('"').expect("the end of a path");
-    if !path.starts_with("/console") {
-        return Vec::new();
-    }
-    let (mut depth, mut word, mut methods) = (0, String::new(), Vec::new());
-    for letter in handlers.chars() {
-        match letter {
-            '(' if depth == 0 => {
-                methods.extend(match word.as_str() {
-                    "get" => vec!["GET"],
-                    "post" => vec!["POST"],
-                    "any" => vec!["GET", "POST"],
-                    other => panic!("an unknown method `{other}` of {path}"),
-                });
-                depth = 1;
-            }
-            '(' => depth += 1,
-            ')' if depth == 0 => break,
-            ')' => depth -= 1,
-            _ if depth > 0 => {}
-            letter if letter.is_ascii_alphanumeric() || letter == '_' => word.push(letter),
-            _ => word.clear(),
-        }
-    }
-    let routes = methods.into_iter();
-    routes
-        .map(|method| (method.to_owned(), path.to_owned()))
-        .collect()
-}
-
-/// The lines of the table: the answers by route.
-fn table() -> BTreeMap<Route, Vec<String>> {
-    let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
-    let rows = lines.map(|line| {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let route = (
-            words.next().expect("a method"),
-            words.next().expect("a path"),
-        );
-        (route, words.collect())
-    });
-    rows.collect()
-}
-
-/// The route of an address.
-fn route_of<'a>(
-    routes: impl Iterator<Item = &'a Route>,
-    method: &str,
-    address: &str,
-) -> Option<&'a Route> {
-    let (address, _) = address.split_once(['?', '#']).unwrap_or((address, ""));
-    let parts: Vec<&str> = address.split('/').collect();
-    let is_name = |part: &str| part.starts_with('{');
-    let fits = |path: &str| {
-        let of_path: Vec<&str> = path.split('/').collect();
-        let mut pairs = of_path.iter().zip(&parts);
-        of_path.len() == parts.len() && pairs.all(|(one, part)| is_name(one) || one == part)
-    };
-    // A word counts for more than a name.
-    let names = |path: &str| path.split('/').map(is_name).collect::<Vec<_>>();
-    routes
-        .filter(|(of, path)| of == method && fits(path))
-        .min_by_key(|(_, path)| names(path))
-}
 
 // ---- The workspace --------------------------------------------------------------------------------
 
@@ -496,15 +388,6 @@ async fn visit(
     (class(answer.status, answer.header("location")), answer.text)
 }
 
-/// The values of an attribute in a page.
-fn attributes<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
-    let texts = page.split(name).skip(1);
-    texts.map(|text| {
-        let value = text.split('"').next().unwrap_or_default();
-        value.replace("&#38;", "&").replace("&amp;", "&")
-    })
-}
-
 #[tokio::test]
 async fn each_role_reaches_its_pages_and_actions_alone() {
     let world = World::new().await;
@@ -519,11 +402,12 @@ async fn each_role_reaches_its_pages_and_actions_alone() {
         .filter(|route| !routes.contains(*route))
         .collect();
     let mut found: BTreeMap<&Route, Vec<String>> = BTreeMap::new();
-    let mut offered: BTreeSet<(usize, &str, String)> = BTreeSet::new();
+    let mut offered: BTreeSet<(usize, Offer)> = BTreeSet::new();
     let mut n = 0;
     // Those who may do little come first.
     for (column, name) in VISITORS.into_iter().enumerate().rev() {
         let visitor = Visitor::new(&world, name).await;
+        let mut seen = BTreeSet::new();
         for route in &routes {
             n += 1;
             let address = world.address(route, "acme", n).await;
@@ -542,27 +426,19 @@ async fn each_role_reaches_its_pages_and_actions_alone() {
                     "{name} {route:?} has changed something"
                 );
             }
-            if answer == "200" && page.starts_with("<!doctype html>") {
-                let forms = page.split("<form").skip(1);
-                let forms = forms.filter_map(|form| form.split_once("</form>"));
-                // A form without a button only shows things.
-                for (form, _) in forms.filter(|(form, _)| form.contains("<button")) {
-                    let (head, inside) = form.split_once('>').expect("the end of a tag");
-                    let is_post = head.contains("method=\"post\"");
-                    let method = if is_post { "POST" } else { "GET" };
-                    let others = attributes(inside, "formaction=\"");
-                    let actions = attributes(head, " action=\"").chain(others);
-                    offered.extend(actions.map(|action| (column, method, action)));
-                }
-                let links = attributes(&page, " href=\"");
-                let own = links.filter(|to| to.starts_with("/console"));
-                offered.extend(own.map(|to| (column, "GET", to)));
+            if answer == "200" {
+                seen.insert(address.clone());
+                offered.extend(offers(&page).map(|offer| (column, offer)));
             }
             let row = found
                 .entry(route)
                 .or_insert_with(|| vec![String::new(); VISITORS.len()]);
             row[column] = answer;
         }
+        let own = offered.iter().filter(|(of, _)| *of == column);
+        let own = own.map(|(_, offer)| offer.clone()).collect();
+        let more = walk(&visitor.browser, seen, own).await;
+        offered.extend(more.into_iter().map(|offer| (column, offer)));
     }
     let mut text = String::new();
     let mut wrong = Vec::new();
@@ -583,12 +459,16 @@ async fn each_role_reaches_its_pages_and_actions_alone() {
         "these lines differ:\n{}",
         wrong.join("\n")
     );
-    // A page offers no action that its reader is refused.
+    // A page offers nothing that its reader is refused.
     let mut traps = Vec::new();
-    for (column, method, address) in offered {
+    for (column, (method, address)) in offered {
         let route = route_of(routes.iter(), method, &address);
         let route = route.unwrap_or_else(|| panic!("a page names {method} {address}"));
-        if ["403", IN].contains(&found[route][column].as_str()) {
+        let row = &found[route];
+        let is_refused = |answer: &String| ["403", "404", IN].contains(&answer.as_str());
+        // Nobody reaches what this workspace does not have.
+        let is_nowhere = row[column] == "404" && row.iter().all(is_refused);
+        if is_refused(&row[column]) && !is_nowhere {
             traps.push(format!("{} {method} {address}", VISITORS[column]));
         }
     }

@@ -92,7 +92,7 @@ impl Browser {
     }
 }
 
-fn right(group: &str, of: Option<(&str, prichal_store::token::Role)>) -> OidcRight {
+pub(super) fn right(group: &str, of: Option<(&str, prichal_store::token::Role)>) -> OidcRight {
     OidcRight {
         group: group.to_owned(),
         of: of.map(|(workspace, role)| (workspace.to_owned(), role)),
@@ -130,12 +130,12 @@ async fn hub() -> (Hub, Caller) {
 }
 
 /// The path at the hub of an address.
-fn at_hub(url: &str) -> &str {
+pub(super) fn at_hub(url: &str) -> &str {
     url.strip_prefix("https://hub.test").expect("the hub")
 }
 
 /// The value of a cookie that an answer sets.
-fn cookie(answer: &Answer, name: &str) -> Option<String> {
+pub(super) fn cookie(answer: &Answer, name: &str) -> Option<String> {
     let lines = answer.headers.get_all("set-cookie").iter();
     let pairs = lines.filter_map(|line| line.to_str().ok()?.split(';').next());
     let found = pairs.filter_map(|pair| pair.split_once('='));
@@ -144,7 +144,7 @@ fn cookie(answer: &Answer, name: &str) -> Option<String> {
 }
 
 /// Begins a sign-in: the page of the provider, and a browser with the cookie.
-async fn begin(hub: &Hub) -> (String, Caller) {
+pub(super) async fn begin(hub: &Hub) -> (String, Caller) {
     let begun = hub.anonymous().get("/console/oidc/start").await;
     assert_eq!(begun.status, 303, "{}", begun.text);
     let kept = cookie(&begun, "prichal_oidc").expect("a cookie");
@@ -167,7 +167,7 @@ async fn sign_in(hub: &Hub, person: &str) -> Answer {
     browser.get(at_hub(&back)).await
 }
 
-async fn sessions(hub: &Hub) -> Vec<Value> {
+pub(super) async fn sessions(hub: &Hub) -> Vec<Value> {
     let list = hub.admin().get("/admin/v1/sessions").await.ok();
     list["items"].as_array().expect("sessions").clone()
 }
@@ -208,6 +208,10 @@ async fn a_person_has_the_rights_of_the_groups() {
     assert_eq!(answer.status, 403, "{}", answer.text);
     assert_eq!(cookie(&answer, "__Secure-prichal_session"), None);
     assert_eq!(sessions(&hub).await.len(), 3);
+    let refused = "/admin/v1/audit?action=console.sign_in&result=refused";
+    let refused = hub.admin().get(refused).await.ok().json;
+    let actor = json!({ "kind": "session", "name": "Bob" });
+    assert_eq!(refused["items"][0]["actor"], actor, "{refused}");
 }
 
 #[tokio::test]
