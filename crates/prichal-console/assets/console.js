@@ -27,10 +27,20 @@
   };
   const open = (id) => document.getElementById(id)?.showModal();
   const acts = {
-    '/': () => document.querySelector('[data-search]')?.focus(),
+    '/': () => {
+      const field = document.querySelector('[data-search]')
+        ?? document.querySelector('[role="search"] :is(input:not([type="hidden"]), select)');
+      const folded = field?.closest('details');
+      if (folded) folded.open = true;
+      field?.focus();
+    },
     j: () => step(1),
     k: () => step(-1),
-    r: () => document.querySelector('[data-key="r"]')?.click(),
+    r: () => {
+      const asks = document.activeElement?.dataset.resend;
+      if (asks) location.assign(asks);
+      else document.querySelector('[data-key="r"]')?.click();
+    },
     g: () => { isGoing = true; setTimeout(() => { isGoing = false; }, 1500); },
     '?': () => open('keys'),
   };
@@ -84,6 +94,14 @@
   const current = document.querySelector('.sections [aria-current]');
   const line = current?.closest('.sections');
   if (line) line.scrollLeft = current.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
+}
+
+// Filters are folded on a telephone, and open elsewhere.
+{
+  const wide = matchMedia('(min-width: 761px)');
+  const fold = () => { for (const part of document.querySelectorAll('.filters')) part.open = wide.matches; };
+  wide.addEventListener('change', fold);
+  fold();
 }
 
 // Live updates. One tab of a browser, the leader, holds the only stream of a workspace: six streams would block the
@@ -244,6 +262,9 @@ customElements.define('live-list', class extends HTMLElement {
       this.show();
       this.refresh();
     });
+    // Changes without a topic are read at intervals, until the page says that it is over.
+    const every = Number(this.getAttribute('every'));
+    if (every) this.poll = setInterval(() => this.look(), every);
     this.onVisible = () => this.refresh();
     document.addEventListener('visibilitychange', this.onVisible);
     this.show();
@@ -253,7 +274,17 @@ customElements.define('live-list', class extends HTMLElement {
     this.stop();
     clearTimeout(this.timer);
     this.timer = null;
+    clearInterval(this.poll);
     document.removeEventListener('visibilitychange', this.onVisible);
+  }
+
+  look() {
+    if (this.targets().some((target) => target.querySelector('[data-over]'))) {
+      clearInterval(this.poll);
+      return;
+    }
+    this.waiting ||= 1;
+    this.refresh();
   }
 
   show() {

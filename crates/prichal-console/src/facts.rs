@@ -81,6 +81,49 @@ pub(crate) fn reason(error: &str, language: Language) -> String {
     word.to_owned()
 }
 
+/// A sentence of the server about fields that it names as the API does, with the labels of the reader's page instead.
+/// `labels` has the names and the labels. A place in a list is told by its line.
+pub(crate) fn labelled(message: &str, labels: &[(&str, &str)], language: Language) -> String {
+    let w = Facts::of(language);
+    let mut text = message.to_owned();
+    for (name, label) in labels {
+        let mut pieces = text.split(name);
+        let mut labelled = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (place, rest) = place(piece);
+            labelled.push_str(&match place {
+                Some(place) => fill(w.in_line, &[label, &(place + 1)]),
+                None => fill(w.field, &[label]),
+            });
+            labelled.push_str(rest);
+        }
+        text = labelled;
+    }
+    text
+}
+
+/// The place in a list, such as `[0]`, with which a text begins, and the rest.
+fn place(text: &str) -> (Option<usize>, &str) {
+    let found = || {
+        let (number, rest) = text.strip_prefix('[')?.split_once(']')?;
+        Some((number.parse().ok()?, rest))
+    };
+    found().map_or((None, text), |(place, rest)| (Some(place), rest))
+}
+
+/// The kind of data that a quota bounds.
+fn quota(kind: &str, w: &Facts) -> String {
+    let word = match kind {
+        "entities" => w.quota_entities,
+        "files" => w.quota_files,
+        "events" => w.quota_events,
+        "runs" => w.quota_runs,
+        "records" => w.quota_records,
+        other => return visible(other),
+    };
+    word.to_owned()
+}
+
 /// An alert as far as its sentence needs it (`GET /api/v1/{ws}/alerts`).
 #[derive(Deserialize)]
 pub(crate) struct Alert {
@@ -98,6 +141,7 @@ pub(crate) struct Alert {
 struct Source {
     #[serde(rename = "type")]
     kind: String,
+    id: Option<String>,
     name: String,
 }
 
@@ -119,7 +163,14 @@ impl Alert {
             "documentHook" => w.alert_documents.to_owned(),
             "channel" => fill(w.alert_channel, &[&name]),
             "script" => fill(w.alert_script, &[&name]),
-            "quota" => fill(w.alert_quota, &[&name]),
+            "quota" => fill(w.alert_quota, &[&quota(&self.source.name, w)]),
+            "signer" => fill(w.alert_signer, &[&name]),
+            "receiver" => fill(w.alert_receiver, &[&name]),
+            "server" if self.source.name.is_empty() => {
+                let node = self.source.id.as_deref().unwrap_or_default();
+                fill(w.alert_disk, &[&visible(node)])
+            }
+            "server" => w.alert_authority.to_owned(),
             _ => return None,
         };
         let error = self.details.get("error").and_then(Value::as_str);
@@ -133,6 +184,11 @@ impl Alert {
             ("paused", _) => fill(w.paused, &[&what]),
             ("lag", _) => fill(w.behind, &[&what, &number("lagEvents")?]),
             ("quota", _) => fill(w.used, &[&what, &number("usedPercent")?]),
+            ("disk", _) => fill(w.disk_free, &[&what, &number("freePercent")?]),
+            ("certificate", _) => {
+                let ends_at = self.details.get("endsAt").and_then(Value::as_str)?;
+                fill(w.certificate_until, &[&what, &visible(ends_at.get(..10)?)])
+            }
             _ => return None,
         })
     }
@@ -162,6 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_named_by_their_labels() {
+        let labels = [("silenceMinutes", "Silence"), ("mail.recipients", "To")];
+        for (message, shown) in [
+            (
+                "The silenceMinutes must be a number. silenceMinutes: no",
+                "The «Silence» must be a number. «Silence»: no",
+            ),
+            ("The mail.recipients[1] is bad", "The «To» (line 2) is bad"),
+            ("The mail.recipients[x] is bad", "The «To»[x] is bad"),
+            ("Something else", "Something else"),
+        ] {
+            assert_eq!(labelled(message, &labels, Language::En), shown);
+        }
+    }
+
+    #[test]
     fn alerts_are_told_in_the_readers_language() {
         let alert = |kind: &str, source: Value, details: Value| -> Alert {
             let message = "The webhook `/in` of erp has failed for 1 minute";
@@ -185,6 +257,35 @@ mod tests {
             behind.text(Language::Kk),
             "/in вебхугі (erp интеграциясы): артта қалды, күткен оқиғалар: 7"
         );
+        for (kind, source, details, russian) in [
+            (
+                "quota",
+                json!({ "type": "quota", "name": "entities" }),
+                json!({ "usedPercent": 93 }),
+                "Квота записей: израсходовано 93 %",
+            ),
+            (
+                "certificate",
+                json!({ "type": "signer", "id": "7", "name": "Ким А." }),
+                json!({ "endsAt": "2026-12-01T00:00:00+00:00" }),
+                "Подписант Ким А.: срок сертификата до 2026-12-01",
+            ),
+            (
+                "certificate",
+                json!({ "type": "server", "name": "egress-ca" }),
+                json!({ "endsAt": "2026-12-01T00:00:00+00:00" }),
+                "Корень доверия сервера (egress-ca): срок сертификата до 2026-12-01",
+            ),
+            (
+                "disk",
+                json!({ "type": "server", "id": "n-1" }),
+                json!({ "freePercent": 4 }),
+                "Диск узла n-1: свободно 4 %",
+            ),
+        ] {
+            let told = alert(kind, source, details);
+            assert_eq!(told.text(Language::Ru), russian);
+        }
         let unknown = alert("new", json!({ "type": "moon" }), json!({}));
         assert_eq!(
             unknown.text(Language::Ru),

@@ -85,10 +85,14 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
             "/console/{ws}/deliveries/resend",
             get(deliveries::confirm).post(deliveries::resend_matching),
         )
+        .route(
+            "/console/{ws}/deliveries/resends/{id}",
+            get(deliveries::progress).post(deliveries::cancel),
+        )
         .route("/console/{ws}/deliveries/{id}", get(deliveries::detail))
         .route(
             "/console/{ws}/deliveries/{id}/resend",
-            post(deliveries::resend),
+            get(deliveries::confirm_one).post(deliveries::resend),
         )
         .route(
             "/console/{ws}/deliveries/{id}/verify",
@@ -125,6 +129,10 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
         .route(
             "/console/{ws}/integrations/{id}/webhooks/{hook}/test",
             post(integrations::test_webhook),
+        )
+        .route(
+            "/console/{ws}/integrations/{id}/webhooks/{hook}/replay",
+            get(integrations::replay).post(integrations::begin_replay),
         )
         .route("/console/{ws}/settings", get(settings::settings))
         .route("/console/{ws}/settings/people", get(settings::people))

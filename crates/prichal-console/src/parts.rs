@@ -78,10 +78,13 @@ pub(crate) struct Text {
 impl Text {
     /// The beginning of a text, or all of it.
     pub(crate) fn new(text: &str, is_whole: bool) -> Self {
-        let pretty = indented(text);
+        Self::within(text, if is_whole { usize::MAX } else { MAX_TEXT })
+    }
+
+    /// The beginning of a text, at most `limit` bytes of it.
+    pub(crate) fn within(text: &str, limit: usize) -> Self {
         let size = text.len();
-        let limit = if is_whole { usize::MAX } else { MAX_TEXT };
-        let mut shown = pretty;
+        let mut shown = indented(text);
         let is_cut = shown.len() > limit;
         if is_cut {
             let end = (0..=limit).rev().find(|end| shown.is_char_boundary(*end));

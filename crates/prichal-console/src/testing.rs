@@ -54,6 +54,7 @@ pub(crate) const HOSTILE: &str =
 pub(crate) struct Fake {
     role: Role,
     has_oidc: bool,
+    user: Option<Uuid>,
     beats: Vec<Beat>,
     answers: Vec<(String, StatusCode, Value)>,
     requests: Mutex<Vec<Sent>>,
@@ -73,6 +74,7 @@ impl Fake {
         Self {
             role,
             has_oidc: false,
+            user: None,
             beats: Vec::new(),
             answers: Vec::new(),
             requests: Mutex::default(),
@@ -112,6 +114,12 @@ impl Fake {
         for (_, _, body) in &mut self.answers {
             poison("", body);
         }
+        self
+    }
+
+    /// Bounds the session by the rights of a user.
+    pub(crate) fn with_user(mut self) -> Self {
+        self.user = Some(Uuid::from_u128(3));
         self
     }
 
@@ -163,7 +171,7 @@ impl Fake {
             id: Uuid::from_u128(1),
             role: self.role,
             name: "Ана".to_owned(),
-            user: None,
+            user: self.user,
             workspaces: if self.role == Role::Operator {
                 Vec::new()
             } else {

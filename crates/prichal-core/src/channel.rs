@@ -138,7 +138,7 @@ pub struct Tokens {
 }
 
 /// The text that replaces a secret for readers who may not see it.
-const MASK: &str = "***";
+pub const MASK: &str = "***";
 /// The minimum length in bytes of a token that is also masked inside texts. A shorter one may be in a text by chance.
 const MIN_MASKED_INSIDE: usize = 8;
 

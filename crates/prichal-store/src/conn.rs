@@ -201,6 +201,22 @@ impl Conn {
         }
     }
 
+    /// Reads from one snapshot of the store, for what is put together from several statements: each alone would see what
+    /// others have committed meanwhile. It is for reads outside of transactions.
+    pub fn snapshot<T, E: From<crate::Error>>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match &mut self.link {
+            Link::Sqlite { .. } => self.batch("BEGIN")?,
+            Link::Postgres(session) => {
+                session.hold_batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+            }
+        }
+        let snapshot = Snapshot(self);
+        read(snapshot.0)
+    }
+
     /// Opens a savepoint. On PostgreSQL it is sent with the next statement.
     pub(crate) fn save(&mut self) -> Result<()> {
         match &mut self.link {
@@ -278,6 +294,16 @@ impl Conn {
         };
         self.failed |= done.is_err();
         done
+    }
+}
+
+/// A transaction that reads. It ends with this value, also if the read panics.
+struct Snapshot<'a>(&'a mut Conn);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // A lost connection has no transaction any more.
+        let _ = self.0.batch("COMMIT");
     }
 }
 

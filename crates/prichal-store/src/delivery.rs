@@ -546,8 +546,27 @@ pub fn first_replay(conn: &mut Conn, key: Key) -> Result<Option<Replay>> {
     conn.query_one(
         "SELECT id, cursor, last, rate FROM replay WHERE workspace = $1 AND integration = $2 AND webhook = $3 ORDER BY id LIMIT 1",
         params![key.workspace, key.integration, key.id],
-        |row| Ok(Replay { id: row.uuid(0)?, cursor: row.get(1)?, last: row.get(2)?, rate: row.get(3)? }),
+        read_replay,
     )
+}
+
+/// Lists the unfinished replays of ranges of a webhook, the oldest first.
+pub fn list_replays(conn: &mut Conn, key: Key) -> Result<Vec<Replay>> {
+    conn.query(
+        "SELECT id, cursor, last, rate FROM replay
+         WHERE workspace = $1 AND integration = $2 AND webhook = $3 AND rate IS NULL ORDER BY id LIMIT $4",
+        params![key.workspace, key.integration, key.id, MAX_REPLAYS],
+        read_replay,
+    )
+}
+
+fn read_replay(row: &Row<'_>) -> Result<Replay> {
+    Ok(Replay {
+        id: row.uuid(0)?,
+        cursor: row.get(1)?,
+        last: row.get(2)?,
+        rate: row.get(3)?,
+    })
 }
 
 /// Moves the cursor of a replay, or deletes a finished replay.

@@ -404,12 +404,22 @@ pub struct Filter {
 /// The size of logs, results and errors after which a list of runs ends early.
 const MAX_LIST_BYTES: i64 = 8 << 20;
 
+/// The parts of a run that a list reads besides its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The log and the result.
+    Output,
+    /// Neither: they are listed as empty.
+    Bare,
+}
+
 /// Lists runs without their requests, newest first. The list ends early if it exceeds [`MAX_LIST_BYTES`], but has at
 /// least one run if there is any.
 pub fn list(
     conn: &mut Conn,
     workspace: WorkspaceId,
     filter: &Filter,
+    parts: Parts,
     offset: i64,
     limit: i64,
 ) -> Result<Vec<Run>> {
@@ -438,8 +448,12 @@ pub fn list(
         Some(Status::Finished) | None => "",
     });
     let page = format!("FROM run WHERE workspace = $1{conditions} ORDER BY id DESC");
+    let output = match parts {
+        Parts::Output => "octet_length(log) + coalesce(octet_length(result), 0)",
+        Parts::Bare => "0",
+    };
     let sizes = format!(
-        "SELECT CAST(octet_length(log) + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0) AS bigint) {page} LIMIT $2 OFFSET $3"
+        "SELECT CAST({output} + coalesce(octet_length(error), 0) AS bigint) {page} LIMIT $2 OFFSET $3"
     );
     let sizes = conn.query(&sizes, &values, |row| row.get::<i64>(0))?;
     let mut room = MAX_LIST_BYTES;
@@ -449,10 +463,13 @@ pub fn list(
         fits
     });
     values[1] = i64::try_from(fitting.count()).unwrap_or(limit).into();
-    let columns = COLUMNS.replace(
+    let mut columns = COLUMNS.replace(
         "request",
         "CAST(NULL AS /*sqlite BLOB*/ /*postgres BYTEA*/)",
     );
+    if parts == Parts::Bare {
+        columns = columns.replace("log, result", "'[]', CAST(NULL AS TEXT)");
+    }
     let sql = format!("SELECT {columns} {page} LIMIT $2 OFFSET $3");
     conn.query(&sql, &values, read)
 }

@@ -102,10 +102,15 @@ impl Criteria {
 
     /// The query with these criteria and further pairs.
     pub(super) fn query(&self, more: &[(&str, &str)]) -> String {
+        query(self.pairs().chain(more.iter().copied()))
+    }
+
+    /// The criteria with a value, as the API takes them.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = [WORKSPACE].into_iter().chain(CRITERIA);
         let pairs = names.map(|name| (name, self.fields.text(name)));
         let period = [("from", &*self.from), ("to", &*self.to)];
-        query(pairs.chain(period).chain(more.iter().copied()))
+        pairs.chain(period).filter(|(_, value)| !value.is_empty())
     }
 
     /// The query of the page that the address asks for.
@@ -131,6 +136,8 @@ pub(super) struct AuditList {
     pub(super) object: String,
     pub(super) from: String,
     pub(super) to: String,
+    /// The number of criteria.
+    pub(super) filters: usize,
     /// Further criteria, which links set.
     pub(super) others: Vec<(&'static str, String)>,
 }
@@ -192,6 +199,7 @@ impl AuditList {
             object: text("objectId"),
             from: moment::to_input(criteria.fields.text("from"), zone),
             to: moment::to_input(criteria.fields.text("to"), zone),
+            filters: criteria.pairs().count(),
             others: others.filter(|(_, value)| !value.is_empty()).collect(),
             rows: found
                 .items

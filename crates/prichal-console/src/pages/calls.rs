@@ -2,7 +2,7 @@
 
 mod detail;
 mod lanes;
-mod model;
+pub(super) mod model;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -132,7 +132,8 @@ struct ListPage {
     statistics: String,
     /// The address of this list, for live updates; empty for pages of the past.
     live: String,
-    is_filtered: bool,
+    /// The number of criteria.
+    filters: usize,
     /// True for an employee's session that belongs to no user.
     lacks_user: bool,
     error: Option<String>,
@@ -272,7 +273,7 @@ async fn show(
             String::new()
         },
         newest: (!cursor.is_empty()).then_some(newest),
-        is_filtered: !criteria.is_empty(),
+        filters: criteria.pairs().count(),
         lacks_user: is_employee(visit) && visit.session.user.is_none(),
         error: failed.or(refused),
         dial,

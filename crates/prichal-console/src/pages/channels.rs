@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// The collections of the API, which name no workspace.
-const SERVICE: &str = "/rest/v1/service";
+pub(super) const SERVICE: &str = "/rest/v1/service";
 /// The number of lines on a page.
 const PAGE: usize = 50;
 

@@ -4,6 +4,7 @@ mod advice;
 mod command;
 mod detail;
 pub(super) mod model;
+mod progress;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,16 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) use detail::{detail, resend, verify};
+pub(super) use detail::{confirm_one, detail, resend, verify};
+pub(super) use progress::{cancel, progress};
 
-use self::model::{Call, CallList, Names, Row, Source};
+use self::{
+    model::{Call, CallList, Names, Row, Source},
+    progress::Resend,
+};
 use crate::{
     answer::{Fault, page, redirect},
-    api::{ApiError, query},
+    api::{ApiError, query, segment},
     form::{Action, Fields},
     moment::{self, Moment},
     page::{Layout, Section},
@@ -88,10 +93,6 @@ impl Criteria {
         format!("{}{}", visit.page(below), query(pairs))
     }
 
-    fn is_empty(&self) -> bool {
-        self.pairs().next().is_none()
-    }
-
     /// The criteria as the body of a resend.
     fn body(&self) -> Map<String, Value> {
         self.pairs()
@@ -117,7 +118,8 @@ struct ListPage {
     resend: String,
     /// The address of this list, for live updates; empty for pages of the past.
     live: String,
-    is_filtered: bool,
+    /// The number of criteria.
+    filters: usize,
     error: Option<String>,
     may_change: bool,
 }
@@ -210,7 +212,10 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
         rows: found
             .items
             .iter()
-            .map(|call| Row::new(call, &names, &visit, w))
+            .map(|call| Row {
+                resend: resend_of(call, &criteria, &visit),
+                ..Row::new(call, &names, &visit, w)
+            })
             .collect(),
         searched: searched.and_then(|at| Moment::parse(at, &visit.workspace.zone)),
         older: next.map(|next| criteria.address(&visit, "deliveries", &[("before", next)])),
@@ -222,10 +227,16 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
         },
         newest: (!before.is_empty()).then_some(first),
         resend: criteria.address(&visit, "deliveries/resend", &[]),
-        is_filtered: !criteria.is_empty(),
+        filters: criteria.pairs().count(),
         error,
         may_change: visit.may_change(),
     }))
+}
+
+/// The address of the page that asks before the event of a call is sent again. It leads back to the list.
+fn resend_of(call: &Call, criteria: &Criteria, visit: &Visit) -> Option<String> {
+    let below = format!("deliveries/{}/resend", segment(&call.id));
+    (visit.may_integrate() && !call.is_over()).then(|| criteria.address(visit, &below, &[]))
 }
 
 async fn calls(visit: &Visit, criteria: &Criteria, before: &str) -> Result<CallList, ApiError> {
@@ -310,19 +321,7 @@ pub(crate) async fn confirm(visit: Visit, RawQuery(query): RawQuery) -> Result<R
     }
     let w = words::Deliveries::of(visit.language);
     let criteria = Criteria::read(query, &visit);
-    let mut body = criteria.body();
-    body.insert("preview".to_owned(), true.into());
-    let sent = visit
-        .send::<Preview>(Method::POST, &visit.api("resends"), &body.into())
-        .await;
-    let (sentence, count, error) = match sent {
-        Ok(found) if found.is_complete => {
-            (fill(w.resend_count, &[&found.count]), found.count, None)
-        }
-        Ok(found) => (fill(w.resend_more, &[&found.count]), found.count, None),
-        Err(error) if error.is_refusal() => (String::new(), 0, Some(error.message)),
-        Err(error) => return Err(error.into()),
-    };
+    let (sentence, count, error) = preview(&visit, criteria.body(), w).await?;
     let shown = criteria
         .pairs()
         .map(|(name, value)| (label(name, w, &visit), shown(name, value, w, &visit)))
@@ -343,17 +342,37 @@ pub(crate) async fn confirm(visit: Visit, RawQuery(query): RawQuery) -> Result<R
     }))
 }
 
+/// Counts the events of a resend: a sentence, the number, and the reason of a refusal.
+async fn preview(
+    visit: &Visit,
+    mut body: Map<String, Value>,
+    w: &words::Deliveries,
+) -> Result<(String, u64, Option<String>), Fault> {
+    body.insert("preview".to_owned(), true.into());
+    let (path, body) = (visit.api("resends"), body.into());
+    match visit.send::<Preview>(Method::POST, &path, &body).await {
+        Ok(found) => {
+            let sentence = if found.is_complete {
+                w.resend_count
+            } else {
+                w.resend_more
+            };
+            Ok((fill(sentence, &[&found.count]), found.count, None))
+        }
+        Err(error) if error.is_refusal() => Ok((String::new(), 0, Some(error.message))),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Sends everything again that matches the criteria of the form.
 pub(crate) async fn resend_matching(action: Action) -> Result<Response, Fault> {
     let Action { visit, fields } = action;
     let criteria = Criteria::of(fields, &visit);
     let body = criteria.body().into();
     let path = visit.api("resends");
-    let _: Value = visit.send(Method::POST, &path, &body).await?;
-    Ok(redirect(&criteria.address(
-        &visit,
-        "deliveries",
-        &[("done", "resend")],
+    let begun: Resend = visit.send(Method::POST, &path, &body).await?;
+    Ok(redirect(&progress::address(
+        &visit, &criteria, &begun.id, "resend",
     )))
 }
 
@@ -401,6 +420,7 @@ fn done(fields: &Fields, w: &words::Deliveries, call: Option<&Call>) -> Option<&
     match (fields.text("done"), call) {
         ("resend", None) => Some(w.resending_all),
         ("resend", Some(_)) => Some(w.resending),
+        ("cancel", None) => Some(w.progress_cancelled_now),
         _ => None,
     }
 }

@@ -122,10 +122,11 @@ impl Criteria {
         )
     }
 
-    /// True if there are criteria besides the folder.
-    fn is_filtered(&self) -> bool {
+    /// The number of criteria besides the folder.
+    fn count(&self) -> usize {
         let all = ["status", "text", "counterpartyBin", "from", "to"];
-        all.iter().any(|name| !self.fields.text(name).is_empty())
+        let set = all.iter().filter(|name| !self.fields.text(name).is_empty());
+        set.count()
     }
 }
 
@@ -158,7 +159,8 @@ struct ListPage {
     /// The address without criteria.
     reset: String,
     create: String,
-    is_filtered: bool,
+    /// The number of criteria.
+    filters: usize,
     has_company: bool,
     error: Option<String>,
     may_change: bool,
@@ -175,6 +177,7 @@ fn folders(criteria: &Criteria, visit: &Visit, w: &words::Documents) -> Vec<Fold
     let chosen = criteria.fields.text("folder");
     let words = [
         ("waiting", w.waiting),
+        ("pending", w.pending),
         ("received", w.received),
         ("sent", w.sent),
         ("drafts", w.drafts),
@@ -251,7 +254,7 @@ async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault
             crate::api::query([("folder", folder)])
         ),
         create: visit.page("documents/new"),
-        is_filtered: criteria.is_filtered(),
+        filters: criteria.count(),
         has_company,
         error,
         may_change: has_company && may_create(&visit).await?,

@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post},
 };
 
-use self::model::{EventPage, Row};
+use self::model::{EventPage, Row, names};
 use crate::{
     answer::{Fault, page},
     api::query,
@@ -56,7 +56,8 @@ struct ListPage {
     older: Option<String>,
     /// The address of this list, for live updates; empty for pages of the past.
     live: String,
-    is_filtered: bool,
+    /// The number of criteria.
+    filters: usize,
     error: Option<String>,
 }
 
@@ -81,8 +82,8 @@ async fn list(visit: Visit, RawQuery(given): RawQuery) -> Result<Response, Fault
     let time =
         |name: &str| moment::from_input(fields.text(name), zone).unwrap_or_else(|| text(name));
     let (from, to) = (time("from"), time("to"));
-    let named = CRITERIA.iter().map(|name| (*name, fields.text(name)));
-    let criteria: Vec<_> = named
+    let given = CRITERIA.iter().map(|name| (*name, fields.text(name)));
+    let criteria: Vec<_> = given
         .chain([("from", &*from), ("to", &*to)])
         .filter(|(_, value)| !value.is_empty())
         .collect();
@@ -103,6 +104,7 @@ async fn list(visit: Visit, RawQuery(given): RawQuery) -> Result<Response, Fault
         }
         Err(error) => return Err(error.into()),
     };
+    let names = names(&visit, &found.items.iter().collect::<Vec<_>>()).await?;
     let is_newest = at.iter().all(|(_, value)| value.is_empty());
     let first = address(&[]);
     let newer = found.previous.as_deref();
@@ -112,7 +114,7 @@ async fn list(visit: Visit, RawQuery(given): RawQuery) -> Result<Response, Fault
         rows: found
             .items
             .iter()
-            .map(|event| Row::new(event, &visit, w))
+            .map(|event| Row::new(event, &names, &visit, w))
             .collect(),
         older: found
             .next
@@ -125,7 +127,7 @@ async fn list(visit: Visit, RawQuery(given): RawQuery) -> Result<Response, Fault
             String::new()
         },
         newest: (!is_newest).then_some(first),
-        is_filtered: !criteria.is_empty(),
+        filters: criteria.len(),
         error,
         filter: Filter {
             kinds: choices(

@@ -2,6 +2,7 @@
 
 mod model;
 mod one;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -12,6 +13,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 pub(super) use one::{act, api_key, detail, reveal, setup};
+pub(super) use replay::{begin_replay, replay};
 pub(super) use webhook::{add_webhook, change_webhook, test_webhook};
 
 use self::model::{Item, List};

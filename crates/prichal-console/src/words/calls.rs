@@ -103,6 +103,7 @@ words! {
         by_line: "По линиям", "Желілер бойынша", "By line";
         other: "остальные", "қалғандары", "the others";
         missed_of: "{}; пропущено {}", "{}; жауапсыз {}", "{}; missed {}";
+        active_now: "Ещё идут и не посчитаны: {}.", "Әлі жүріп жатыр, есептелмеген: {}.", "Still in progress, not counted: {}.";
         statistics_about: "Дни и часы показаны в поясе рабочего пространства.", "Күндер мен сағаттар жұмыс кеңістігінің уақыт белдеуінде.", "Days and hours are those of the workspace's time zone.";
         statistics_empty: "За это время звонков не было.", "Бұл уақытта қоңыраулар болған жоқ.", "There were no calls in this time.";
         last_month: "Последние 30 дней", "Соңғы 30 күн", "The last 30 days";

@@ -79,6 +79,12 @@ words! {
         next: "Следующая попытка", "Келесі әрекет", "Next attempt";
         error: "Ошибка", "Қате", "Error";
         log: "Журнал", "Журнал", "Log";
+        request: "Запрос", "Сұрау", "Request";
+        request_from: "от", "кімнен:", "from";
+        request_headers: "Заголовки; значения тех, что могут быть секретом, скрыты", "Тақырыптар; құпия болуы мүмкін мәндер жасырылған", "Headers; values that may be secret are hidden";
+        request_bytes: "В теле есть байты, которые не являются текстом; вместо них показан знак �.", "Денеде мәтін емес байттар бар; олардың орнына � таңбасы көрсетілген.", "The body has bytes that are no text; � stands for them.";
+        request_no_body: "Тела нет.", "Денесі жоқ.", "There is no body.";
+        request_gone: "Запрос не сохранён: он хранится, пока запуск не завершится успешно, а сообщения вебсокетов не хранятся.", "Сұрау сақталмаған: ол іске қосу сәтті аяқталғанша ғана сақталады, ал вебсокет хабарлары сақталмайды.", "The request is not kept: it is until the run succeeds, and messages of websockets never are.";
         log_empty: "Скрипт ничего не написал.", "Скрипт ештеңе жазбады.", "The script has written nothing.";
         result: "Результат", "Нәтиже", "Result";
         result_none: "Результата нет.", "Нәтиже жоқ.", "There is no result.";

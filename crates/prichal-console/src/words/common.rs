@@ -23,11 +23,11 @@ words! {
         language: "Язык", "Тіл", "Language";
         sign_out: "Выйти", "Шығу", "Sign out";
         keys: "Клавиши", "Пернелер", "Keys";
-        keys_search: "к поиску", "іздеуге", "to the search";
+        keys_search: "к фильтру списка", "тізім сүзгісіне", "to the filter of the list";
         keys_down: "следующая строка", "келесі жол", "next row";
         keys_up: "предыдущая строка", "алдыңғы жол", "previous row";
         keys_open: "открыть строку", "жолды ашу", "open the row";
-        keys_resend: "отправить снова", "қайта жіберу", "send again";
+        keys_resend: "отправить снова доставку под курсором; на других страницах — главное действие", "курсордағы жеткізуді қайта жіберу; басқа беттерде — негізгі әрекет", "send the delivery under the cursor again; the main action of other pages";
         keys_help: "эта подсказка", "осы көмек", "this help";
         close: "Закрыть", "Жабу", "Close";
         role_operator: "оператор сервера", "сервер операторы", "server operator";
@@ -37,6 +37,8 @@ words! {
         role_viewer: "наблюдатель", "бақылаушы", "viewer";
         actions: "Действия", "Әрекеттер", "Actions";
         filter: "Показать", "Көрсету", "Show";
+        filters: "Фильтры", "Сүзгілер", "Filters";
+        filters_set: "задано:", "таңдалғаны:", "set:";
         reset: "Сбросить", "Тазалау", "Reset";
         any: "все", "барлығы", "any";
         from: "С", "Басы", "From";

@@ -36,6 +36,8 @@ words! {
         empty_filtered: "Под эти условия не подходит ни один вызов.", "Бұл шарттарға ешбір шақыру сәйкес емес.", "No call matches.";
         empty_part: "На этой части журнала подходящих вызовов нет; посмотрите дальше.", "Журналдың бұл бөлігінде сәйкес шақыру жоқ; әрі қарай қараңыз.", "This part of the log has no matching calls; look further.";
         resend: "Отправить снова", "Қайта жіберу", "Send again";
+        resend_over: "Сообщение доставлено и больше не хранится; отправьте новое через канал.", "Хабар жеткізілді және енді сақталмайды; арна арқылы жаңасын жіберіңіз.", "The message has arrived and is kept no more; send a new one through the channel.";
+        resend_no_receiver: "Получателя больше нет: его удалили.", "Алушы енді жоқ: ол жойылған.", "The receiver is gone: it was removed.";
         resend_all: "Отправить снова всё найденное", "Табылғанның бәрін қайта жіберу", "Resend all matching";
         resend_title: "Отправить снова", "Қайта жіберу", "Send again";
         resend_count: "Событий будет отправлено снова: {}.", "Қайта жіберілетін оқиғалар: {}.", "Events to be sent again: {}.";
@@ -48,6 +50,18 @@ words! {
         entity_id: "Идентификатор", "Идентификаторы", "Id of the entity";
         resending: "Событие отправляется снова. Новая попытка появится первой в списке «Попытки».", "Оқиға қайта жіберілуде. Жаңа талпыныс «Талпыныстар» тізімінде бірінші болып көрінеді.", "The event is being sent again. The new attempt appears on top of the list «Attempts».";
         resending_all: "События отправляются снова.", "Оқиғалар қайта жіберілуде.", "The events are being sent again.";
+        progress: "Повторная отправка", "Қайта жіберу барысы", "Resend";
+        progress_label: "Ход", "Барысы", "Progress";
+        progress_events: "отправлено {} из {}", "жіберілгені: {} / {}", "sent: {} of {}";
+        progress_begun: "Начата", "Басталды", "Begun";
+        progress_rate: "Событий в секунду каждому получателю, не больше", "Әр алушыға секундына оқиғалар, ең көбі", "Events a second to each receiver, at most";
+        progress_selecting: "события отбираются", "оқиғалар іріктелуде", "events are being selected";
+        progress_sending: "события отправляются", "оқиғалар жіберілуде", "events are being sent";
+        progress_done: "всё отправлено", "бәрі жіберілді", "everything was sent";
+        progress_cancelled: "отменена", "тоқтатылды", "cancelled";
+        progress_cancelled_now: "Отправка отменена: то, что не начато, не уйдёт.", "Жіберу тоқтатылды: басталмағаны жіберілмейді.", "The resend is cancelled: what was not begun is not sent.";
+        progress_cancel: "Отменить отправку", "Жіберуді тоқтату", "Cancel the resend";
+        progress_look: "Обновить", "Жаңарту", "Look again";
         why: "Что произошло", "Не болды", "What happened";
         todo: "Что делать", "Не істеу керек", "What to do";
         next: "Следующая попытка", "Келесі талпыныс", "Next attempt";

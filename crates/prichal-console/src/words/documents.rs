@@ -10,6 +10,7 @@ words! {
         no_company_todo: "Оператор сервера создаёт пространство компании:", "Сервер операторы компания кеңістігін жасайды:", "The operator of the server creates a workspace for the company:";
         folders: "Папки", "Қалталар", "Folders";
         waiting: "Ждут меня", "Мені күтеді", "Waiting for me";
+        pending: "Ждут компанию", "Компанияны күтеді", "Waiting for the company";
         received: "Полученные", "Алынған", "Received";
         sent: "Отправленные", "Жіберілген", "Sent";
         drafts: "Черновики", "Жобалар", "Drafts";

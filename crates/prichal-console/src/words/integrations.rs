@@ -44,6 +44,17 @@ words! {
         api_key_about: "Интеграция меняет его на ключи доступа на двадцать минут. Новый ключ сразу отменяет прежний.", "Интеграция оны жиырма минуттық қолжетімділік кілттеріне айырбастайды. Жаңа кілт бұрынғысын бірден жояды.", "The integration exchanges it for access keys of twenty minutes. A new key ends the former one at once.";
         api_key_new: "Выпустить новый ключ", "Жаңа кілт шығару", "Issue a new key";
         api_key_shown: "Новый ключ API показан один раз, сохраните его:", "Жаңа API кілті бір рет көрсетіледі, сақтап алыңыз:", "The new API key is shown this once, so keep it:";
+        replay: "Повтор событий", "Оқиғаларды қайталау", "Replay of events";
+        replay_about: "Вебхук получит события этого времени ещё раз, помимо обычных доставок: те, что подходят под его фильтр, с заголовком X-Prichal-Replay: true.", "Вебхук осы уақыттағы оқиғаларды әдеттегі жеткізулерден бөлек қайта алады: сүзгісіне сәйкестерін, X-Prichal-Replay: true тақырыбымен.", "The webhook gets the events of this time once more, beside its regular deliveries: those that match its filter, with the header X-Prichal-Replay: true.";
+        replay_count: "Посчитать", "Санау", "Count";
+        replay_counted: "Событий в журнале за это время: {}. Из них получит вебхук: {}.", "Осы уақытта журналдағы оқиғалар: {}. Вебхук алатыны: {}.", "Events of the log in this time: {}. Of these the webhook gets: {}.";
+        replay_submit: "Отправить их снова", "Оларды қайта жіберу", "Send them again";
+        replay_sending: "события отправляются", "оқиғалар жіберілуде", "events are being sent";
+        replay_done: "всё отправлено", "бәрі жіберілді", "everything was sent";
+        replay_passed: "пройдено по журналу: {} из {}", "журналда өтілгені: {} / {}", "passed in the log: {} of {}";
+        replay_look: "Обновить", "Жаңарту", "Look again";
+        replay_back: "К интеграции", "Интеграцияға", "To the integration";
+        replay_of: "Повторить события…", "Оқиғаларды қайталау…", "Replay events…";
         webhooks: "Вебхуки", "Вебхуктар", "Webhooks";
         no_webhooks: "Вебхуков пока нет.", "Вебхуктар әзірге жоқ.", "There are no webhooks yet.";
         address: "Адрес", "Мекенжай", "Address";

@@ -10,10 +10,15 @@ words! {
         since: "с", "басталды:", "since";
         acknowledged: "уже занимаются", "айналысып жатыр", "somebody takes care of it";
         dead_letters: "Событий не доставлено после всех попыток: {}.", "Барлық талпыныстан кейін жеткізілмеген оқиғалар: {}.", "Events that were given up after all attempts: {}.";
+        failed_runs: "Запусков скриптов, закончившихся ошибкой: {}.", "Қатемен аяқталған скрипт іске қосулары: {}.", "Runs of scripts that have failed: {}.";
+        documents_for_you: "Документов ждут вас: {}.", "Сізді күтетін құжаттар: {}.", "Documents that wait for you: {}.";
+        documents_pending: "Документов ждут подписи или согласования в компании: {}.", "Компанияда қол қоюды немесе келісуді күтетін құжаттар: {}.", "Documents that wait for a signature or an approval in the company: {}.";
         missed_calls: "Пропущенных звонков без ответного звонка: {}.", "Қайта қоңырау шалынбаған жауапсыз қоңыраулар: {}.", "Missed calls that nobody has called back: {}.";
         switched_off_task: "Получатель выключен, события его не достигают: {}.", "Алушы өшірілген, оқиғалар оған жетпейді: {}.", "A receiver is switched off and gets no events: {}.";
         see_alerts: "Тревоги", "Дабылдар", "Alerts";
         see_deliveries: "Посмотреть и отправить снова", "Қарау және қайта жіберу", "Look and send again";
+        see_runs: "К запускам", "Іске қосуларға", "To the runs";
+        see_documents: "К документам", "Құжаттарға", "To the documents";
         see_calls: "К звонкам", "Қоңырауларға", "To the calls";
         see_integration: "К интеграции", "Интеграцияға", "To the integration";
         sources: "Получатели", "Алушылар", "Receivers";

@@ -156,7 +156,8 @@ impl Projection {
         shown
     }
 
-    fn wants(&self, name: &str) -> bool {
+    /// True if a field without parts is shown.
+    pub fn wants(&self, name: &str) -> bool {
         self.fields.is_empty() || self.fields.contains(&name)
     }
 }

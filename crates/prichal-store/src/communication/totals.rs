@@ -10,7 +10,10 @@ use crate::{Conn, Result, value::Value};
 pub struct Totals {
     /// The id of a user, a phone line, or the number of the day or hour since 1970.
     pub group: Option<String>,
+    /// The number of calls that are over. All other members but `active` are about these.
     pub count: i64,
+    /// The number of calls in progress.
+    pub active: i64,
     pub inbound: i64,
     pub outbound: i64,
     pub internal: i64,
@@ -32,6 +35,9 @@ pub enum GroupBy {
     Line,
 }
 
+/// The condition for a call that is over. What is known of one in progress is not final.
+const IS_OVER: &str = "status = 'sealed'";
+
 /// Computes the statistics of a period, for at most `limit` groups.
 pub fn totals(
     conn: &mut Conn,
@@ -49,11 +55,15 @@ pub fn totals(
     let (condition, values) = period.condition();
     let mut all = vec![Value::from(workspace)];
     all.extend(values);
-    let count = |what: &str| format!("CAST(sum(CASE WHEN {what} THEN 1 ELSE 0 END) AS BIGINT)");
-    let sum = |what: &str| format!("CAST(coalesce(sum({what}), 0) AS BIGINT)");
+    let sum = |what: &str| {
+        format!("CAST(coalesce(sum(CASE WHEN {IS_OVER} THEN {what} ELSE 0 END), 0) AS BIGINT)")
+    };
+    let count = |what: &str| sum(&format!("CASE WHEN {what} THEN 1 ELSE 0 END"));
     let sql = format!(
-        "SELECT {group}, count(*), {}, {}, {}, {}, {}, {}, {}, {}, count(wait_ms) FROM communication c
+        "SELECT {group}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, CAST(sum(CASE WHEN {IS_OVER} THEN 0 ELSE 1 END) AS BIGINT)
+         FROM communication c
          WHERE {condition} GROUP BY 1 ORDER BY 1 LIMIT ${}",
+        sum("1"),
         count("direction = 'inbound'"),
         count("direction = 'outbound'"),
         count("direction = 'internal'"),
@@ -61,7 +71,8 @@ pub fn totals(
         count("missed = 1"),
         sum("talk_ms"),
         sum("hold_ms"),
-        sum("wait_ms"),
+        sum("coalesce(wait_ms, 0)"),
+        count("wait_ms IS NOT NULL"),
         all.len() + 1
     );
     all.push(limit.into());
@@ -78,6 +89,7 @@ pub fn totals(
             hold_ms: row.get(8)?,
             wait_ms: row.get(9)?,
             waits: row.get(10)?,
+            active: row.get(11)?,
         })
     })
 }

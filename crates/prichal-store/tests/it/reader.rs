@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use prichal_store::{Error, Options, Result, tenant};
+use prichal_store::{Conn, Error, Options, Result, event, tenant};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::test_store::{TestStore, workspace};
+use crate::test_store::{TestStore, append_event, workspace};
 
 /// A gate that blocks reads until it is opened.
 #[derive(Clone, Default)]
@@ -47,7 +47,7 @@ fn hold(
     for _ in 0..count {
         let (db, gate, begun) = (store.db.clone(), gate.clone(), begun.clone());
         let read = async move {
-            let read = move |_: &mut prichal_store::Conn| {
+            let read = move |_: &mut Conn| {
                 let _ = begun.send(());
                 gate.pass();
                 Ok(())
@@ -112,6 +112,60 @@ async fn a_read_without_a_caller_is_skipped() {
     let last = tenant::scope(Some(workspace(1)), last).await;
     last.expect("read");
     assert!(starts.recv().await.is_none(), "it was not read");
+}
+
+/// The statements of a snapshot do not see what is committed between them, and those behind it do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_of_one_moment() {
+    let (store, gate) = (TestStore::open(), Gate::default());
+    let last = |conn: &mut Conn| event::last(conn, workspace(1));
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (db, held) = (store.db.clone(), gate.clone());
+    let mut reads = JoinSet::new();
+    reads.spawn(async move {
+        let read = move |conn: &mut Conn| {
+            let within = conn.snapshot(|conn| {
+                let first = last(conn)?;
+                let _ = begun.send(());
+                held.pass();
+                Ok::<_, Error>((first, last(conn)?))
+            })?;
+            // A snapshot that fails ends, too.
+            let failed = conn.snapshot(|_| Err::<(), _>(Error::Busy));
+            assert!(matches!(failed, Err(Error::Busy)));
+            Ok::<_, Error>((within, last(conn)?))
+        };
+        db.read(read).await
+    });
+    begins.recv().await.expect("it has begun");
+    let write = store.db.write(workspace(1), |tx| {
+        append_event(tx, workspace(1), "between");
+        Ok::<_, Error>(())
+    });
+    write.await.expect("written");
+    gate.open();
+    let read = reads.join_next().await.expect("a read");
+    let (within, after) = read.expect("no panic").expect("read");
+    assert_eq!((within, after), ((0, 0), 1));
+}
+
+/// The connection of a snapshot that panicked is good for the next read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_panics_ends() {
+    let store = TestStore::open();
+    for _ in 0..10 {
+        let read = |conn: &mut Conn| conn.snapshot(|_| -> Result<()> { panic!("as it should") });
+        assert!(store.db.read(read).await.is_err());
+    }
+    let write = store.db.write(workspace(1), |tx| {
+        append_event(tx, workspace(1), "after");
+        Ok::<_, Error>(())
+    });
+    write.await.expect("written");
+    for _ in 0..10 {
+        let last = |conn: &mut Conn| conn.snapshot(|conn| event::last(conn, workspace(1)));
+        assert_eq!(store.db.read(last).await.expect("read"), 1);
+    }
 }
 
 /// The number of reads of one workspace that run at the same time: two thirds of the readers.

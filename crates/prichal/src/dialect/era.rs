@@ -11,6 +11,7 @@ mod integration_points;
 mod integration_tokens;
 mod openapi;
 pub mod routes;
+mod run_requests;
 mod schemas;
 mod script_trials;
 mod service;

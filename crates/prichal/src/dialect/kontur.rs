@@ -27,6 +27,7 @@ mod oidc;
 mod openapi;
 mod preview;
 mod publish;
+mod replays;
 mod resends;
 mod retention;
 mod routes;

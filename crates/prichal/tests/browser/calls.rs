@@ -6,9 +6,12 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    harness::telephony_exchange::{CLIENT, TelephonyExchange, event, finished, started},
+    harness::{
+        receiver::{Receiver, Reply},
+        telephony_exchange::{CLIENT, TelephonyExchange, event, finished, item, register, started},
+    },
     seed::{Seeded, Texts},
-    select::row,
+    select::{button, field, row},
 };
 
 /// A browser opens six connections to a server at most (HTTP/1.1), so a stream in each tab would block the seventh.
@@ -93,5 +96,61 @@ async fn a_recording_is_played_from_any_moment() {
         json!([206, "bytes 8-11/8044", "WAVE"])
     );
     browser.inspect("call-recorded").await;
+    browser.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn a_click_makes_the_exchange_call_back() {
+    let receiver = Receiver::good().await;
+    let pbx = TelephonyExchange::at(&receiver.url).await;
+    let user = pbx.user("masha").await;
+    let contact =
+        json!({ "name": "Horns and Hooves", "phones": [{ "type": "work", "value": CLIENT }] });
+    pbx.make("contacts", contact).await;
+    let missed = register("1", json!([item("1", None, 9, &[])]));
+    pbx.send("register-call", missed).await.ok();
+    let token = pbx.space.bearer_token();
+    let browser = Browser::start().await;
+    let list = "/console/my-workspace/calls";
+    browser.sign_in(&pbx.hub.url, &token, list).await;
+    // No integration can call yet, and the page says so.
+    let call_back = format!("{}//button", row("Horns and Hooves"));
+    browser.click(&call_back).await;
+    browser
+        .wait_for_text("The call was not taken: no integration can do that.")
+        .await;
+    assert_eq!(receiver.waiting(), 0);
+
+    pbx.enable_calls().await;
+    browser.open(&format!("{}{list}", pbx.hub.url)).await;
+    browser.click(&call_back).await;
+    let call = receiver.next().await;
+    assert_eq!(call.path, "/api/v1/my-workspace/communications/call");
+    assert_eq!(call.json()["clientPhone"], CLIENT);
+    browser
+        .wait_for_text("The exchange has taken the call.")
+        .await;
+    // The page is that of the new call.
+    let id = call.json()["communicationId"].clone();
+    let id = id.as_str().expect("an id");
+    let path = browser.path().await;
+    assert!(path.starts_with(&format!("{list}/{id}")), "{path}");
+    browser.wait_for_text("dialling").await;
+    browser.inspect("call-dialled").await;
+
+    // A number that is typed is called for a user; an exchange that does not take the call is told.
+    browser.open(&format!("{}{list}", pbx.hub.url)).await;
+    let who = browser.find(&field("Who calls")).await;
+    who.select_by_value(&user).await.expect("an option");
+    browser.fill(&field("Number"), "+7 701 234-56-78").await;
+    receiver.answer(|_| Reply::Status(503));
+    browser.click(&button("Call")).await;
+    let call = receiver.next().await;
+    assert_eq!(call.json()["fromUserId"], user.as_str());
+    browser.wait_for_text("The call was not taken: ").await;
+    let typed = "//input[@name='clientPhone'][@value='+7 701 234-56-78']";
+    browser.find(typed).await;
+    browser.inspect("call-not-taken").await;
     browser.end().await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prichal_core::retry::Schedule;
+use serde_json::json;
 
 use crate::{
     browser::Browser,
@@ -143,10 +144,49 @@ async fn calls_that_match_a_filter_are_counted_and_sent_again() {
     browser
         .wait_for_text("The events are being sent again.")
         .await;
+    // The page of the progress follows it to the end.
+    browser.find(&heading("Resend")).await;
     let all = scene.integration.attempts(7);
     let attempts = scene.hub.advance_until(SECOND, all).await;
     let delivered = attempts.iter().filter(|one| one["status"] == "delivered");
     assert_eq!(delivered.count(), 3);
+    let done = "//dd[contains(., 'sent: 2 of 2')][progress[@value='2' and @max='2']]";
+    browser.find_live(&scene.hub, done).await;
+    browser.wait_for_text("everything was sent").await;
+    assert_eq!(browser.count(&button("Cancel the resend")).await, 0);
+    browser.inspect("deliveries-progress").await;
+    browser.click("//main//a[.='Deliveries']").await;
+    browser
+        .wait_for_path("the filter", |path| path.contains("status=exhausted"))
+        .await;
+    scene.browser.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; ./test has it"]
+async fn a_resend_that_waits_is_cancelled() {
+    let scene = Scene::new(Receiver::start(|_| Reply::Status(503)).await).await;
+    let browser = &scene.browser;
+    company(&scene.space, "a").await;
+    scene.integration.attempts(1).await;
+    // The events of a webhook that is switched off wait.
+    let hooks = scene.space.get(&scene.integration.instance()).await.ok();
+    let hook = hooks["webHooks"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let path = format!("/webHooks/{hook}/disabled");
+    let off = json!([{ "op": "replace", "path": path, "value": true }]);
+    scene.integration.patch(off).await.ok();
+    let list = format!("{}{LIST}?status=deferred", scene.hub.url);
+    browser.open(&list).await;
+    browser.click(&link("Resend all matching")).await;
+    scene.hub.advance(SECOND);
+    browser.click(&button("Send again")).await;
+    browser.wait_for_text("sent: 0 of 1").await;
+    browser.click(&button("Cancel the resend")).await;
+    browser.wait_for_text("The resend is cancelled").await;
+    assert_eq!(browser.count(&button("Cancel the resend")).await, 0);
     scene.browser.end().await;
 }
 

@@ -9,7 +9,7 @@ use crate::{
         integration::{Integration, company},
         receiver::{Receiver, Reply},
     },
-    select::heading,
+    select::{heading, link},
 };
 
 /// The text of the element that has the focus.
@@ -64,6 +64,14 @@ async fn a_call_is_found_and_sent_again_by_keys_alone() {
     browser.press_key(Key::Enter).await;
     browser
         .wait_for_path("the filter", |path| path.contains("=503"))
+        .await;
+    // The row under the cursor is asked about, and the question leads back.
+    browser.press("jr").await;
+    browser.wait_for_text("Events to be sent again: 1.").await;
+    browser.inspect("delivery-resend").await;
+    browser.click(&link("Cancel")).await;
+    browser
+        .wait_for_path("the list", |path| path.contains("=503"))
         .await;
     browser.press("j").await;
     browser.press_key(Key::Enter).await;

@@ -272,7 +272,7 @@ impl Call {
 
 /// A kind of entity that a call has to do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(in crate::pages) enum Kind {
     User,
     Contact,
     Company,
@@ -302,7 +302,7 @@ impl Kind {
 /// An entity, as far as pages of calls show it.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Entity {
+pub(in crate::pages) struct Entity {
     pub(super) id: String,
     #[serde(default)]
     pub(super) name: String,
@@ -329,7 +329,7 @@ pub(super) struct EntityList {
 
 /// The entities of a page, by kind and id.
 #[derive(Default)]
-pub(super) struct Names(HashMap<(Kind, String), Entity>);
+pub(in crate::pages) struct Names(HashMap<(Kind, String), Entity>);
 
 impl Names {
     /// Reads the entities of calls that are not known yet. What the session may not see has no name.
@@ -360,7 +360,7 @@ impl Names {
     }
 
     /// Reads users that are not known yet.
-    pub(super) async fn of_users(
+    pub(in crate::pages) async fn of_users(
         visit: &Visit,
         known: Vec<Entity>,
         wanted: impl Iterator<Item = &str>,
@@ -405,7 +405,7 @@ impl Names {
         Ok(())
     }
 
-    pub(super) fn find(&self, kind: Kind, id: &str) -> Option<String> {
+    pub(in crate::pages) fn find(&self, kind: Kind, id: &str) -> Option<String> {
         self.0.get(&(kind, id.to_owned())).map(Entity::shown)
     }
 

@@ -42,7 +42,10 @@ struct Totals {
     user_id: Option<String>,
     line: Option<String>,
     hour: Option<String>,
+    /// The calls that are over.
     count: u64,
+    /// Those in progress.
+    active: u64,
     answered: u64,
     missed: u64,
     talk_ms: i64,
@@ -58,6 +61,8 @@ struct StatisticsPage {
     action: String,
     calls: String,
     is_default: bool,
+    /// The number of criteria that the address has.
+    filters: usize,
     error: Option<String>,
     charts: Option<Charts>,
 }
@@ -74,6 +79,7 @@ struct Charts {
 pub(crate) async fn statistics(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Fault> {
     let w = words::Calls::of(visit.language);
     let mut criteria = Criteria::read(query, &visit);
+    let filters = criteria.pairs().count();
     let is_default = criteria.from.is_empty() && criteria.to.is_empty();
     if is_default {
         criteria.from = days_ago(visit.console.now(), &visit.workspace.zone);
@@ -113,6 +119,7 @@ pub(crate) async fn statistics(visit: Visit, RawQuery(query): RawQuery) -> Resul
         action: visit.page("calls/statistics"),
         calls: criteria.address(&visit, "calls", &[]),
         is_default,
+        filters,
         error,
         charts,
     }))
@@ -239,7 +246,7 @@ impl Charts {
         (w, language): (&words::Calls, Language),
     ) -> Option<Self> {
         let total = Total::of(by_user);
-        if total.count == 0 {
+        if total.count + total.active == 0 {
             return None;
         }
         let (days, of_day) = by_time(hours, zone);
@@ -269,7 +276,7 @@ impl Charts {
 
 /// The largest groups as bars.
 fn bars(groups: &[Totals], name: impl Fn(&Totals) -> String, w: &words::Calls) -> Vec<Bar> {
-    let mut groups: Vec<&Totals> = groups.iter().collect();
+    let mut groups: Vec<&Totals> = groups.iter().filter(|one| one.count > 0).collect();
     groups.sort_by_key(|one| std::cmp::Reverse(one.count));
     let shown = groups.into_iter().take(MAX_BARS);
     shown
@@ -285,6 +292,7 @@ fn bars(groups: &[Totals], name: impl Fn(&Totals) -> String, w: &words::Calls) -
 #[derive(Default)]
 struct Total {
     count: u64,
+    active: u64,
     answered: u64,
     missed: u64,
     talk_ms: i64,
@@ -298,6 +306,7 @@ impl Total {
         let mut total = Self::default();
         for one in groups {
             total.count += one.count;
+            total.active += one.active;
             total.answered += one.answered;
             total.missed += one.missed;
             total.talk_ms += one.talk_ms;
@@ -313,7 +322,11 @@ impl Total {
     fn sentence(&self, w: &words::Calls, language: Language) -> String {
         let answered = i64::try_from(self.answered).unwrap_or(i64::MAX);
         let mean = |sum: i64, count: i64| moment::span(sum / count.max(1), language);
-        fill(
+        let active = match self.active {
+            0 => String::new(),
+            active => format!(" {}", fill(w.active_now, &[&active])),
+        };
+        let total = fill(
             w.total,
             &[
                 &self.count,
@@ -322,7 +335,8 @@ impl Total {
                 &mean(self.talk_ms, answered),
                 &mean(self.wait_ms, self.waits),
             ],
-        )
+        );
+        format!("{total}{active}")
     }
 }
 

@@ -125,7 +125,7 @@ fn fake(role: Role) -> Fake {
 
 fn statistics() -> Value {
     json!({"count": 2, "items": [
-        {"hour": "2026-11-27T10:00:00+00:00", "userId": MASHA, "line": HOSTILE, "count": 5, "inbound": 3, "outbound": 1,
+        {"hour": "2026-11-27T10:00:00+00:00", "userId": MASHA, "line": HOSTILE, "count": 5, "active": 2, "inbound": 3, "outbound": 1,
          "internal": 1, "answered": 3, "missed": 1, "talkMs": 180_000, "holdMs": 0, "averageWaitMs": 4000},
         {"hour": "2026-11-26T10:00:00+00:00", "line": "", "count": 1, "inbound": 1, "outbound": 0, "internal": 0,
          "answered": 0, "missed": 1, "talkMs": 0, "holdMs": 0},

@@ -112,6 +112,21 @@ pub(super) struct Run {
     pub(super) error: Option<String>,
 }
 
+/// The request or message that has started a run (`GET …/{id}/request`).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: String,
+    pub(super) size: usize,
+    pub(super) is_cut: bool,
+    pub(super) is_text: bool,
+    pub(super) ip: String,
+    pub(super) params: Vec<Value>,
+}
+
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Kind {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Part, PartLink, SERVICE, at, done,
-    model::{Kind, Point, Run, RunRow, Status, find},
+    model::{Point, Request, Run, RunRow, Status, find},
     paged, part_links, refusal, script_codes,
 };
 use crate::{
@@ -29,6 +29,9 @@ const COLLECTION: &str = "svcscript_runtimes";
 const LISTED: &str =
     "id,code,kind,integrationPointId,status,attempts,dueAt,startedAt,durationMs,error";
 
+/// The size behind which the body of a request is cut, unless all of it is asked for.
+const MAX_REQUEST: usize = 1 << 20;
+
 #[derive(Template)]
 #[template(path = "runs.html")]
 struct ListPage {
@@ -43,7 +46,8 @@ struct ListPage {
     next: Option<String>,
     newest: Option<String>,
     reset: String,
-    is_filtered: bool,
+    /// The number of criteria.
+    filters: usize,
     live: String,
     error: Option<String>,
 }
@@ -91,7 +95,10 @@ pub(crate) async fn list(visit: Visit, RawQuery(query): RawQuery) -> Result<Resp
         next: next.map(|next| at(&visit, "channels/runs", &criteria, Some(next))),
         newest: (!is_first).then(|| first.clone()),
         reset: visit.page("channels/runs"),
-        is_filtered: criteria.iter().any(|(_, value)| !value.is_empty()),
+        filters: criteria
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .count(),
         live: if is_first { first } else { String::new() },
         error,
     }))
@@ -126,6 +133,7 @@ struct DetailPage {
     next: Option<Moment>,
     channel: Option<(String, String)>,
     script: Option<String>,
+    request: Option<RequestPart>,
     log: Option<Text>,
     result: Option<Text>,
     error: Option<Text>,
@@ -136,6 +144,54 @@ struct DetailPage {
     is_live: bool,
     may_retry: bool,
     refused: Option<String>,
+}
+
+/// The request of a run, as the page shows it.
+struct RequestPart {
+    /// Its method and address.
+    line: String,
+    ip: String,
+    headers: Vec<(String, String)>,
+    body: Option<Text>,
+    is_text: bool,
+}
+
+impl RequestPart {
+    fn new(request: &Request, is_whole: bool) -> Self {
+        let params = Value::from(request.params.clone()).to_string();
+        let has_params = !request.params.is_empty();
+        let body = if has_params { &params } else { &request.body };
+        let limit = if is_whole { usize::MAX } else { MAX_REQUEST };
+        let mut text = Text::within(body, limit);
+        if request.is_cut {
+            text.is_cut = true;
+            text.size = request.size;
+        }
+        let headers = request.headers.iter();
+        Self {
+            line: visible(format!("{} {}", request.method, request.url).trim_end()),
+            ip: visible(&request.ip),
+            headers: headers
+                .map(|(name, value)| (visible(name), visible(value)))
+                .collect(),
+            body: (!body.is_empty()).then_some(text),
+            is_text: request.is_text,
+        }
+    }
+}
+
+/// Reads the request of a run. `None` if it is not kept.
+async fn request(visit: &Visit, run: &Run, is_whole: bool) -> Result<Option<RequestPart>, Fault> {
+    if !run.has_request() {
+        return Ok(None);
+    }
+    let whole = query([("whole", if is_whole { "true" } else { "" })]);
+    let path = format!("{SERVICE}/{COLLECTION}/{}/request{whole}", segment(&run.id));
+    match visit.get(&path).await {
+        Ok(found) => Ok(Some(RequestPart::new(&found, is_whole))),
+        Err(error) if error.is_refusal() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A run.
@@ -162,6 +218,7 @@ async fn show(
     };
     let script = script_id(visit, &run.code).await?;
     let is_whole = fields.has("all");
+    let request = request(visit, &run, is_whole).await?;
     let text = |text: &str| Text::new(text, is_whole);
     let here = visit.page(&format!("channels/runs/{}", segment(&run.id)));
     let script = script.map(|id| visit.page(&format!("channels/scripts/{}", segment(&id))));
@@ -185,9 +242,11 @@ async fn show(
         channel,
         trials: script
             .as_ref()
-            .filter(|_| visit.may_change() && run.has_request())
+            .filter(|_| visit.may_change() && request.is_some())
             .map(trial),
+        may_retry: visit.may_change() && has_failed && request.is_some(),
         script,
+        request,
         log: (!run.log.is_empty()).then(|| text(&run.log.join("\n"))),
         result: (!run.result.is_null()).then(|| text(&run.result.to_string())),
         error: run.error.as_deref().map(text),
@@ -197,7 +256,6 @@ async fn show(
             run.status,
             Status::Queued | Status::Running | Status::Deferred
         ),
-        may_retry: visit.may_change() && has_failed && run.kind != Kind::Socket,
         refused,
     }))
 }

@@ -47,6 +47,14 @@ fn run() -> Value {
     })
 }
 
+fn request() -> Value {
+    json!({
+        "method": "POST", "url": format!("/hook/***/updates?a={HOSTILE}"), "ip": "10.0.0.7", "size": 9, "isCut": false,
+        "headers": [["content-type", "application/json"], ["x-api-key", "***"], ["x-note", HOSTILE]],
+        "body": "{\"order\":1}", "isText": true, "params": [],
+    })
+}
+
 fn fake(role: Role) -> Fake {
     let of = |path: &str| format!("GET {REST}/{path}");
     Fake::new(role)
@@ -77,6 +85,7 @@ fn fake(role: Role) -> Fake {
             json!([]),
         )
         .answer(&of(&format!("svcscript_runtimes/{RUN}")), run())
+        .answer(&of(&format!("svcscript_runtimes/{RUN}/request")), request())
 }
 
 #[tokio::test]
@@ -262,6 +271,54 @@ async fn a_script_is_tried_on_a_past_request() {
     assert!(page.text.contains("second version</textarea>"));
     let page = site.get(Language::En, &format!("{here}?version=2")).await;
     assert!(page.text.contains("The editor has the earlier version 2."));
+}
+
+#[tokio::test]
+async fn a_run_shows_the_request_that_started_it() {
+    let line = format!("GET {REST}/svcscript_runtimes/{RUN}/request");
+    let here = format!("/console/acme/channels/runs/{RUN}");
+    let with = |changes: Value| {
+        let mut answer = request();
+        for (name, value) in changes.as_object().expect("an object") {
+            answer[name] = value.clone();
+        }
+        fake(Role::Admin).answer(&line, answer).open()
+    };
+    let long = json!({"body": "a".repeat(1 << 20), "isCut": true, "size": 3 << 20});
+    let site = with(long);
+    let page = site.get(Language::En, &here).await;
+    assert!(
+        page.text
+            .contains("Only the beginning is shown: 1048576 of 3145728 B.")
+    );
+    assert!(page.text.contains(&format!("{here}?all=1")));
+    site.get(Language::En, &format!("{here}?all=1")).await;
+    let sent = site.sent();
+    assert!(
+        sent.iter()
+            .any(|one| one.line == format!("{line}?whole=true"))
+    );
+    // Parameters of a start, and bytes that are no text.
+    let page = with(json!({"method": "START", "url": "", "params": [{"dry": true}], "body": ""}));
+    let page = page.get(Language::En, &here).await;
+    assert!(page.text.contains("<code>START</code>") && page.text.contains("&#34;dry&#34;: true"));
+    let page = with(json!({"isText": false, "body": "\u{fffd}"}));
+    let page = page.get(Language::En, &here).await;
+    assert!(page.text.contains("The body has bytes that are no text"));
+    // A run that has succeeded, and one whose request is gone.
+    let mut finished = run();
+    finished["status"] = json!("finished");
+    let run = format!("GET {REST}/svcscript_runtimes/{RUN}");
+    let site = fake(Role::Admin).answer(&run, finished).open();
+    let page = site.get(Language::En, &here).await;
+    assert!(page.text.contains("The request is not kept"));
+    assert!(site.sent().iter().all(|one| one.line != line));
+    let refusal =
+        json!({"error_code": 1409, "error_message": "The request of this run is not kept"});
+    let site = fake(Role::Admin).answer_with(&line, 409, refusal).open();
+    let page = site.get(Language::En, &here).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("The request is not kept"));
 }
 
 #[tokio::test]

@@ -10,10 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    Criteria, ResendPage,
     advice::{Advice, advice},
     command::curl,
     done,
     model::{Call, CallList, Names, Row, Status},
+    preview,
     signature::{self, Verdict},
 };
 use crate::{
@@ -84,7 +86,7 @@ struct Timings {
 }
 
 /// The place of a webhook (`GET /api/v1/{ws}/webhooks/{id}`).
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Hook {
     #[serde(default)]
     url: Option<String>,
@@ -118,6 +120,8 @@ struct DetailPage {
     /// The other calls of the source.
     of_source: String,
     here: String,
+    /// The reason why the event cannot be sent again.
+    obstacle: Option<&'static str>,
     may_resend: bool,
 }
 
@@ -159,7 +163,11 @@ async fn show(
     }
     let is_whole = fields.has("all");
     let text = |text: &String| Text::new(text, is_whole);
-    let url = url(visit, call).await?;
+    let hook = hook(visit, call).await?;
+    let obstacle = obstacle(call, &detail.sent, hook.is_some(), w);
+    // Other sources do not tell their address here.
+    let url = hook.and_then(|hook| hook.url);
+    let url = url.filter(|_| call.integration_id.is_some());
     let parts = url.as_deref().zip(detail.sent.body.as_deref());
     let command = parts.map(|(url, body)| curl(url, &detail.sent.headers, body));
     let list = |pairs: &[(&str, &str)]| {
@@ -205,6 +213,7 @@ async fn show(
             ("webHookId", &call.web_hook_id),
         ]),
         here,
+        obstacle,
         may_resend: visit.may_change(),
     }))
 }
@@ -235,17 +244,32 @@ fn delivered_later<'a>(call: &Call, attempts: &'a [Call]) -> Option<&'a Call> {
         .filter(|_| !call.status.is_delivered())
 }
 
-/// The address that the webhook calls now. Other sources do not tell theirs here.
-async fn url(visit: &Visit, call: &Call) -> Result<Option<String>, Fault> {
-    if call.integration_id.is_none() {
-        return Ok(None);
-    }
+/// The source of a call as it is now. `None` if it was removed.
+async fn hook(visit: &Visit, call: &Call) -> Result<Option<Hook>, Fault> {
     let path = visit.api(&format!("webhooks/{}", segment(&call.web_hook_id)));
-    match visit.get::<Hook>(&path).await {
-        Ok(hook) => Ok(hook.url),
-        // The webhook was removed, or is not this session's.
-        Err(error) if error.is_not_found() || error.is_forbidden() => Ok(None),
+    match visit.get(&path).await {
+        Ok(hook) => Ok(Some(hook)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) if error.is_forbidden() => Ok(Some(Hook::default())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The reason why the event of a call cannot be sent again.
+fn obstacle(
+    call: &Call,
+    sent: &Sent,
+    has_hook: bool,
+    w: &words::Deliveries,
+) -> Option<&'static str> {
+    if call.is_over() {
+        Some(w.resend_over)
+    } else if !has_hook {
+        Some(w.resend_no_receiver)
+    } else if call.is_of_hook() && sent.body.is_none() {
+        Some(w.gone_body)
+    } else {
+        None
     }
 }
 
@@ -277,6 +301,48 @@ fn bars(timings: &Timings, w: &words::Deliveries, language: Language) -> Vec<Bar
             }
         })
         .collect()
+}
+
+/// Asks before the event of a call is sent again. The criteria of the address are those of the list to go back to.
+pub(crate) async fn confirm_one(
+    visit: Visit,
+    Path((_, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Fault> {
+    if !visit.may_integrate() {
+        return Err(Fault::NotFound);
+    }
+    let w = words::Deliveries::of(visit.language);
+    let criteria = Criteria::read(query, &visit);
+    let path = format!("deliveries/{}", segment(&id));
+    let detail: Detail = visit.get(&visit.api(&path)).await?;
+    let call = &detail.call;
+    let hook = hook(&visit, call).await?;
+    let obstacle = obstacle(call, &detail.sent, hook.is_some(), w);
+    let (sentence, count, error) = if let Some(obstacle) = obstacle {
+        (String::new(), 0, Some(obstacle.to_owned()))
+    } else {
+        let body = [("deliveryIds".to_owned(), json!([call.id]))];
+        preview(&visit, body.into_iter().collect(), w).await?
+    };
+    let row = Row::new(call, &Names::read(&visit).await?, &visit, w);
+    let at = row.at.map_or_else(String::new, |at| at.local);
+    Ok(page(&ResendPage {
+        layout: Layout::of(&visit, Section::Deliveries, w.resend_title),
+        w,
+        sentence,
+        criteria: Vec::new(),
+        shown: vec![
+            (w.event, row.event),
+            (w.receiver, row.name),
+            (w.time, at),
+            (w.status, row.state.word.to_owned()),
+        ],
+        count,
+        action: visit.page(&format!("{path}/resend")),
+        back: criteria.address(&visit, "deliveries", &[]),
+        error,
+    }))
 }
 
 /// Sends the event of a call again.

@@ -115,6 +115,8 @@ pub(in crate::pages) struct Row {
     pub(in crate::pages) attempt: i64,
     pub(in crate::pages) is_replay: bool,
     pub(in crate::pages) duration: String,
+    /// The address of the page that asks before the event is sent again. Only the list of deliveries has it.
+    pub(in crate::pages) resend: Option<String>,
 }
 
 impl Row {
@@ -136,6 +138,7 @@ impl Row {
             attempt: call.attempt,
             is_replay: call.is_replay,
             duration: moment::span(call.duration_ms, visit.language),
+            resend: None,
         }
     }
 }
@@ -144,6 +147,11 @@ impl Call {
     /// True for a call with an event, which can be sent again by its id.
     pub(in crate::pages) fn is_of_hook(&self) -> bool {
         self.source != Source::Channel
+    }
+
+    /// True for a message of a channel that has arrived. It is not kept, so it cannot be sent again.
+    pub(in crate::pages) fn is_over(&self) -> bool {
+        self.source == Source::Channel && self.status == Status::Delivered
     }
 
     /// The kind of the event in a few words, such as `deal: changed` or `order.created`.

@@ -13,6 +13,21 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("an answer")
 }
 
+const RESEND: &str = "GET /api/v1/acme/resends/9";
+
+fn resend(state: &str, selected: i64, waiting: i64) -> Value {
+    json!({"id": "9", "state": state, "rate": 50, "selected": selected, "waiting": waiting,
+        "createdAt": "2026-11-27T15:50:00+00:00"})
+}
+
+/// The answer to a preview and to the begin of a resend.
+fn resend_with_count() -> Value {
+    let mut answer = resend("selecting", 0, 0);
+    answer["count"] = json!(16);
+    answer["isComplete"] = json!(true);
+    answer
+}
+
 /// The API of a workspace with calls of every kind.
 fn fake(role: Role) -> Fake {
     let names =
@@ -31,10 +46,7 @@ fn fake(role: Role) -> Fake {
             "GET /api/v1/acme/webhooks/01a21db0-c72a-7725-a1dc-7040a5168d7c",
             json!({"url": "http://127.0.0.1:33807/callbacks"}),
         )
-        .answer(
-            "POST /api/v1/acme/resends",
-            json!({"count": 16, "isComplete": true}),
-        )
+        .answer("POST /api/v1/acme/resends", resend_with_count())
         .answer(
             "POST /api/v1/acme/deliveries/1/resend",
             json!({"selected": 1}),
@@ -115,9 +127,112 @@ async fn a_call_is_sent_again() {
         .await;
     assert_eq!(
         page.location(),
-        "/console/acme/deliveries?status=exhausted&done=resend"
+        "/console/acme/deliveries/resends/9?status=exhausted&done=resend"
     );
     assert_eq!(site.last_change().body, json!({"status": "exhausted"}));
+}
+
+#[tokio::test]
+async fn the_progress_of_a_resend_is_shown_until_it_is_over() {
+    let here = format!("{PAGE}/resends/9?status=exhausted");
+    snapshot("deliveries-progress", &here, |role| {
+        fake(role).answer(RESEND, resend("sending", 16, 4))
+    })
+    .await;
+    for (state, waiting, word) in [
+        ("selecting", 3, "events are being selected"),
+        ("done", 0, "everything was sent"),
+        ("cancelled", 4, "cancelled"),
+    ] {
+        let site = fake(Role::Admin).answer(RESEND, resend(state, 16, waiting));
+        let page = site.open().get(Language::En, &here).await;
+        let is_over = state != "selecting";
+        assert!(page.text.contains(word), "{state}");
+        assert_eq!(page.text.contains("data-over"), is_over, "{state}");
+        assert_eq!(page.text.contains("Cancel the resend"), !is_over, "{state}");
+        assert_eq!(page.text.contains("<live-list"), !is_over, "{state}");
+    }
+    let site = fake(Role::Admin)
+        .answer(
+            "POST /api/v1/acme/resends/9/cancel",
+            resend("cancelled", 16, 4),
+        )
+        .open();
+    let page = site.post(Language::En, &here, &[]).await;
+    assert_eq!(
+        site.last_change().line,
+        "POST /api/v1/acme/resends/9/cancel"
+    );
+    assert_eq!(page.location(), format!("{here}&done=cancel"));
+}
+
+#[tokio::test]
+async fn a_call_of_the_list_asks_before_it_is_sent_again() {
+    let site = fake(Role::Admin).open();
+    let list = site
+        .get(Language::En, &format!("{PAGE}?status=exhausted"))
+        .await;
+    let one =
+        json(include_str!("../../../tests/answers/deliveries.json"))["items"][0]["id"].clone();
+    let one = one.as_str().expect("an id");
+    let asks = format!("{PAGE}/{one}/resend?status=exhausted");
+    assert!(
+        list.text.contains(&format!(r#"data-resend="{asks}""#)),
+        "{asks}"
+    );
+    let page = site
+        .get(Language::En, &format!("{PAGE}/1/resend?status=exhausted"))
+        .await;
+    let sent = site.last_change();
+    let id = json(include_str!("../../../tests/answers/delivery.json"))["id"].clone();
+    assert_eq!(sent.body, json!({ "deliveryIds": [id], "preview": true }));
+    for text in [
+        format!(r#"action="{PAGE}/1/resend""#),
+        "Events to be sent again: 16.".to_owned(),
+        format!(r#"href="{PAGE}?status=exhausted""#),
+    ] {
+        assert!(page.text.contains(&text), "{text}: {}", page.main());
+    }
+    for role in [Role::Viewer, Role::Employee] {
+        let site = fake(role).open();
+        let page = site.get(Language::En, &format!("{PAGE}/1/resend")).await;
+        assert_eq!(page.status, 404, "{role:?}");
+        let list = site.get(Language::En, PAGE).await;
+        assert!(!list.text.contains("data-resend"), "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_repeated_says_why() {
+    let hook = "GET /api/v1/acme/webhooks/01a21db0-c72a-7725-a1dc-7040a5168d7c";
+    let gone = json!({"status": "notFound", "message": "WebHook not found"});
+    let mut message = json(include_str!("../../../tests/answers/delivery.json"));
+    let mut removed = message.clone();
+    message["source"] = "channel".into();
+    message["status"] = "delivered".into();
+    removed["sent"]["body"] = Value::Null;
+    for (site, reason) in [
+        (
+            fake(Role::Admin).answer_with(hook, 409, gone),
+            "The receiver is gone: it was removed.",
+        ),
+        (
+            fake(Role::Admin).answer(ONE, message),
+            "The message has arrived and is kept no more",
+        ),
+        (
+            fake(Role::Admin).answer(ONE, removed),
+            "The log has the event no more.",
+        ),
+    ] {
+        let site = site.open();
+        let page = site.get(Language::En, &format!("{PAGE}/1")).await;
+        assert!(page.text.contains("<button disabled"), "{reason}");
+        assert!(page.text.contains(reason), "{reason}");
+        let page = site.get(Language::En, &format!("{PAGE}/1/resend")).await;
+        assert!(page.text.contains(reason), "{reason}");
+        assert!(!page.main().contains("<button"), "{reason}");
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use axum::{
     response::Response,
 };
 use http::Method;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::model::{Entity, Event};
+use super::model::{Author, Entity, Event, names};
 use crate::{
     answer::{Fault, page, redirect},
     api::{ApiError, query, segment},
@@ -24,6 +25,8 @@ use crate::{
 
 /// The status of the refusal of an event that was removed.
 const REMOVED: &str = "eventsRemoved";
+/// The number of sources that are read.
+const MAX_SOURCES: usize = 1000;
 /// The number of calls that are shown.
 const MAX_CALLS: &str = "200";
 
@@ -35,7 +38,7 @@ struct DetailPage {
     d: &'static words::Deliveries,
     what: String,
     at: Option<Moment>,
-    by: String,
+    by: Author,
     id: String,
     offset: String,
     entities: Vec<Entity>,
@@ -64,8 +67,29 @@ struct Receiver {
     hook: String,
     name: String,
     calls: Vec<CallRow>,
-    /// True for one that can get the event again: a channel's message is no event.
+    /// True for one that gets events: a channel's message is none.
     is_hook: bool,
+    /// True for one that was removed, so it cannot get the event again.
+    is_gone: bool,
+}
+
+/// The sources that there are (`GET /api/v1/{ws}/webhooks`).
+#[derive(Deserialize)]
+struct Sources {
+    count: usize,
+    items: Vec<SourceId>,
+}
+
+#[derive(Deserialize)]
+struct SourceId {
+    id: String,
+}
+
+impl Sources {
+    /// True for one that was removed. Of more sources than were read, nothing is known.
+    fn lacks(&self, id: &str) -> bool {
+        self.count == self.items.len() && self.items.iter().all(|one| one.id != id)
+    }
 }
 
 /// An event by its offset.
@@ -88,6 +112,7 @@ pub(super) async fn detail(
         }
         Err(error) => return Err(error.into()),
     };
+    let authors = names(&visit, &[&event]).await?;
     let (receivers, may_see) = receivers(&visit, &event, d).await?;
     let is_whole = fields.has("all");
     let text = |value: &Value| Text::new(&value.to_string(), is_whole);
@@ -104,7 +129,7 @@ pub(super) async fn detail(
         d,
         what: event.what(visit.language),
         at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
-        by: event.by(w),
+        by: event.by(&authors, &visit, w),
         entities: event.entities(&visit),
         diff: diff(before, after),
         before: before.map(text),
@@ -137,6 +162,8 @@ async fn receivers(
         Err(error) => return Err(error.into()),
     };
     let names = Names::read(visit).await?;
+    let path = visit.api(&format!("webhooks?limit={MAX_SOURCES}"));
+    let sources: Sources = visit.get(&path).await?;
     let mut receivers: Vec<Receiver> = Vec::new();
     for call in &found.items {
         let row = CallRow::new(call, &names, visit, d);
@@ -149,6 +176,7 @@ async fn receivers(
                 name: names.of(call),
                 calls: vec![row],
                 is_hook: call.is_of_hook(),
+                is_gone: sources.lacks(&call.web_hook_id),
             }),
         }
     }

@@ -1,13 +1,18 @@
 //! Events as the API tells them, and as a list shows them.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    answer::Fault,
     api::segment,
     facts,
     language::Language,
     moment::Moment,
+    page::Section,
+    pages::calls::model::{Kind, Names},
     parts::visible,
     visit::Visit,
     words::{self, fill},
@@ -80,18 +85,46 @@ pub(super) struct Row {
     /// A name of the thing, if it has one.
     pub(super) name: String,
     pub(super) entities: Vec<Entity>,
-    pub(super) by: String,
+    pub(super) by: Author,
+}
+
+/// The author of an event.
+pub(super) struct Author {
+    /// The user, if it is known.
+    pub(super) user: Option<User>,
+    /// The program.
+    pub(super) with: String,
+}
+
+pub(super) struct User {
+    pub(super) id: String,
+    /// The name; the id where the session may not see users.
+    pub(super) name: String,
+    /// The page of the user, if the session has one.
+    pub(super) href: Option<String>,
+}
+
+/// Reads the names of the authors of events, as far as the session may see them.
+pub(super) async fn names(visit: &Visit, events: &[&Event]) -> Result<Names, Fault> {
+    let users = events.iter().filter_map(|event| event.create_info.user());
+    let users: BTreeSet<&str> = users.collect();
+    Names::of_users(visit, Vec::new(), users.into_iter()).await
 }
 
 impl Row {
-    pub(super) fn new(event: &Event, visit: &Visit, w: &'static words::Events) -> Self {
+    pub(super) fn new(
+        event: &Event,
+        names: &Names,
+        visit: &Visit,
+        w: &'static words::Events,
+    ) -> Self {
         Self {
             href: visit.page(&format!("events/{}", segment(&event.offset))),
             at: Moment::parse(&event.create_info.at, &visit.workspace.zone),
             what: event.what(visit.language),
             name: event.name(),
             entities: event.entities(visit),
-            by: event.by(w),
+            by: event.by(names, visit, w),
         }
     }
 }
@@ -155,12 +188,25 @@ impl Event {
     }
 
     /// The author, as far as the event tells.
-    pub(super) fn by(&self, w: &words::Events) -> String {
-        let info = &self.create_info;
-        let with = visible(info.with.as_deref().unwrap_or_default());
-        match &info.user {
-            Some(user) => fill(w.by_user, &[&visible(user), &with]),
-            None => with,
-        }
+    pub(super) fn by(&self, names: &Names, visit: &Visit, w: &words::Events) -> Author {
+        let with = visible(self.create_info.with.as_deref().unwrap_or_default());
+        let user = self.create_info.user().map(|id| {
+            let name = names.find(Kind::User, id);
+            let page = || visit.page(&format!("settings/people/{}", segment(id)));
+            User {
+                href: (name.is_some() && visit.has(Section::Settings)).then(page),
+                name: name.unwrap_or_else(|| fill(w.by_user, &[&visible(id)])),
+                id: visible(id),
+            }
+        });
+        Author { user, with }
+    }
+}
+
+impl CreateInfo {
+    /// The id of the user. The zero id stands for nobody.
+    fn user(&self) -> Option<&str> {
+        let user = self.user.as_deref();
+        user.filter(|id| id.bytes().any(|byte| !matches!(byte, b'0' | b'-')))
     }
 }

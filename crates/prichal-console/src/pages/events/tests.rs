@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,12 +12,27 @@ const LIST: &str = "GET /api/v1/acme/log";
 const ONE: &str = "GET /api/v1/acme/log/7";
 const CALLS: &str = "GET /api/v1/acme/deliveries";
 
+const SOURCES: &str = "GET /api/v1/acme/webhooks?limit=1000";
+const AUTHOR: &str = "01a21db0-c72b-774f-a9f8-513e18788f99";
+const USER: &str = "GET /api/v1/acme/users/01a21db0-c72b-774f-a9f8-513e18788f99";
+
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("an answer")
 }
 
 fn events() -> Value {
     json(include_str!("../../../tests/answers/events.json"))
+}
+
+/// The sources of all calls.
+fn sources() -> Value {
+    let calls = json(include_str!("../../../tests/answers/deliveries.json"));
+    let calls = calls["items"].as_array().expect("calls").iter();
+    let ids: BTreeSet<&str> = calls
+        .map(|call| call["webHookId"].as_str().expect("an id"))
+        .collect();
+    let items: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+    json!({"count": items.len(), "items": items})
 }
 
 /// A log with events of all kinds. The event `7` is a change of an instance.
@@ -32,8 +49,14 @@ fn fake(role: Role) -> Fake {
             json(include_str!("../../../tests/answers/deliveries.json")),
         )
         .answer("GET /api/v1/acme/integrations", names)
-        .answer("POST /api/v1/acme/resends", json!({"id": "1"}));
+        .answer("POST /api/v1/acme/resends", json!({"id": "1"}))
+        .answer(SOURCES, sources())
+        .answer(
+            USER,
+            json!({"id": AUTHOR, "name": "Мария Ким", "login": "masha"}),
+        );
     match role {
+        Role::Integrator => fake.forbid(USER),
         Role::Employee => fake.forbid(CALLS),
         _ => fake,
     }
@@ -105,6 +128,36 @@ async fn an_event_is_sent_again_to_one_or_all() {
 }
 
 #[tokio::test]
+async fn authors_are_shown_by_their_names() {
+    for (role, text) in [
+        (Role::Admin, ">Мария Ким</a>".to_owned()),
+        (Role::Employee, "Мария Ким".to_owned()),
+        (Role::Integrator, format!("user {AUTHOR}")),
+    ] {
+        let mut one = events()["items"][3].clone();
+        one["createInfo"]["createdByUserId"] = AUTHOR.into();
+        let site = fake(role).answer(ONE, one).open();
+        for path in [PAGE, "/console/acme/events/7"] {
+            let page = site.get(Language::En, path).await;
+            assert!(page.text.contains(&text), "{role:?} {path}");
+        }
+        let asked = site.sent();
+        let asked = asked.iter().filter(|one| one.line == USER);
+        assert_eq!(asked.count(), 2, "once for each page");
+    }
+    // One that was deleted is told by the id.
+    let site = fake(Role::Admin)
+        .answer_with(
+            USER,
+            409,
+            json!({"status": "notFound", "message": "User not found"}),
+        )
+        .open();
+    let page = site.get(Language::En, PAGE).await;
+    assert!(page.text.contains(&format!("user {AUTHOR}")));
+}
+
+#[tokio::test]
 async fn who_looks_only_sends_nothing() {
     for (role, count) in [(Role::Admin, 3), (Role::Viewer, 0), (Role::Employee, 0)] {
         let page = fake(role)
@@ -119,6 +172,15 @@ async fn who_looks_only_sends_nothing() {
             "{role:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_removed_gets_nothing_again() {
+    let none = json!({"count": 0, "items": []});
+    let site = fake(Role::Admin).answer(SOURCES, none).open();
+    let page = site.get(Language::En, "/console/acme/events/7").await;
+    assert!(page.text.contains("The receiver is gone: it was removed."));
+    assert!(!page.text.contains(r#"name="webHookId""#));
 }
 
 #[tokio::test]

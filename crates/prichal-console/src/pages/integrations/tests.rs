@@ -191,3 +191,49 @@ async fn hostile_names_are_texts() {
         check_hostile(&site.get(Language::Ru, path).await.text);
     }
 }
+
+#[tokio::test]
+async fn events_of_a_time_are_sent_again_after_they_were_counted() {
+    const REPLAY: &str = "POST /api/v1/acme/integrations/instances/i1/webHooks/h1/replay";
+    const REPLAYS: &str = "GET /api/v1/acme/integrations/instances/i1/webHooks/h1/replays";
+    let here = format!("{ONE}/webhooks/h1/replay");
+    let with = |role| {
+        fake(role)
+            .answer(REPLAY, json!({ "count": 7, "id": "r1", "remaining": 40 }))
+            .answer(
+                REPLAYS,
+                json!({ "count": 1, "items": [{ "id": "r1", "remaining": 30 }] }),
+            )
+    };
+    let period = format!("{here}?from=2026-11-27T10:00&to=2026-11-27T11:30:05");
+    snapshot("integration-replay", &period, with).await;
+    let site = with(Role::Integrator).open();
+    site.get(Language::En, &period).await;
+    let sent = json!({ "from": "2026-11-27T05:00:00.000Z", "to": "2026-11-27T06:30:05.000Z", "preview": true });
+    assert_eq!(site.last_change().body, sent);
+    let fields = [("from", "2026-11-27T10:00:00"), ("to", "")];
+    let page = site.post(Language::En, &here, &fields).await;
+    assert_eq!(
+        site.last_change().body,
+        json!({ "from": "2026-11-27T05:00:00.000Z" })
+    );
+    let at = format!("{here}?replay=r1&of=40");
+    assert_eq!(page.location(), at);
+    let page = site.get(Language::En, &at).await;
+    assert!(page.text.contains("passed in the log: 10 of 40"));
+    assert!(page.text.contains(r#"<progress max="40" value="10""#));
+    assert!(page.text.contains("<live-list") && !page.text.contains("data-over"));
+    let done = with(Role::Admin).answer(REPLAYS, json!({ "count": 0, "items": [] }));
+    let page = done.open().get(Language::En, &at).await;
+    assert!(page.text.contains("everything was sent") && page.text.contains("data-over"));
+    assert!(!page.text.contains("<live-list"));
+    // A refusal is told above the form.
+    let refused =
+        json!({ "title": "Bad Request", "detail": "The to must not be before the beginning." });
+    let site = with(Role::Admin).answer_with(REPLAY, 400, refused).open();
+    let page = site.get(Language::En, &period).await;
+    assert!(page.text.contains("must not be before the beginning"));
+    let page = site.post(Language::En, &here, &fields).await;
+    assert!(page.text.contains("must not be before the beginning"));
+    assert!(page.text.contains(r#"value="2026-11-27T10:00:00""#));
+}

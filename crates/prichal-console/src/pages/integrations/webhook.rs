@@ -28,6 +28,8 @@ pub(super) struct Hook {
     pub(super) wants: String,
     pub(super) state: State,
     pub(super) is_disabled: bool,
+    /// True unless a schedule calls it.
+    pub(super) has_events: bool,
     /// The addresses of its calls, and of the form that changes it.
     pub(super) deliveries: String,
 }
@@ -51,6 +53,7 @@ impl Hook {
             wants: hook.wants(w),
             state: State { tone, word },
             is_disabled: hook.disabled,
+            has_events: hook.trigger_type != "schedule",
             deliveries: format!("{}{}", visit.page("deliveries"), query(pairs)),
         }
     }

@@ -11,6 +11,9 @@ const ALERTS: &str = "GET /api/v1/acme/alerts?state=open&limit=20";
 const LETTERS: &str = "GET /api/v1/acme/dead-letters?limit=100";
 const MISSED: &str =
     "GET /api/v1/acme/communications?missed=true&calledBack=false&limit=100&cursor=start";
+const RUNS: &str = "GET /rest/v1/service/svcscript_runtimes?filter=%7B%22status%22%3A%22failed%22%7D&mask=id&limit=100";
+const PENDING: &str = "GET /documents/v1/documents?folder=pending&limit=100";
+const WAITING: &str = "GET /documents/v1/documents?folder=waiting&limit=100";
 const CALLS: &str = "GET /api/v1/acme/deliveries?limit=15";
 
 fn json(text: &str) -> Value {
@@ -35,6 +38,8 @@ fn fake(role: Role) -> Fake {
             json!({"items": vec![json!({"id": "1"}); 100], "next": "1"}),
         )
         .answer(MISSED, json!({"count": 3, "items": [{}, {}, {}]}))
+        .answer(RUNS, json!([{"id": "1"}, {"id": "2"}]))
+        .answer(PENDING, json!({"items": [{}, {}, {}, {}], "next": null}))
         .answer(
             CALLS,
             json(include_str!("../../../tests/answers/deliveries.json")),
@@ -51,11 +56,12 @@ fn fake(role: Role) -> Fake {
 
 /// A new workspace.
 fn new(role: Role) -> Fake {
-    [SOURCES, ALERTS, LETTERS, MISSED, CALLS]
+    [SOURCES, ALERTS, LETTERS, MISSED, PENDING, CALLS]
         .into_iter()
         .fold(fake(role), |fake, line| {
             fake.answer(line, json!({"count": 0, "items": []}))
         })
+        .answer(RUNS, json!([]))
 }
 
 #[tokio::test]
@@ -93,12 +99,41 @@ async fn receivers_that_fail_come_first() {
 }
 
 #[tokio::test]
-async fn an_integrator_is_not_asked_for_calls() {
+async fn lists_of_other_sections_are_not_asked_for() {
     let site = fake(Role::Integrator).open();
     let page = site.get(Language::En, PAGE).await;
     assert_eq!(page.status, 200);
-    let sent = site.sent();
-    assert!(sent.iter().all(|one| !one.line.contains("communications")));
+    for list in ["communications", "svcscript_runtimes", "/documents/"] {
+        let sent = site.sent();
+        assert!(sent.iter().all(|one| !one.line.contains(list)), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn documents_of_the_session_s_user_are_counted_apart() {
+    let found =
+        |count: usize, next: Option<&str>| json!({"items": vec![json!({}); count], "next": next});
+    let site = fake(Role::Admin)
+        .with_user()
+        .answer(WAITING, found(2, Some("0.1")))
+        .answer(PENDING, found(5, None))
+        .open();
+    let page = site.get(Language::En, PAGE).await;
+    for text in [
+        "Documents that wait for you: 2+.",
+        "documents?folder=waiting",
+        "Documents that wait for a signature or an approval in the company: 5.",
+        "documents?folder=pending",
+    ] {
+        assert!(page.text.contains(text), "{text}");
+    }
+    // A search that has read all it may without finding anything tells nothing.
+    let site = fake(Role::Admin)
+        .with_user()
+        .answer(WAITING, found(0, Some("0.1")))
+        .open();
+    let page = site.get(Language::En, PAGE).await;
+    assert!(!page.text.contains("Documents that wait for you"));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::{
     moment::Moment,
     page::Layout,
     visit::Visit,
+    words,
 };
 
 #[derive(Deserialize)]
@@ -164,7 +165,14 @@ pub(crate) async fn save_alerts(action: Action) -> Result<Response, Fault> {
                 silence: fields.text("silence").to_owned(),
                 recovery: fields.text("recovery").to_owned(),
             };
-            show(&visit, &fields, Some((typed, error.message))).await
+            let w = words::Settings::of(visit.language);
+            let labels = [
+                ("silenceMinutes", w.silence),
+                ("recoveryMinutes", w.recovery),
+                ("mail.recipients", w.recipients),
+            ];
+            let error = facts::labelled(&error.message, &labels, visit.language);
+            show(&visit, &fields, Some((typed, error))).await
         }
         Err(error) => Err(error.into()),
     }

@@ -10,6 +10,7 @@ use super::{Tab, Tabs, frame};
 use crate::{
     answer::{Fault, page, redirect},
     api::{ApiError, segment},
+    facts,
     form::{Action, Fields},
     language::Language,
     moment::bytes,
@@ -199,7 +200,17 @@ pub(crate) async fn save_limits(action: Action) -> Result<Response, Fault> {
             "{}?done=saved",
             visit.page(Tab::Limits.path())
         ))),
-        Err(error) if error.is_refusal() => show(&visit, &fields, Some(error.message)).await,
+        Err(error) if error.is_refusal() => {
+            let w = Settings::of(visit.language);
+            let [deliveries, runs, events] = DAYS;
+            let labels = [
+                (deliveries, w.h_deliveries),
+                (runs, w.u_runs),
+                (events, w.u_events),
+            ];
+            let error = facts::labelled(&error.message, &labels, visit.language);
+            show(&visit, &fields, Some(error)).await
+        }
         Err(error) => Err(error.into()),
     }
 }

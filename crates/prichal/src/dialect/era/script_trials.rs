@@ -6,14 +6,14 @@ use axum::{
     response::Response,
 };
 use prichal_core::{
-    id::{EntityId, RunId},
+    id::EntityId,
     schema::{self, Field, Object, Type},
     script::Script,
     time::Timestamp,
 };
 use prichal_store::{
     Conn,
-    run::{self, Status},
+    run::{Run, Status},
     script_version::{self, ScriptVersion},
 };
 use serde::{Deserialize, Serialize};
@@ -188,13 +188,7 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Given> {
 async fn subject(tenant: &Tenant, given: Given) -> Result<(Request, Option<EntityId>)> {
     if let Some(id) = &given.runtime_id {
         let run = find_run(tenant, id).await?;
-        let run = whole(tenant, run.id).await?.unwrap_or(run);
-        let request = request_of(&tenant.app, &run).ok_or_else(|| {
-            Error::refused(
-                Code::Conflict,
-                "The request of this run is not kept: it is until a run succeeds",
-            )
-        })?;
+        let request = kept_request(tenant, &run)?;
         return Ok((request, run.channel));
     }
     let channel = match &given.integration_point_id {
@@ -223,11 +217,14 @@ async fn subject(tenant: &Tenant, given: Given) -> Result<(Request, Option<Entit
     Ok((request, channel))
 }
 
-/// The run with its request.
-async fn whole(tenant: &Tenant, id: RunId) -> Result<Option<run::Run>> {
-    let workspace = tenant.workspace;
-    let find = move |conn: &mut Conn| run::find(conn, workspace, id);
-    Ok(tenant.app.db.read(find).await?)
+/// The request of a run. Refuses a run whose request is not kept.
+pub(super) fn kept_request(tenant: &Tenant, run: &Run) -> Result<Request> {
+    request_of(&tenant.app, run).ok_or_else(|| {
+        Error::refused(
+            Code::Conflict,
+            "The request of this run is not kept: it is until a run succeeds",
+        )
+    })
 }
 
 /// An earlier version of a script.

@@ -5,8 +5,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     channel_sockets as sockets, collection::with_lookup, integration_point_types as types,
-    integration_points as points, integration_tokens as tokens, script_trials as trials,
-    svcscript_runtimes as runtimes, svcscripts as scripts,
+    integration_points as points, integration_tokens as tokens, run_requests as requests,
+    script_trials as trials, svcscript_runtimes as runtimes, svcscripts as scripts,
 };
 use crate::app::App;
 
@@ -51,6 +51,7 @@ pub(super) fn service() -> OpenApiRouter<App> {
             runtimes::list_svcscript_runtimes
         ))
         .routes(routes!(runtimes::get_svcscript_runtime))
+        .routes(routes!(requests::get_svcscript_runtime_request))
         .routes(routes!(runtimes::retry_svcscript_runtime))
         .routes(routes!(tokens::check_token))
 }

@@ -16,7 +16,7 @@ use prichal_core::{
 use prichal_dialect::{era::query::FieldNames, fault::either};
 use prichal_store::{
     Conn, Tx, quarantine,
-    run::{self, Filter, Kind, Lane, Run, Status},
+    run::{self, Filter, Kind, Lane, Parts, Run, Status},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -361,14 +361,20 @@ pub(super) async fn list_svcscript_runtimes(
                 code: Some(code.clone()),
                 ..Filter::default()
             };
-            let read = move |conn: &mut Conn| run::list(conn, workspace, &of_code, 0, 1);
+            let read =
+                move |conn: &mut Conn| run::list(conn, workspace, &of_code, Parts::Bare, 0, 1);
             if tenant.app.db.read(read).await?.is_empty() {
                 return Err(no_script(&code));
             }
         }
     }
     catch_up(&tenant.app, workspace).await?;
-    let read = move |conn: &mut Conn| run::list(conn, workspace, &filter, offset, limit);
+    let parts = if shape.wants("log") || shape.wants("result") {
+        Parts::Output
+    } else {
+        Parts::Bare
+    };
+    let read = move |conn: &mut Conn| run::list(conn, workspace, &filter, parts, offset, limit);
     let found = tenant.app.db.read(read).await?;
     let domain = domain(&tenant).await?;
     let shown = found.iter().map(|run| {

@@ -44,7 +44,7 @@ bodies! {
     /// The documents to find.
     struct DocumentSearch as DocumentSearch {
         /// The folder. Every one, if it is absent. `waiting` has the documents that wait for a signature or an approval of
-        /// the employee.
+        /// the employee, `pending` those that wait for anybody in the company.
         folder: Option<Folder> = "folder", "waiting";
         /// The status, as the company sees it.
         status: Option<Status> = "status", "IN_NEW";

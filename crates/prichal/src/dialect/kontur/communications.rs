@@ -388,8 +388,10 @@ struct CallTotals {
     #[schema(format = "date-time", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     hour: Option<String>,
-    /// The number of calls.
+    /// The number of calls that are over. All other members but `active` are about these.
     count: i64,
+    /// The number of calls in progress.
+    active: i64,
     /// The number of inbound calls.
     inbound: i64,
     /// The number of outbound calls.
@@ -463,6 +465,7 @@ fn total(by: GroupBy, totals: &Totals) -> CallTotals {
         day: matches!(by, GroupBy::Day).then(|| begin(86_400).chars().take(10).collect()),
         hour: matches!(by, GroupBy::Hour).then(|| begin(3600)),
         count: totals.count,
+        active: totals.active,
         inbound: totals.inbound,
         outbound: totals.outbound,
         internal: totals.internal,

@@ -1,4 +1,4 @@
-//! The outcomes of webhook calls, replays and test calls (`docs/contracts/prichal.md §6`).
+//! The outcomes of webhook calls, and test calls (`docs/contracts/prichal.md §6`).
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -14,53 +14,36 @@ use prichal_core::{
     filter::FilterItem,
     id::{self, EventId, IntegrationId, WebhookId, generate},
     integration::{Trigger, Webhook as Definition},
-    offset,
     retry::{Failure, Schedule, Verdict},
-    schema::{self, Field, Type, Words},
+    schema::{Field, Type, Words},
 };
 use prichal_store::{
-    Conn, Tx,
-    delivery::{self, AttemptFilter, Replay},
-    event::{self, removal},
+    Conn,
+    delivery::{self, AttemptFilter},
     integration,
     webhook::{self, Key},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{caller::Member, feed::removed_before, instances::InPath};
+use super::{caller::Member, instances::InPath};
 use crate::{
     delivery::{
-        attempt::{self, AttemptList, AttemptModel, ReplayAnswer},
+        attempt::{self, AttemptList, AttemptModel},
         commit::{self, Subject},
         target::{
             AttemptResult,
             webhook::{IS_AWAITED, Payload, Receiver, deliver},
         },
     },
-    dialect::openapi::schema::{body, described, example, parameters, takes},
+    dialect::openapi::schema::{parameters, takes},
     error::{Error, Result},
     http::{
         answer::json_text,
-        body::Raw,
-        idempotency::{IdempotencyKey, JsonAnswer, write_once_and},
         page::{LIMIT, Query},
     },
-    platform::{outgoing::post::not_made, reading::parse_json},
+    platform::outgoing::post::not_made,
 };
-
-const RANGE_FIELDS: &[Field] = &[
-    Field::new("fromOffset", Type::GuidOrNone)
-        .required()
-        .doc("The offset before the first event. Zeros stand for the beginning of the feed."),
-    Field::new("toOffset", Type::GuidOrNone)
-        .doc("The offset of the last event; the end of the feed if absent."),
-];
-
-described! {
-    /// A range of the feed.
-    FeedRange = body(RANGE_FIELDS).examples(example(include_str!("examples/replay.json")));
-}
 
 const WEBHOOK: Field = Field::new("webHookId", Type::Guid).doc("The calls of this webhook only.");
 const EVENT: Field = Field::new("eventId", Type::Guid).doc("The calls for this event only.");
@@ -83,7 +66,7 @@ takes! {
 }
 
 /// The webhook whose id is in the path.
-pub(super) struct HookInPath(WebhookId);
+pub(super) struct HookInPath(pub(super) WebhookId);
 
 impl<S: Send + Sync> FromRequestParts<S> for HookInPath {
     type Rejection = Error;
@@ -144,7 +127,7 @@ pub(super) async fn list_deliveries(
 }
 
 /// A webhook of an instance that the caller may act for.
-async fn find(
+pub(super) async fn find(
     member: &Member,
     integration: IntegrationId,
     hook: WebhookId,
@@ -167,103 +150,6 @@ async fn find(
     let definition =
         definition.ok_or_else(|| Error::internal("a webhook's definition is damaged"))?;
     Ok((key, definition))
-}
-
-/// Send a range of the feed again, in addition to the regular deliveries. Only events that match the webhook's filter
-/// are sent, marked `X-Prichal-Replay: true`. A range that begins among events that were removed gets 409 `eventsRemoved`.
-#[utoipa::path(post, operation_id = "replay_webhook_events", path = "/api/v1/{ws}/integrations/instances/{id}/webHooks/{hookId}/replay", tag = "webhooks",
-    params(Member, InPath, HookInPath, IdempotencyKey),
-    request_body = FeedRange, responses((status = 202, body = ReplayAnswer)))]
-pub(super) async fn replay_events(
-    member: Member,
-    InPath(id): InPath,
-    HookInPath(hook): HookInPath,
-    idempotency: IdempotencyKey,
-    Raw(body): Raw,
-) -> Result<JsonAnswer> {
-    let (key, definition) = find(&member, id, hook).await?;
-    let given = parse_json(&body)?;
-    let given = schema::read(RANGE_FIELDS, schema::object(&given)?, &mut || {
-        generate(member.now)
-    })?;
-    let cursor = |name: &str| {
-        given
-            .get(name)
-            .and_then(Value::as_str)
-            .and_then(id::parse_any)
-    };
-    let number = |name: &str| cursor(name).map(|cursor| offset::seq_at(key.workspace, cursor));
-    let (from, to) = (number("fromOffset").unwrap_or(0), number("toOffset"));
-    if to.is_some_and(|to| to < from) {
-        let why = "The toOffset must be the fromOffset or come after it.";
-        return Err(Error::invalid("toOffset", why));
-    }
-    let bounds = move |conn: &mut Conn| {
-        let removed = removal::removed(conn, key.workspace)?;
-        Ok::<_, Error>((removed, event::last(conn, key.workspace)?))
-    };
-    let (removed, end) = member.app.db.read(bounds).await?;
-    // The beginning of the feed is the first event that is kept.
-    let is_whole = from == 0;
-    let from = if is_whole { removed } else { from };
-    let to = to.unwrap_or(end).min(end);
-    let count = count_wanted(&member, &definition, from, to).await?;
-    let (id, given) = (generate(member.now), cursor("fromOffset"));
-    let work = move |tx: &mut Tx<'_>| {
-        let now_removed = removal::removed_for_update(tx, key.workspace)?;
-        if !is_whole && from < now_removed {
-            return Err(removed_before(
-                key.workspace,
-                given.unwrap_or_default(),
-                now_removed,
-            ));
-        }
-        let replay = Replay {
-            id,
-            cursor: from.max(now_removed),
-            last: to,
-            rate: None,
-        };
-        if count > 0 && !delivery::insert_replay(tx, key, &replay)? {
-            return Err(attempt::too_many_replays());
-        }
-        let text = json!(ReplayAnswer { count }).to_string();
-        Ok((JsonAnswer::new(StatusCode::ACCEPTED, text), ()))
-    };
-    let (answer, is_new) = write_once_and(&member, idempotency, &body, work).await?;
-    if is_new.is_some() {
-        member.app.dispatch.wake_side_queue(key);
-    }
-    Ok(answer)
-}
-
-/// The number of events in one read.
-const EVENTS_PER_READ: i64 = 1000;
-
-/// The number of events in a range of the feed that match a webhook's filter.
-async fn count_wanted(
-    member: &Member,
-    definition: &Definition,
-    from: i64,
-    to: i64,
-) -> Result<usize> {
-    let workspace = member.workspace_id();
-    let (mut count, mut after) = (0, from);
-    loop {
-        let heads = member
-            .app
-            .db
-            .read(move |conn| event::heads(conn, workspace, after, to, EVENTS_PER_READ))
-            .await?;
-        let Some((last, _)) = heads.last() else {
-            return Ok(count);
-        };
-        after = *last;
-        count += heads
-            .iter()
-            .filter(|(_, head)| definition.wants(head))
-            .count();
-    }
 }
 
 /// Send one made-up event now, and show the outcome. The event is not retried, is not in the feed, and does not count

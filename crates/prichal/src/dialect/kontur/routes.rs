@@ -5,8 +5,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     alerts, audit, authorization, callbacks, communications, dead_letters, deliveries,
     delivery_log, entities, event_log, event_types, feed, files, instances, integrations, links,
-    mails, matches, oidc, preview, publish, resends, retention, sessions, settings, stream,
-    stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
+    mails, matches, oidc, preview, publish, replays, resends, retention, sessions, settings,
+    stream, stream_tickets, system_calls, ui_settings, webhook_state, webhooks,
 };
 use crate::app::App;
 
@@ -41,7 +41,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(audit::list_workspace_audit))
         .routes(routes!(mails::list_mails))
         .routes(routes!(mails::send_test_mail))
-        .routes(routes!(deliveries::replay_events))
+        .routes(routes!(replays::replay_events))
+        .routes(routes!(replays::list_replays))
         .routes(routes!(deliveries::test_webhook))
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::get_webhook, webhooks::patch_webhook))

@@ -20,12 +20,15 @@ use crate::{delivery::state::SourceState, error::Result, http::answer::json_text
     responses((status = 200, body = SourceState)))]
 pub(super) async fn get_webhook_state(observer: Observer, at: InPath) -> Result<Response> {
     let (app, workspace) = (observer.0.app.clone(), observer.0.workspace_id());
-    let read = move |conn: &mut Conn| match find_seen(conn, &observer, &at)? {
-        Source::Webhook(key) | Source::DocumentHook(key) => {
-            let row = webhook::find(conn, key)?.ok_or_else(|| not_found(at.id))?;
-            SourceState::of_hook(&observer.0.app, conn, &row, observer.0.now)
-        }
-        Source::Channel(id) => SourceState::of_channel(conn, workspace, id, observer.0.now),
+    // Its parts have to agree with each other.
+    let read = move |conn: &mut Conn| {
+        conn.snapshot(|conn| match find_seen(conn, &observer, &at)? {
+            Source::Webhook(key) | Source::DocumentHook(key) => {
+                let row = webhook::find(conn, key)?.ok_or_else(|| not_found(at.id))?;
+                SourceState::of_hook(&observer.0.app, conn, &row, observer.0.now)
+            }
+            Source::Channel(id) => SourceState::of_channel(conn, workspace, id, observer.0.now),
+        })
     };
     let state = app.db.read(read).await?;
     Ok(json_text(StatusCode::OK, json!(state).to_string()))

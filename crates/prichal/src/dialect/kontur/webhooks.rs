@@ -212,7 +212,9 @@ pub(super) async fn list_webhooks(
         for source in sources {
             let mut item = reader.read(conn, source)?;
             if has_state {
-                item.state = Summary::read(&at, conn, workspace, source, now)?;
+                // The parts of a state have to agree with each other.
+                let read = |conn: &mut Conn| Summary::read(&at, conn, workspace, source, now);
+                item.state = conn.snapshot(read)?;
             }
             let item = json!(item).to_string();
             bytes += item.len();

@@ -141,6 +141,13 @@ impl Request {
     }
 }
 
+/// True if the name of a header or a parameter tells that its value may be a secret.
+pub fn may_be_secret(name: &str) -> bool {
+    const PARTS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
+}
+
 /// True if the channel has a URL or a script that sends.
 pub fn can_send(channel: &Channel) -> bool {
     ["url", "send_svcscriptcode", "send_svcscriptcode_ws"]

@@ -21,6 +21,8 @@ const STRETCH: i64 = 500;
 pub enum Folder {
     /// Those that wait for a signature or an approval of the employee.
     Waiting,
+    /// Those that wait for a signature or an approval of anybody in the company. Drafts are not among them.
+    Pending,
     Received,
     /// Sent documents, and internal ones.
     Sent,
@@ -31,8 +33,9 @@ pub enum Folder {
 }
 
 impl Folder {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Waiting,
+        Self::Pending,
         Self::Received,
         Self::Sent,
         Self::Drafts,
@@ -43,6 +46,7 @@ impl Folder {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Pending => "pending",
             Self::Received => "received",
             Self::Sent => "sent",
             Self::Drafts => "drafts",
@@ -66,6 +70,11 @@ impl Folder {
                     Outbox,
                     &[S::Draft, S::InProcessBySender, S::WaitingForSender],
                 ),
+                (Internal, &[S::InProcess]),
+            ],
+            Self::Pending => &[
+                (Inbox, &[S::InNew, S::InProcessByRecipient]),
+                (Outbox, &[S::InProcessBySender, S::WaitingForSender]),
                 (Internal, &[S::InProcess]),
             ],
             Self::Received => &[(Inbox, &[])],

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::hub_with_hook;
 use crate::harness::{
+    hub::eventually,
     integration::{company, entity_hook},
     receiver::{Receiver, Reply},
 };
@@ -81,6 +82,93 @@ async fn replay_sends_a_stretch_again_beside_the_main_line() {
         );
     }
 }
+
+/// A stretch may be given by times. It is counted before it is sent, and what is left of it is told.
+#[tokio::test]
+async fn a_replay_by_times_is_counted_first_and_followed_to_its_end() {
+    let receiver = Receiver::good().await;
+    let (hub, space, integration, hook) = hub_with_hook(&receiver).await;
+    for name in ["a", "b", "c", "d"] {
+        company(&space, name).await;
+        space.post("/deals", json!({ "name": name })).await.ok();
+        hub.advance(Duration::from_mins(1));
+    }
+    receiver.take(4).await;
+    integration.attempts(4).await;
+    let path = format!("{}/webHooks/{hook}/replay", integration.instance());
+    let list = format!("{path}s");
+    let period = json!({ "from": "2026-01-01T00:01:00Z", "to": "2026-01-01T00:03:00Z" });
+    let mut preview = period.clone();
+    preview["preview"] = json!(true);
+    let counted = space.post(&path, preview).await;
+    assert_eq!(
+        (counted.status, &counted.json),
+        (200, &json!({ "count": 2, "remaining": 4 }))
+    );
+    assert_eq!(receiver.waiting(), 0, "it is only counted");
+    assert_eq!(space.get(&list).await.ok()["count"], 0);
+
+    // While the webhook is off, the replay waits.
+    let disabled = |value: bool| json!([{ "op": "replace", "path": format!("/webHooks/{hook}/disabled"), "value": value }]);
+    integration.patch(disabled(true)).await.ok();
+    let begun = space.post(&path, period).await;
+    assert_eq!((begun.status, &begun["count"]), (202, &json!(2)));
+    let waiting = space.get(&list).await.ok();
+    assert_eq!(
+        waiting["items"],
+        json!([{ "id": begun["id"], "remaining": 4, "createdAt": "2026-01-01T00:04:00+00:00" }])
+    );
+    integration.patch(disabled(false)).await.ok();
+    let names = receiver.take(2).await.into_iter().map(|call| {
+        assert_eq!(call.header("x-prichal-replay"), Some("true"));
+        call.json()["changeData"]["new"]["name"].clone()
+    });
+    let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["\"b\"", "\"c\""]);
+    eventually("it is over", || async {
+        (space.get(&list).await.ok()["count"] == 0).then_some(())
+    })
+    .await;
+
+    for (body, field) in [
+        (json!({ "preview": true }), "fromOffset"),
+        (json!({ "from": "yesterday" }), "from"),
+        (
+            json!({ "from": "2026-01-01T00:01:00Z", "fromOffset": NIL }),
+            "from",
+        ),
+        (
+            json!({ "fromOffset": NIL, "to": "2026-01-01T00:01:00Z", "toOffset": NIL }),
+            "to",
+        ),
+        (
+            json!({ "from": "2026-01-01T00:03:00Z", "to": "2026-01-01T00:01:00Z" }),
+            "to",
+        ),
+    ] {
+        let refused = space.post(&path, body.clone()).await;
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+        assert!(
+            refused["errors"][field].is_array(),
+            "{body}: {}",
+            refused.text
+        );
+    }
+    // A period without events sends nothing.
+    let none = space
+        .post(&path, json!({ "from": "2026-01-02T00:00:00Z" }))
+        .await;
+    assert_eq!(
+        (none.status, &none.json),
+        (202, &json!({ "count": 0, "remaining": 0 }))
+    );
+    // Others do not see the webhook.
+    let member = hub.token("acme", "member").await;
+    assert_eq!(member.get(&list).await.status, 403);
+}
+
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 #[tokio::test]
 async fn a_failed_replay_is_tried_again() {

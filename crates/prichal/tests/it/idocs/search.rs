@@ -56,6 +56,7 @@ async fn folders_and_criteria() {
     for (query, ours, theirs) in [
         ("", "6 5 4 3 2 1", "6 3 2 1"),
         ("folder=waiting", "6 5", "1"),
+        ("folder=pending", "6", "1"),
         ("folder=received", "6", "3 2 1"),
         ("folder=sent", "3 2 1", "6"),
         ("folder=drafts", "5 4", ""),
@@ -156,6 +157,7 @@ async fn a_document_waits_for_the_employee_whose_turn_it_is() {
     let waiting = |employee: &str| format!("folder=waiting&employeeId={employee}");
     assert_eq!(numbers(&us.api, &waiting(&us.employee)).await, [""; 0]);
     assert_eq!(numbers(&us.api, &waiting(&clerk)).await, ["N-1"]);
+    assert_eq!(numbers(&us.api, "folder=pending").await, ["N-1"]);
     assert_eq!(numbers(&by_clerk, "folder=waiting").await, ["N-1"]);
     let one = format!("{SEARCH}/{document}");
     let seen = by_clerk.get(&one).await.ok();
@@ -214,7 +216,10 @@ async fn an_internal_document_waits_inside() {
     let node = json!({ "employeeId": us.employee, "requiredAction": "APPROVE" });
     let body = json!({ "documentId": document, "employeeId": us.employee, "nodes": [node] });
     us.api.post(INTERNAL_ROUTE, body).await.ok();
-    assert_eq!(numbers(&us.api, "folder=waiting").await, ["17/1"]);
+    for folder in ["waiting", "pending"] {
+        let query = format!("folder={folder}");
+        assert_eq!(numbers(&us.api, &query).await, ["17/1"]);
+    }
     assert_eq!(numbers(&us.api, "folder=sent").await, ["17/1"]);
     let seen = us.api.get(&format!("{SEARCH}/{document}")).await.ok();
     assert_eq!(seen["isInternal"], json!(true));

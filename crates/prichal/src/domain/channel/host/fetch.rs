@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Called, RunHost, read};
 use crate::{
-    domain::channel::send,
+    domain::channel::{request::may_be_secret, send},
     error::{Code, Error, Result},
     platform::outgoing::{Outgoing, post::exchange, target::Target},
 };
@@ -209,9 +209,7 @@ fn outgoing_headers(given: Map<String, Value>, kind: Option<&'static str>) -> Re
 
 /// Marks the headers that may hold a secret, by their names, since a script may have it from anywhere.
 fn hide_secrets(headers: &mut HeaderMap) {
-    const PARTS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
     for (name, value) in headers.iter_mut() {
-        let is_secret = PARTS.iter().any(|part| name.as_str().contains(part));
-        value.set_sensitive(is_secret || value.is_sensitive());
+        value.set_sensitive(may_be_secret(name.as_str()) || value.is_sensitive());
     }
 }

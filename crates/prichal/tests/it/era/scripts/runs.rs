@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::harness::{
     channel_workspace::{ChannelWorkspace, POINTS, RUNS},
@@ -251,4 +252,99 @@ async fn run_records_contain_no_tokens() {
             assert!(!runs.contains(token), "{code}: {token} in {runs}");
         }
     }
+}
+
+/// Readers of a run see what has started it, until it succeeds, without secrets.
+#[tokio::test]
+async fn the_request_of_a_failed_run_is_shown() {
+    let era = ChannelWorkspace::new().await;
+    let source = "if (kv.get('ok') || request.body.ok) { 1 } else { throw 1 }";
+    let channel = era.queued_channel("hear", source).await;
+    let partner = era
+        .hub
+        .anonymous()
+        .header("x-api-key", "their-secret-key")
+        .header("x-note", &format!("for {}", channel.token));
+    let path = format!("/hook/{}/updates?a=1&access_token=7", channel.token);
+    let body = json!({ "order": 1, "echo": channel.token });
+    partner.post(&path, body).await.ok();
+    let run = era.run("hear", "deferred").await;
+    let path = format!("{RUNS}/{}/request", run["id"].as_str().expect("an id"));
+    let shown = era.rest.get(&path).await.ok();
+    assert_eq!(shown["method"], "POST");
+    assert_eq!(shown["url"], "/hook/***/updates?a=1&access_token=***");
+    let body: Value = serde_json::from_str(&shown.str("body")).expect("JSON");
+    assert_eq!(body, json!({ "order": 1, "echo": "***" }));
+    assert_eq!(
+        (&shown["isCut"], &shown["isText"], &shown["params"]),
+        (&json!(false), &json!(true), &json!([]))
+    );
+    assert_eq!(shown["ip"], "127.0.0.1");
+    let headers = shown["headers"].as_array().expect("headers");
+    for pair in [
+        json!(["x-api-key", "***"]),
+        json!(["x-note", "for ***"]),
+        json!(["content-type", "application/json"]),
+    ] {
+        assert!(headers.contains(&pair), "{pair}: {}", shown.text);
+    }
+    for secret in [&channel.token, "their-secret-key"] {
+        assert!(!shown.text.contains(secret), "{}", shown.text);
+    }
+
+    // The bounds of a body.
+    let (mib, id) = (1 << 20, channel.id.as_str());
+    let long = format!("{{\"a\":\"{}\"}}", "é".repeat(mib / 2 - 8));
+    let short = era.token_holder(&channel);
+    short
+        .send(Method::POST, "/exec", Some(long.clone().into_bytes()))
+        .await
+        .ok();
+    let query =
+        form_urlencoded::byte_serialize(format!(r#"{{"integrationPointId":"{id}"}}"#).as_bytes())
+            .collect::<String>();
+    let newest = format!("{RUNS}?mask=id,error&limit=1&filter={query}");
+    let newest = era.rest.get(&newest).await.ok();
+    let members = newest[0].as_object().expect("a run");
+    assert!(
+        members.len() == 2 && members.contains_key("error"),
+        "{members:?}"
+    );
+    let of_long = format!(
+        "{RUNS}/{}/request",
+        newest[0]["id"].as_str().expect("an id")
+    );
+    let shown = era.rest.get(&of_long).await.ok();
+    assert_eq!(
+        (&shown["body"], &shown["isCut"]),
+        (&json!(long), &json!(false))
+    );
+    let wrong = era.rest.get(&format!("{path}?whole=maybe")).await;
+    assert_eq!(wrong["error_code"], 1400);
+
+    // Those who may not read runs read no requests, and a run that has succeeded has none.
+    let viewer = era.hub.token("acme", "viewer").await.at("");
+    viewer.get(&path).await.ok();
+    let member = era.hub.token("acme", "member").await.at("");
+    assert_eq!(member.get(&path).await["error_code"], 1403);
+    let other = era.hub.workspace("other").await.at("");
+    assert_eq!(other.get(&path).await["error_code"], 1404);
+    era.hook(&channel, json!({ "ok": true })).await.ok();
+    let done = era.run("hear", "finished").await;
+    let of_done = format!("{RUNS}/{}/request", done["id"].as_str().expect("an id"));
+    let refused = era.rest.get(&of_done).await;
+    assert_eq!(
+        (refused.status, &refused["error_code"]),
+        (409, &json!(1409))
+    );
+
+    // Parameters of a start.
+    era.script("once", "throw 1").await;
+    let body = json!({ "code": "once", "startparam1": { "dry": true } });
+    let id = era.rest.post(RUNS, body).await.ok().str("id");
+    let shown = era.rest.get(&format!("{RUNS}/{id}/request")).await.ok();
+    assert_eq!(
+        (&shown["method"], &shown["params"]),
+        (&json!("START"), &json!([{ "dry": true }]))
+    );
 }

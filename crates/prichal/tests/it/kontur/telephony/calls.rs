@@ -344,7 +344,7 @@ async fn calls_are_listed_and_counted() {
         .ok();
     assert_eq!(
         by_user["items"],
-        json!([{ "userId": user, "count": 4, "inbound": 3, "outbound": 1, "internal": 0, "answered": 2,
+        json!([{ "userId": user, "count": 4, "active": 0, "inbound": 3, "outbound": 1, "internal": 0, "answered": 2,
             "missed": 2, "talkMs": 50_000, "holdMs": 0 }])
     );
     let by_hour = pbx
@@ -366,4 +366,28 @@ async fn calls_are_listed_and_counted() {
             .status,
         400
     );
+}
+
+#[tokio::test]
+async fn a_call_in_progress_is_counted_apart() {
+    let pbx = TelephonyExchange::new().await;
+    let total = async || {
+        let found = pbx.space.get("/communications/statistics?groupBy=line");
+        let items = found.await.ok()["items"].clone();
+        assert_eq!(items.as_array().map(Vec::len), Some(1), "{items}");
+        let members = ["count", "active", "inbound", "answered", "missed", "talkMs"];
+        members.map(|name| items[0][name].as_i64().expect("a number"))
+    };
+    pbx.started("1").await.ok();
+    assert_eq!(total().await, [0, 1, 0, 0, 0, 0]);
+    // It rings at nobody any more, and another user may still take it.
+    pbx.event("1", "1", "appeared", 1).await.ok();
+    pbx.event("1", "1", "disconnected", 9).await.ok();
+    assert_eq!(total().await, [0, 1, 0, 0, 0, 0]);
+    pbx.event("1", "2", "appeared", 10).await.ok();
+    pbx.event("1", "2", "connected", 12).await.ok();
+    assert_eq!(total().await, [0, 1, 0, 0, 0, 0]);
+    let history = register("1", json!([item("2", Some(12), 40, &[])]));
+    pbx.send("register-call", history).await.ok();
+    assert_eq!(total().await, [1, 0, 1, 1, 0, 28_000]);
 }
