@@ -15,6 +15,7 @@ use crate::{
     form,
     language::Language,
     page::Bare,
+    seen::seen,
     state::Console,
     visit::is_part,
     words::{self, fill},
@@ -224,7 +225,7 @@ pub(crate) fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(text) => {
             let html = HeaderValue::from_static("text/html; charset=utf-8");
-            ([(header::CONTENT_TYPE, html)], Body::from(text)).into_response()
+            ([(header::CONTENT_TYPE, html)], Body::from(seen(text))).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "a page of the console cannot be rendered");

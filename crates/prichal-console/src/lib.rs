@@ -25,6 +25,7 @@ mod page;
 mod pages;
 mod parts;
 mod reasons;
+mod seen;
 mod state;
 #[cfg(test)]
 mod testing;

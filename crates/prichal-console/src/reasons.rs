@@ -37,7 +37,9 @@ fn known(text: &str, language: Language, min_letters: usize, depth: usize) -> Op
     let matches = REASONS.iter().filter_map(|reason| {
         let letters = letters(reason[0]);
         let args = (letters >= min_letters).then(|| args(reason[0], text))??;
-        Some((letters, reason, args))
+        // A name stands before what is said of it, so what is said does not begin with a name.
+        let has_name = reason[0].starts_with("{}") && args[0].contains(": ");
+        (!has_name).then_some((letters, reason, args))
     });
     let inner = |text: &str| {
         known(text, language, MIN_INNER_LETTERS, depth + 1).unwrap_or_else(|| text.to_owned())

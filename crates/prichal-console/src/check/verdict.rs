@@ -23,30 +23,25 @@ pub(super) fn of_all(signatures: &[Signature], language: Language) -> Option<Sen
         Some((at, verdict))
     });
     let count = signatures.len();
-    let (tone, mut text) = match worst.next() {
-        Some((at, verdict)) => {
-            let text = of(&signatures[at], language);
-            let text = if count > 1 {
-                format!("{} {text}", fill(w.one_of, &[&(at + 1), &count]))
-            } else {
-                text
-            };
-            let tone = match verdict {
-                Verdict::Invalid => Tone::Bad,
-                _ => Tone::Waiting,
-            };
-            (tone, text)
+    let (tone, mut text) = if let Some((at, verdict)) = worst.next() {
+        let mut text = of(&signatures[at], language);
+        if count > 1 {
+            text = format!("{} {text}", fill(w.one_of, &[&(at + 1), &count]));
         }
-        None => {
-            let first = signatures.first()?;
-            let is_same = signatures.iter().all(|one| one.policy == first.policy);
-            let text = match (count, is_same) {
-                (1, _) => of(first, language),
-                (_, true) => fill(w.all_valid, &[&count, &policy(&first.policy, w)]),
-                (_, false) => fill(w.all_valid_by_own, &[&count]),
-            };
-            (Tone::Good, text)
-        }
+        let tone = match verdict {
+            Verdict::Invalid => Tone::Bad,
+            _ => Tone::Waiting,
+        };
+        (tone, text)
+    } else {
+        let first = signatures.first()?;
+        let is_same = signatures.iter().all(|one| one.policy == first.policy);
+        let text = match (count, is_same) {
+            (1, _) => of(first, language),
+            (_, true) => fill(w.all_valid, &[&count, &policy(&first.policy, w)]),
+            (_, false) => fill(w.all_valid_by_own, &[&count]),
+        };
+        (Tone::Good, text)
     };
     let lacks = [
         (

@@ -8,6 +8,11 @@
 pub(crate) type Reason = [&'static str; 3];
 
 pub(crate) const REASONS: &[Reason] = &[
+    [
+        "an unsigned attribute: {}",
+        "неподписанный атрибут: {0}",
+        "қол қойылмаған атрибут: {0}",
+    ],
     // Steps 1 to 3: the file and its content.
     ["the input is empty", "файл пуст", "файл бос"],
     [

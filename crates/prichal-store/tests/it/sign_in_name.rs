@@ -84,7 +84,7 @@ async fn a_user_is_found_by_an_exact_name() {
     let by_email = [email.clone()];
     for (names, expected) in [
         (&by_email[..], Some(7)),
-        (&[login.clone()], Some(7)),
+        (std::slice::from_ref(&login), Some(7)),
         (&[login_name("Ada")], None),
         (&[login_name("ada@acme.example"), email.clone()], Some(7)),
         (&[login_name("ada@acme.example")], Some(8)),

@@ -142,9 +142,9 @@ mod tests {
                     (["--data-raw", body], "")
                 };
                 words.extend(last);
-                let words: String = words.iter().map(|word| format!("{word}\n--\n")).collect();
                 let sent = String::from_utf8(ran.stdout).expect("a text");
-                assert_eq!(sent, words + rest, "{locale}");
+                let expected = format!("{}\n--\n{rest}", words.join("\n--\n"));
+                assert_eq!(sent, expected, "{locale}");
             }
         }
     }

@@ -98,7 +98,8 @@ fn step_01_format_accepts_zeros_after_it_with_a_warning() {
         for count in [1, 4096, 1 << 20] {
             let padded = [form.clone(), vec![0; count]].concat();
             let report = Case::new(&authority, padded).warns(1);
-            assert!(reason(&report, 1).contains(&format!("{count} zero bytes")));
+            let bytes = if count == 1 { "byte" } else { "bytes" };
+            assert!(reason(&report, 1).contains(&format!("{count} zero {bytes}")));
         }
     }
 }

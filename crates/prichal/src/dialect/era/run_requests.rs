@@ -51,6 +51,7 @@ pub(super) struct RunRequest {
     #[schema(examples("/exec?a=1"))]
     url: String,
     /// Pairs of a name in lower case and a value.
+    #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
     /// The body or the message as text.
     body: String,

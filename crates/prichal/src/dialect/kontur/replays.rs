@@ -13,6 +13,7 @@ use prichal_store::{
     Conn, Tx,
     delivery::{self, Replay},
     event::{self, removal, search},
+    webhook::{self, Key},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -179,7 +180,9 @@ pub(super) async fn replay_events(
     idempotency: IdempotencyKey,
     Raw(body): Raw,
 ) -> Result<JsonAnswer> {
-    let (key, definition) = find(&member, id, hook).await?;
+    let (key, mut definition) = find(&member, id, hook).await?;
+    // A replay waits while the webhook is off.
+    definition.disabled = false;
     let given = parse_json(&body)?;
     let given = schema::read(RANGE, schema::object(&given)?, &mut || generate(member.now))?;
     let (first, last) = (
@@ -266,8 +269,19 @@ pub(super) async fn list_replays(
     InPath(id): InPath,
     HookInPath(hook): HookInPath,
 ) -> Result<Response> {
-    let (key, _) = find(&member, id, hook).await?;
-    let read = move |conn: &mut Conn| Ok::<_, Error>(delivery::list_replays(conn, key)?);
+    if !member.caller.reads_all() {
+        member.require_owner(id)?;
+    }
+    let key = Key {
+        workspace: member.workspace_id(),
+        integration: id,
+        id: hook,
+    };
+    let read = move |conn: &mut Conn| {
+        let found = webhook::find(conn, key)?;
+        found.ok_or_else(|| Error::NotFound(format!("WebHook {hook}")))?;
+        Ok::<_, Error>(delivery::list_replays(conn, key)?)
+    };
     let found = member.app.db.read(read).await?;
     let items: Vec<UnfinishedReplay> = found
         .iter()

@@ -446,6 +446,7 @@ async fn no_route_lets_a_channel_at_another() {
         ("GET", runs, &all, nothing.clone(), true),
         ("POST", runs, &all, json!({ "code": "telling" }), true),
         ("GET", runs, &of(run, ""), nothing.clone(), true),
+        ("GET", runs, &of(run, "/request"), nothing.clone(), true),
         ("POST", runs, &of(run, "/retry"), json!({}), true),
         (
             "GET",

@@ -106,6 +106,18 @@ async fn told(hub: &Hub, stream: &mut EventStream) -> BTreeSet<String> {
     topics
 }
 
+/// The topics that a stream tells until it has told of these.
+async fn told_of(hub: &Hub, stream: &mut EventStream, expected: &str) -> BTreeSet<String> {
+    let mut heard = BTreeSet::new();
+    for _ in 0..20 {
+        heard.extend(told(hub, stream).await);
+        if heard.is_superset(&topics(expected)) {
+            break;
+        }
+    }
+    heard
+}
+
 fn topics(names: &str) -> BTreeSet<String> {
     names.split(' ').map(str::to_owned).collect()
 }
@@ -172,7 +184,7 @@ async fn each_session_hears_of_the_topics_that_it_may_read() {
         heard.extend(data.split(' ').map(str::to_owned));
     }
     for (_, stream, expected) in open.iter_mut().skip(1) {
-        assert_eq!(told(hub, stream).await, topics(expected));
+        assert_eq!(told_of(hub, stream, expected).await, topics(expected));
     }
 
     // Pages know as much as the stream.
@@ -199,6 +211,6 @@ async fn each_session_hears_of_the_topics_that_it_may_read() {
         told(hub, stream).await;
         acme.draft(hub, "2").await;
         pbx.started(expected).await.ok();
-        assert_eq!(told(hub, stream).await, topics(expected));
+        assert_eq!(told_of(hub, stream, expected).await, topics(expected));
     }
 }

@@ -133,7 +133,7 @@ async fn a_refused_link_is_recorded_with_its_holder() {
         let id = found[0]["object"]["id"].as_str().expect("an id");
         let of_link = records(&hub.admin(), &format!("objectId={id}")).await;
         let made = of_link.last().expect("the first record of the link");
-        assert_eq!(made["action"], "sessions.create_any_login_link");
+        assert_eq!(made["action"], "administration.create_any_login_link");
     }
 }
 

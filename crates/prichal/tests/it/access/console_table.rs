@@ -45,6 +45,7 @@ struct World {
     call: String,
     recording: String,
     delivery: String,
+    resend: String,
     offset: String,
     run: String,
     document: String,
@@ -73,6 +74,8 @@ impl World {
             .await
             .ok();
         let delivery = integration.attempts(1).await[0]["id"].clone();
+        let resend = json!({ "deliveryIds": [&delivery] });
+        let resend = space.post("/resends", resend).await.str("id");
         let log = space.get("/log?entityType=company").await.ok();
 
         let era = ChannelWorkspace {
@@ -106,6 +109,7 @@ impl World {
             call: text(&call["id"]),
             recording: text(recording),
             delivery: text(&delivery),
+            resend,
             offset: text(&log["items"][0]["offset"]),
             run: text(&run),
             document: String::new(),
@@ -203,6 +207,7 @@ impl World {
                 self.rest.post(SCRIPTS, body).await.ok().str("id")
             }
             path if path.contains("/channels/runs/") => self.run.clone(),
+            path if path.contains("/deliveries/resends/") => self.resend.clone(),
             path if path.contains("/deliveries/") => self.delivery.clone(),
             path if path.contains("/documents/") && is_action => self.draft(&admin().await).await,
             path if path.contains("/documents/") => self.document.clone(),

@@ -214,7 +214,8 @@ async fn lists_statistics_and_single_reads_show_what_the_caller_sees() {
             let totals = caller.get(&path).await.ok();
             let groups = totals["items"].as_array().expect("groups").iter();
             let count: i64 = groups
-                .map(|one| one["count"].as_i64().expect("a number"))
+                .flat_map(|one| [&one["count"], &one["active"]])
+                .map(|number| number.as_i64().expect("a number"))
                 .sum();
             assert_eq!(usize::try_from(count), Ok(seen.len()), "{who} {group}");
         }

@@ -194,6 +194,8 @@ async fn an_upload_is_checked_and_explained() {
         ),
     ];
     for (members, words) in cases {
+        // A visitor may check a few files a minute.
+        exchange.hub.advance(Duration::from_mins(1));
         let page = upload(&visitor, members).await;
         assert_eq!(page.status, 400, "{}", page.text);
         for words in [words, "Choose a signature (.cms, .p7s, .sig)"] {
@@ -246,7 +248,10 @@ async fn an_archive_is_checked_by_the_rules_of_its_document() {
         text.contains(&format!("/check/{document}?lang=en")),
         "{text}"
     );
-    assert_eq!(text.matches("The signature is valid").count(), 4, "{text}");
+    assert!(
+        text.contains("All signatures (2) are valid by the rules"),
+        "{text}"
+    );
 
     // A manifest is text that anybody can write. Without the document's content it opens nobody's rules.
     let other = us.sign(b"other content", true);
@@ -385,8 +390,8 @@ async fn the_commands_of_the_page_work_as_printed() {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("sha256", line.trim())
         .finish();
-    let page = visitor.get(&format!("/check/{document}?lang=en&{query}"));
-    let page = page.await.ok().text;
+    let path = format!("/check/{document}?lang=en&{query}");
+    let page = visitor.get(&path).await.ok().text;
     assert!(page.contains("Original No. 1"), "{line}: {page}");
 }
 

@@ -7,7 +7,7 @@ use prichal_sign::{Certificate, Limits, unarmor};
 const HEAD_BYTES: usize = 4096;
 /// The maximum number of bytes before the type of a CMS message: two headers of BER.
 const MAX_BEFORE_TYPE: usize = 16;
-/// The type SignedData (RFC 5652 §5.1), in DER.
+/// The type `SignedData` (RFC 5652 §5.1), in DER.
 const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 
 /// What a file is instead of a signature. `None` for a signature, also a damaged one.
@@ -48,7 +48,7 @@ pub(super) fn instead_of_signature(file: &[u8]) -> Option<FileKind> {
     })
 }
 
-/// True for SignedData in any form, whether it can be read to its end or not.
+/// True for `SignedData` in any form, whether it can be read to its end or not.
 pub(super) fn is_signature(file: &[u8]) -> bool {
     let Ok(bytes) = unarmor(file, Limits::SIGNATURE.size) else {
         return false;
@@ -105,7 +105,7 @@ mod tests {
             (b"PK\x03\x04 a.txt", Some(FileKind::Zip)),
             (b"PK\x03\x04 [Content_Types].xml", Some(FileKind::Office)),
             ("Договор".as_bytes(), Some(FileKind::Text)),
-            (&long.as_bytes()[..HEAD_BYTES + 1], Some(FileKind::Text)),
+            (&long.as_bytes()[..=HEAD_BYTES], Some(FileKind::Text)),
             (b"hello", Some(FileKind::Text)),
             (b"\x00\x01\x02", Some(FileKind::Other)),
         ];
