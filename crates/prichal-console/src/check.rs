@@ -101,7 +101,7 @@ pub struct Signature {
     pub verdict: Verdict,
     /// The reason for a verdict other than valid, in the words of EN 319 102-1, such as `HASH_FAILURE`.
     pub indication: String,
-    /// What the file is, if it is no signature.
+    /// The kind of the file, if it is no signature.
     pub instead: Option<FileKind>,
     pub signer: String,
     pub company: String,
@@ -161,7 +161,7 @@ pub enum StepStatus {
     Skipped,
 }
 
-/// What a file is that was uploaded in the place of a signature.
+/// The kind of a file that was uploaded in the place of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     Text,

@@ -323,7 +323,7 @@ pub fn list_briefs(conn: &mut Conn, document: Uuid) -> Result<Vec<Brief>> {
             verdict: row.get(4)?,
             brief: row.get(5)?,
             blob: row.uuid(6)?,
-            attached: row.get(7)?,
+            attached: row.get::<i64>(7)? == 1,
         })
     })
 }

@@ -90,7 +90,7 @@ async fn kept_events_go_by_steps_when_nothing_names_them() {
     let kept: Vec<i64> = (7..=19).filter(|seq| *seq != 9).collect();
     let left: Vec<i64> = kept.iter().copied().chain(26..=30).collect();
     assert_eq!(numbers(&store, one).await, left);
-    // What was removed is looked at no more.
+    // Removed events are looked at no more.
     assert_eq!(walk(&store, one, 5).await, [(12, 0), (17, 0), (19, 0)]);
     assert_eq!(numbers(&store, other).await.len(), 24);
 

@@ -1,4 +1,4 @@
-//! What the pages of the console offer: links, forms and buttons. The table of routes tells who may follow them
+//! The links, forms and buttons that the pages of the console offer. The table of routes tells who may follow them
 //! (`console_table.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};

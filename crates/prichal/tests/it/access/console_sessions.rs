@@ -109,15 +109,15 @@ async fn a_refused_link_is_recorded_with_its_holder() {
     let space = hub.workspace("acme").await;
     let user = space.post("/users", json!({ "login": "ada" })).await.ok();
     let of_ada = json!({ "workspace": "acme", "name": "Ada", "userId": user.str("id") });
-    let used = link(&hub, of_ada.clone()).await;
-    Person::sign_in(&hub, &used).await;
+    let spent = link(&hub, of_ada.clone()).await;
+    Person::sign_in(&hub, &spent).await;
     let expired = link(&hub, of_ada).await;
     let of_operator = link(&hub, json!({})).await;
     hub.advance(Duration::from_mins(11));
     let anybody = browser(&hub);
     let actor = json!({ "kind": "session", "name": "Ada", "userId": user.str("id") });
     for (link, actor) in [
-        (&used, actor.clone()),
+        (&spent, actor.clone()),
         (&expired, actor),
         (&of_operator, json!({ "kind": "operator" })),
     ] {
@@ -141,8 +141,8 @@ async fn a_refused_link_is_recorded_with_its_holder() {
 async fn strangers_cannot_fill_the_audit_log() {
     let hub = Hub::with(|config| config.guess_limit.most = 0).await;
     hub.workspace("acme").await;
-    let used = link(&hub, json!({ "workspace": "acme" })).await;
-    Person::sign_in(&hub, &used).await;
+    let spent = link(&hub, json!({ "workspace": "acme" })).await;
+    Person::sign_in(&hub, &spent).await;
     let anybody = browser(&hub);
     let refused = async || {
         records(&hub.admin(), "result=refused&limit=100")
@@ -156,7 +156,7 @@ async fn strangers_cannot_fill_the_audit_log() {
     }
     assert_eq!(refused().await, 0, "a secret of no link");
     for _ in 0..70 {
-        let answer = submit(&anybody, SIGN_IN, &[("credential", &used)]).await;
+        let answer = submit(&anybody, SIGN_IN, &[("credential", &spent)]).await;
         assert_eq!(answer.status, 401, "{}", answer.text);
     }
     assert_eq!(refused().await, 60, "the bound of a minute");

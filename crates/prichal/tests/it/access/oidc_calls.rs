@@ -191,7 +191,7 @@ async fn a_provider_that_fails_is_asked_again_after_a_pause() {
     assert_eq!(status().await, 303);
     assert_eq!(provider.calls(), (4, 2));
 
-    // What is known is kept for an hour. A failure then has its pause, too.
+    // The keys are kept for an hour. A failure then has its pause, too.
     hub.advance(Duration::from_mins(59));
     assert_eq!(status().await, 303);
     assert_eq!(provider.calls(), (4, 2));

@@ -1,4 +1,4 @@
-//! What a file is that somebody has uploaded in the place of a signature.
+//! The kind of a file that somebody has uploaded in the place of a signature.
 
 use prichal_console::check::FileKind;
 use prichal_sign::{Certificate, Limits, unarmor};
@@ -10,7 +10,7 @@ const MAX_BEFORE_TYPE: usize = 16;
 /// The type `SignedData` (RFC 5652 §5.1), in DER.
 const SIGNED_DATA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 
-/// What a file is instead of a signature. `None` for a signature, also a damaged one.
+/// The kind of a file that is no signature. `None` for a signature, also a damaged one.
 pub(super) fn instead_of_signature(file: &[u8]) -> Option<FileKind> {
     let head = &file[..file.len().min(HEAD_BYTES)];
     let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
