@@ -136,11 +136,17 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
         return Ok(());
     };
     loop {
-        let done = if job.kind == Kind::Resend {
-            add_part(app, job).await?
+        let part = match job.kind {
+            // The selection reads beside the writes, and its write joins one of new events.
+            Kind::Resend => read_part(app, job).await?,
+            _ => None,
+        };
+        let is_part = part.is_some();
+        let (at, this) = (app.clone(), job.clone());
+        let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this, part.as_ref());
+        let done = if is_part {
+            app.db.write_deferred(job.workspace, write).await?
         } else {
-            let (at, this) = (app.clone(), job.clone());
-            let write = move |tx: &mut Tx<'_>| run_batch(&at, tx, &this);
             app.db.write(job.workspace, write).await?
         };
         let Some((changed, goes_on)) = done else {
@@ -170,32 +176,21 @@ async fn complete(app: &Delivery, job: &Job) -> Result<()> {
     }
 }
 
-/// The outcome of a batch: the workspaces whose webhooks it changed, and true unless it was the last one. `None` if the
-/// job was done before.
-type Done = Option<(ChangedWebhooks, bool)>;
-
-/// Selects the next events of a resend and stores them. The selection reads beside the writes, and the write joins one of
-/// new events.
-async fn add_part(app: &Delivery, job: &Job) -> Result<Done> {
+/// Reads the next part of the selection of a resend. `None` if the job is done.
+async fn read_part(app: &Delivery, job: &Job) -> Result<Option<resend::Part>> {
     let this = job.clone();
     let read = move |conn: &mut Conn| Ok::<_, Error>(resend::read_part(conn, &this, target::body)?);
-    let Some(part) = app.db.read(read).await? else {
-        return Ok(None);
-    };
-    let (at, this) = (app.clone(), job.clone());
-    let write = move |tx: &mut Tx<'_>| {
-        let Some(job) = store::find_for_update(tx, &this)? else {
-            return Ok(None);
-        };
-        let last = resend::add_part(tx, &job, &part, at.node, at.clock.now())?;
-        store::advance(tx, &job, last.as_deref())?;
-        Ok::<_, Error>(Some((ChangedWebhooks::default(), last.is_some())))
-    };
-    app.db.write_deferred(job.workspace, write).await
+    app.db.read(read).await
 }
 
-/// Runs the next batch of a job and stores its progress.
-fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Done> {
+/// Runs the next batch of a job, for a resend with the `part` of its selection, and stores the progress. Returns the
+/// workspaces whose webhooks the batch changed, and true unless it was the last one. `None` if the job was done before.
+fn run_batch(
+    app: &Delivery,
+    tx: &mut Tx<'_>,
+    job: &Job,
+    part: Option<&resend::Part>,
+) -> Result<Option<(ChangedWebhooks, bool)>> {
     let Some(job) = store::find_for_update(tx, job)? else {
         return Ok(None);
     };
@@ -212,8 +207,10 @@ fn run_batch(app: &Delivery, tx: &mut Tx<'_>, job: &Job) -> Result<Done> {
             keyless(kv::remove_some(tx, job.workspace, channel, BATCH_ROWS)? > 0)
         }
         Kind::RemoveDeferred | Kind::MakeDeferredDue => delivery::run_batch(tx, &job)?,
-        // [`add_part`]
-        Kind::Resend => None,
+        Kind::Resend => match part {
+            Some(part) => resend::add_part(tx, &job, part, app.node, app.clock.now())?,
+            None => return Ok(None),
+        },
     };
     store::advance(tx, &job, last.as_deref())?;
     Ok(Some((changed, last.is_some())))

@@ -233,7 +233,9 @@ impl Browser {
         eventually("the file is downloaded", || async {
             let files = std::fs::read_dir(self.downloads()).ok()?;
             let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
-            paths.find(|path| path.extension().is_some_and(|end| end == ending))
+            // Chromium holds the name by an empty file until the download is complete.
+            let is_whole = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 0);
+            paths.find(|path| path.extension().is_some_and(|end| end == ending) && is_whole(path))
         })
         .await
     }
